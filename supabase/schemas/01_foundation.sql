@@ -1,0 +1,50 @@
+-- The private schema, the clock, and identifiers.
+--
+-- Schema `public` holds what operators and clients touch; schema `ops` holds machinery that is reachable only
+-- through public functions and views.
+
+create schema ops;
+revoke all on schema ops from public;
+grant usage on schema ops to service_role, ops_operator, ops_readonly;
+
+-- What has been applied. Every migration adds its own row as its last statement.
+create table ops.migrations (
+  version text primary key,
+  name text not null,
+  applied_at timestamptz not null default clock_timestamp()
+);
+
+-- The engine's only source of time. Tests and simulations replace this function, which only its owner can do;
+-- no setting or argument changes it. Not transaction time: a deadline must count from when it was given, also
+-- after waiting for a lock.
+create function ops.now() returns timestamptz
+language sql volatile
+set search_path = pg_catalog, pg_temp
+as $$ select clock_timestamp() $$;
+
+-- Time-ordered UUID, version 7 (RFC 9562): new rows land at the right edge of every index, and ids sort by age.
+create function ops.new_id() returns uuid
+language sql volatile
+as $$
+  select encode(
+    set_bit(set_bit(
+      overlay(uuid_send(gen_random_uuid())
+        placing substring(int8send((extract(epoch from clock_timestamp()) * 1000)::bigint) from 3)
+        from 1 for 6),
+      52, 1), 53, 1), 'hex')::uuid
+$$;
+
+-- Keeps `updated_at` true for hand edits too.
+create function public.ops_set_updated_at() returns trigger
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  new.updated_at := ops.now();
+  return new;
+end
+$$;
+
+create type public.ops_proposal_status as enum ('pending', 'approved', 'rejected', 'auto_approved', 'expired');
+create type public.ops_mission_status as enum ('approved', 'running', 'succeeded', 'failed', 'cancelled');
+create type public.ops_step_status as enum ('waiting', 'queued', 'running', 'succeeded', 'failed', 'cancelled');

@@ -1,0 +1,36 @@
+-- Events: facts that were reported.
+--
+-- An event without a root began a chain; others carry the root of their chain and how many missions deep they
+-- are. Events that the engine or an executor caused point to the mission, and to the run, that caused them.
+
+create table public.ops_agent_events (
+  id uuid primary key default ops.new_id(),
+  dedupe_key text,
+  type text not null,
+  data jsonb not null default '{}',
+  mission_id uuid,
+  run_id uuid,
+  root_event_id uuid,
+  depth integer not null default 0,
+  processed_at timestamptz,
+  created_at timestamptz not null default ops.now(),
+  constraint ops_agent_events_dedupe_key_unique unique (dedupe_key),
+  constraint ops_agent_events_type_length check (length(type) between 1 and 200),
+  constraint ops_agent_events_data_is_object check (jsonb_typeof(data) = 'object'),
+  constraint ops_agent_events_depth_from_zero check (depth >= 0)
+) with (autovacuum_vacuum_scale_factor = 0.02, fillfactor = 85);
+
+create index ops_agent_events_unprocessed on public.ops_agent_events (created_at, id) where processed_at is null;
+create index ops_agent_events_by_mission on public.ops_agent_events (mission_id) where mission_id is not null;
+create index ops_agent_events_by_run on public.ops_agent_events (run_id) where run_id is not null;
+create index ops_agent_events_by_root on public.ops_agent_events (root_event_id) where root_event_id is not null;
+create index ops_agent_events_created on public.ops_agent_events using brin (created_at) with (autosummarize = on);
+
+-- What each candidate pattern decided about an event; one row an event, written when it is settled.
+create table ops.event_verdicts (
+  event_id uuid primary key references public.ops_agent_events on delete cascade,
+  policy_version integer,
+  decisions jsonb not null default '[]',
+  error text,
+  settled_at timestamptz not null default ops.now()
+);

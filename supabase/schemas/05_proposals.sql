@@ -1,0 +1,78 @@
+-- Proposals: missions that someone wants to run, and the gate's verdict on them.
+
+create table public.ops_mission_proposals (
+  id uuid primary key default ops.new_id(),
+  dedupe_key text,
+  source text not null,
+  status public.ops_proposal_status not null default 'pending',
+  template jsonb not null,
+  reason text,
+  policy_snapshot jsonb not null default '{}',
+  approved_at timestamptz,
+  created_at timestamptz not null default ops.now(),
+
+  title text generated always as (template ->> 'title') stored,
+  code text,
+  verdict jsonb not null default '{}',
+  digest text,
+  idempotency_key text,
+  proposed_by text,
+  pattern_id text,
+  reaction_id uuid references public.ops_agent_reactions on delete set null,
+  root_event_id uuid,
+  depth integer not null default 0,
+  cap_day date,
+  reserved_usd numeric(14, 6) not null default 0,
+  expires_at timestamptz,
+  decided_at timestamptz,
+  decided_by text,
+  updated_at timestamptz not null default ops.now(),
+
+  constraint ops_mission_proposals_idempotency_key_unique unique (idempotency_key),
+  constraint ops_mission_proposals_reaction_once unique (reaction_id),
+  constraint ops_mission_proposals_template_is_object check (jsonb_typeof(template) = 'object'),
+  constraint ops_mission_proposals_pending_expires check (status <> 'pending' or expires_at is not null),
+  constraint ops_mission_proposals_admitted_has_time check ((status in ('approved', 'auto_approved')) = (approved_at is not null)),
+  constraint ops_mission_proposals_rejection_says_why check (status <> 'rejected' or (code is not null and reason is not null))
+) with (autovacuum_vacuum_scale_factor = 0.02, fillfactor = 85);
+
+create index ops_mission_proposals_pending on public.ops_mission_proposals (expires_at, id) where status = 'pending';
+create index ops_mission_proposals_by_dedupe on public.ops_mission_proposals (dedupe_key, created_at) where dedupe_key is not null;
+create index ops_mission_proposals_created on public.ops_mission_proposals using brin (created_at) with (autosummarize = on);
+create index ops_mission_proposals_updated on public.ops_mission_proposals using brin (updated_at) with (autosummarize = on);
+
+-- Who holds a dedupe key: a live proposal, or the last one until its window closes.
+create table ops.live_keys (
+  dedupe_key text primary key,
+  proposal_id uuid not null,
+  live boolean not null default true,
+  held_until timestamptz
+);
+
+-- Units used of each cap on each day of the policy's time zone, and the money reserved or spent.
+-- The rows are what makes a cap hold under concurrency: each admission updates them.
+create table ops.cap_counters (
+  day date not null,
+  scope text not null,
+  name text not null,
+  used integer not null default 0,
+  used_usd numeric(14, 6) not null default 0,
+  primary key (day, scope, name)
+) with (fillfactor = 50);
+
+-- Missions started in the chain of one root event; the loop guard's counter.
+create table ops.root_missions (
+  root_event_id uuid primary key,
+  missions integer not null default 0
+);
+
+-- Decisions on proposals: the only ticket to a mission, bound to the digest of what will run, used once.
+create table ops.decisions (
+  proposal_id uuid primary key references public.ops_mission_proposals on delete cascade,
+  decision text not null check (decision in ('approved', 'auto_approved', 'rejected', 'expired')),
+  digest text not null,
+  actor text not null,
+  actor_context jsonb not null,
+  note text,
+  at timestamptz not null default ops.now()
+);

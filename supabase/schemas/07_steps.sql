@@ -1,0 +1,86 @@
+-- Steps: a mission's units of work.
+--
+--   waiting ──deps done──▶ queued ──claim──▶ running ──▶ succeeded | failed (dead letter) | cancelled
+--                            ▲                  │
+--                            └── retry, snooze, release, expired lease
+--
+-- Every queued step can be claimed now or at its `run_at`; `ready` is false while `run_at` lies ahead, which
+-- keeps a million scheduled steps out of the claim's index. `revision` counts the engine's own transitions:
+-- a change of status that leaves it alone was made by hand, and triggers (65_hand_edits.sql) then do what the
+-- engine would have done. `attempt` counts claims; `failure_count` counts failures, and the step dies when it
+-- reaches `max_retries` (settled at each claim: step, policy, worker's environment, 3).
+
+create table public.ops_mission_steps (
+  id uuid primary key default ops.new_id(),
+  mission_id uuid not null references public.ops_missions on delete cascade,
+  kind text not null,
+  params jsonb not null default '{}',
+  status public.ops_step_status not null default 'queued',
+  executor text,
+  reserved_at timestamptz,
+  lease_expires_at timestamptz,
+  failure_count integer not null default 0,
+  max_retries integer,
+  last_error text,
+  result jsonb,
+  created_at timestamptz not null default ops.now(),
+  updated_at timestamptz not null default ops.now(),
+
+  key text not null default 'step-' || left(gen_random_uuid()::text, 8),
+  position integer not null default 0,
+  agent text,
+  depends_on text[] not null default '{}',
+  uses_results boolean not null default false,
+  priority smallint not null default 0,
+  run_at timestamptz not null default ops.now(),
+  delay_seconds integer not null default 0,
+  ready boolean not null default true,
+  attempt integer not null default 0,
+  lease_token uuid,
+  worker_id uuid,
+  timeout_seconds integer,
+  declared_retries integer,
+  cost_reserved_usd numeric(14, 6) not null default 0,
+  cost_usd numeric(14, 6),
+  completed_at timestamptz,
+  end_reason text,
+  revision integer not null default 0,
+
+  constraint ops_mission_steps_key_unique unique (mission_id, key),
+  constraint ops_mission_steps_running_has_lease
+    check (case when status = 'running'
+      then lease_token is not null and lease_expires_at is not null and reserved_at is not null and attempt > 0
+      else lease_token is null end),
+  constraint ops_mission_steps_terminal_iff_completed
+    check ((status in ('succeeded', 'failed', 'cancelled')) = (completed_at is not null)),
+  constraint ops_mission_steps_counts_from_zero
+    check (failure_count >= 0 and attempt >= 0 and coalesce(max_retries, 0) >= 0 and delay_seconds >= 0)
+) with (autovacuum_vacuum_scale_factor = 0.02, fillfactor = 70);
+
+create index ops_mission_steps_claimable on public.ops_mission_steps (executor, priority, run_at, id) where status = 'queued' and ready;
+create index ops_mission_steps_scheduled on public.ops_mission_steps (run_at) where status = 'queued' and not ready;
+create index ops_mission_steps_waiting on public.ops_mission_steps (mission_id) where status = 'waiting';
+create index ops_mission_steps_leased on public.ops_mission_steps (lease_expires_at) where status = 'running';
+create index ops_mission_steps_dead on public.ops_mission_steps (updated_at) where status = 'failed';
+create index ops_mission_steps_created on public.ops_mission_steps using brin (created_at) with (autosummarize = on);
+create index ops_mission_steps_reserved on public.ops_mission_steps using brin (reserved_at) with (autosummarize = on);
+
+-- Workers, one row for each start of a worker process.
+create table ops.workers (
+  id uuid primary key default ops.new_id(),
+  name text not null,
+  version text not null,
+  executors text[] not null,
+  concurrency integer not null,
+  settings jsonb not null default '{}',
+  role text not null,
+  registered_at timestamptz not null default ops.now(),
+  last_seen_at timestamptz not null default ops.now()
+);
+create index workers_by_last_seen on ops.workers (last_seen_at);
+
+-- Workers that lie down until they are notified. Lost in a crash, which is harmless: they poll as well.
+create unlogged table ops.sleepers (
+  worker_id uuid primary key,
+  until timestamptz not null
+);

@@ -1,0 +1,18 @@
+-- Archive: what has left the live tables, with its place in the chain. Filled by 69_archive.sql.
+--
+-- `ops.archive` is the one thing to prune when history itself has had its time.
+
+create table ops.archive (
+  entity text not null,
+  id uuid not null,
+  parent_id uuid,
+  at timestamptz not null,
+  status text not null,
+  summary text not null,
+  details jsonb not null,
+  data jsonb not null,
+  archived_at timestamptz not null default ops.now(),
+  primary key (id, entity)
+);
+create index archive_by_parent on ops.archive (parent_id) where parent_id is not null;
+create index archive_by_time on ops.archive (archived_at);

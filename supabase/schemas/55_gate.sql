@@ -1,0 +1,428 @@
+-- The gate: the one place where a proposal is admitted, held for approval or rejected.
+--
+-- validate → dedupe → loop guard → caps → auto-approve or pending. Each verdict is a row with a code, a reason in words
+-- and the numbers compared. A rejection uses up nothing. A held proposal keeps its place under the caps until it is
+-- rejected or expires; approving it on a later day takes a place of that day.
+--
+-- Codes: auto_approved, pending_approval, duplicate, depth, missions_per_root_event, cap_daily, cap_source, cap_agent,
+-- cap_step_kind, cap_pattern, budget; later approved, rejected, expired.
+
+create function ops.risk_rank(p_level text) returns integer
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$ select array_position(array['low', 'medium', 'high', 'critical'], coalesce(p_level, 'medium')) $$;
+
+-- True when policy `auto_approve` lets the template run without a person: enabled, every step kind listed (no list
+-- allows all; `kind:agent` lists one agent's steps of a kind) and the risk not above `max_risk_level`. A missing or
+-- disabled policy denies; a template without a risk level counts as medium.
+create function public.ops_is_auto_approvable(p_template jsonb) returns boolean
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_policy jsonb := ops.policy('auto_approve');
+begin
+  if v_policy is null or not coalesce((v_policy ->> 'enabled')::boolean, false) or p_template is null then
+    return false;
+  end if;
+  if v_policy ? 'max_risk_level'
+    and coalesce(ops.risk_rank(p_template ->> 'risk_level'), 99) > ops.risk_rank(v_policy ->> 'max_risk_level')
+  then
+    return false;
+  end if;
+  if not v_policy ? 'allowed_step_kinds' then
+    return true;
+  end if;
+  return not exists (
+    select from ops.template_steps(p_template) s
+    where not (v_policy -> 'allowed_step_kinds') ?| array[
+      s.kind, split_part(s.kind, ':', 1), split_part(s.kind, ':', 1) || ':' || coalesce(s.agent, '')]);
+end
+$$;
+
+-- The day that caps count in, by the policy's time zone.
+create function ops.cap_day() returns date
+language sql volatile
+set search_path = pg_catalog, pg_temp
+as $$ select (ops.now() at time zone coalesce(ops.policy('proposal_caps') ->> 'time_zone', 'UTC'))::date $$;
+
+-- What a proposal takes from each counter, beside the limit in force (null: none).
+create function ops.cap_units(p_source text, p_pattern_id text, p_template jsonb)
+returns table (scope text, name text, units integer, usd numeric, max_units integer, max_usd numeric)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+  with caps as (select coalesce(ops.policy('proposal_caps'), '{}') as p),
+  steps as (select split_part(kind, ':', 1) as kind, coalesce((step ->> 'cost_usd')::numeric, 0) as usd from ops.template_steps(p_template)),
+  taken as (
+    select 'daily' as scope, '' as name, 1 as units, (select sum(usd) from steps) as usd, '{daily_limit}'::text[] as at
+    union all select 'source', p_source, 1, 0, array['per_source', p_source]
+    union all select 'agent', p_template ->> 'agent', 1, 0, array['per_agent', p_template ->> 'agent'] where p_template ? 'agent'
+    union all select 'pattern', p_pattern_id, 1, 0, array['per_pattern', p_pattern_id] where p_pattern_id is not null
+    union all select 'step_kind', kind, count(*)::integer, 0, array['per_step_kind', kind] from steps group by kind
+  )
+  select t.scope, t.name, t.units, t.usd,
+    coalesce((caps.p #>> t.at)::integer, case when t.scope = 'source' then (caps.p #>> array['per_source_limits', p_source])::integer end),
+    case when t.scope = 'daily' then (caps.p ->> 'daily_budget_usd')::numeric end
+  from taken t, caps
+  order by t.scope, t.name
+$$;
+
+-- The first cap that has no room, as a verdict; null when there is room under all of them. Reads only.
+create function ops.cap_verdict(p_day date, p_source text, p_pattern_id text, p_template jsonb, p_held boolean default false)
+returns jsonb
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+  select jsonb_strip_nulls(jsonb_build_object(
+    'code', case when over_usd then 'budget' else 'cap_' || scope end,
+    'name', nullif(name, ''),
+    'used', case when over_usd then used_usd else used end,
+    'wanted', case when over_usd then usd else units end,
+    'limit', case when over_usd then max_usd else max_units end,
+    'day', p_day,
+    'time_zone', coalesce(ops.policy('proposal_caps') ->> 'time_zone', 'UTC')))
+  from (
+    select u.scope, u.name, u.units, u.usd, u.max_units, u.max_usd, coalesce(c.used, 0) as used, coalesce(c.used_usd, 0) as used_usd,
+      coalesce(c.used, 0) + case when p_held then 0 else u.units end > u.max_units as over_units,
+      u.usd > 0 and coalesce(c.used_usd, 0) + case when p_held then 0 else u.usd end > u.max_usd as over_usd
+    from ops.cap_units(p_source, p_pattern_id, p_template) u
+    left join ops.cap_counters c on c.day = p_day and c.scope = u.scope and c.name = u.name
+  ) t
+  where over_units or over_usd
+  order by scope, name
+  limit 1
+$$;
+
+create function ops.verdict_reason(p_verdict jsonb) returns text
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+  select case p_verdict ->> 'code'
+    when 'depth' then format('loop guard: %s missions deep, at most %s are allowed', p_verdict ->> 'depth', p_verdict ->> 'limit')
+    when 'missions_per_root_event' then format('loop guard: the chain of one event has started %s missions, at most %s are allowed',
+      p_verdict ->> 'used', p_verdict ->> 'limit')
+    when 'budget' then format('daily budget: $%s of $%s used on %s (%s), this needs $%s',
+      p_verdict ->> 'used', p_verdict ->> 'limit', p_verdict ->> 'day', p_verdict ->> 'time_zone', p_verdict ->> 'wanted')
+    else format('%s: %s of %s used on %s (%s), this needs %s',
+      case when p_verdict ->> 'code' = 'cap_daily' then 'daily limit'
+        else format('limit for %s "%s"', replace(substr(p_verdict ->> 'code', 5), '_', ' '), p_verdict ->> 'name') end,
+      p_verdict ->> 'used', p_verdict ->> 'limit', p_verdict ->> 'day', p_verdict ->> 'time_zone', p_verdict ->> 'wanted')
+  end
+$$;
+
+-- Takes a place under every cap, or none; returns the verdict of the cap that has no room, or null.
+-- The counters are made and locked in one order, so caps hold however many gates stand open at once.
+create function ops.take_caps(p_day date, p_source text, p_pattern_id text, p_template jsonb) returns jsonb
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_verdict jsonb;
+begin
+  insert into ops.cap_counters (day, scope, name)
+  select p_day, u.scope, u.name from ops.cap_units(p_source, p_pattern_id, p_template) u order by u.scope, u.name
+  on conflict do nothing;
+  perform from ops.cap_counters c
+  join ops.cap_units(p_source, p_pattern_id, p_template) u on c.day = p_day and c.scope = u.scope and c.name = u.name
+  order by c.scope, c.name
+  for update of c;
+
+  v_verdict := ops.cap_verdict(p_day, p_source, p_pattern_id, p_template);
+  if v_verdict is null then
+    perform ops.move_caps(p_day, p_source, p_pattern_id, p_template, 1);
+  end if;
+  return v_verdict;
+end
+$$;
+
+-- Adds (+1) or gives back (-1) what a proposal takes.
+create function ops.move_caps(p_day date, p_source text, p_pattern_id text, p_template jsonb, p_sign integer) returns void
+language sql
+set search_path = pg_catalog, pg_temp
+as $$
+  update ops.cap_counters c
+  set used = c.used + p_sign * u.units, used_usd = c.used_usd + p_sign * u.usd
+  from ops.cap_units(p_source, p_pattern_id, p_template) u
+  where c.day = p_day and c.scope = u.scope and c.name = u.name
+$$;
+
+-- Counts a mission against its root event, or answers the verdict that forbids it.
+create function ops.take_root(p_root_event_id uuid, p_depth integer) returns jsonb
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_control jsonb := coalesce(ops.policy('control'), '{}');
+  v_max_depth integer := coalesce((v_control ->> 'max_depth')::integer, 8);
+  v_max integer := coalesce((v_control ->> 'max_missions_per_root_event')::integer, 50);
+  v_used integer;
+begin
+  if p_root_event_id is null then
+    return null;
+  end if;
+  if p_depth >= v_max_depth then
+    return jsonb_build_object('code', 'depth', 'depth', p_depth, 'limit', v_max_depth);
+  end if;
+  insert into ops.root_missions as r (root_event_id, missions) values (p_root_event_id, 1)
+  on conflict (root_event_id) do update set missions = r.missions + 1 where r.missions < v_max
+  returning missions into v_used;
+  if v_used is null then
+    return jsonb_build_object('code', 'missions_per_root_event', 'used', v_max, 'limit', v_max);
+  end if;
+  return null;
+end
+$$;
+
+-- Takes a dedupe key for a proposal. Returns the proposal that holds it, or null when it was free.
+create function ops.take_key(p_key text, p_proposal_id uuid, p_held_until timestamptz) returns uuid
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_holder uuid;
+begin
+  insert into ops.live_keys as k (dedupe_key, proposal_id, live, held_until) values (p_key, p_proposal_id, true, p_held_until)
+  on conflict (dedupe_key) do update set proposal_id = excluded.proposal_id, live = true, held_until = excluded.held_until
+  where not k.live and coalesce(k.held_until, '-infinity') <= ops.now()
+  returning proposal_id into v_holder;
+  if v_holder is not null then
+    return null;
+  end if;
+  select proposal_id into v_holder from ops.live_keys where dedupe_key = p_key;
+  return v_holder;
+end
+$$;
+
+-- Which versions of the policies decided.
+create function ops.policy_snapshot() returns jsonb
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+  select coalesce(jsonb_object_agg(key, version), '{}') from public.ops_policy
+  where key in ('auto_approve', 'proposal_caps', 'worker_policy', 'control', 'approvals', 'agent_roles')
+$$;
+
+-- A proposal as the entry functions answer it.
+create type ops.gate_answer as (proposal_id uuid, status text, mission_id uuid, reason text, code text, verdict jsonb);
+
+create function ops.gate_answer_of(p_proposal_id uuid, p_code text default null, p_reason text default null) returns ops.gate_answer
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+  select p.id, p.status::text, m.id, coalesce(p_reason, p.reason), coalesce(p_code, p.code), p.verdict
+  from public.ops_mission_proposals p left join public.ops_missions m on m.proposal_id = p.id
+  where p.id = p_proposal_id
+$$;
+
+-- One proposal through the gate. Whoever calls has locked its keys (ops.lock_keys).
+create function ops.pass_gate(
+  p_template jsonb, p_source text, p_dedupe_key text, p_dedupe_minutes numeric, p_idempotency_key text, p_proposed_by text,
+  p_reaction_id uuid default null, p_pattern_id text default null, p_root_event_id uuid default null, p_depth integer default 0)
+returns ops.gate_answer
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_id uuid := ops.new_id();
+  v_now timestamptz := ops.now();
+  v_day date := ops.cap_day();
+  v_path text;
+  v_problem text;
+  v_holder uuid;
+  v_verdict jsonb;
+  v_auto boolean;
+begin
+  select t.path, t.problem into v_path, v_problem from ops.template_problem(p_template) t;
+  if v_problem is not null then
+    perform ops.fail('OPS_004', format('template: %s %s', coalesce(nullif(v_path, ''), 'it'), v_problem), v_path);
+  end if;
+  if p_source is null or p_source !~ '^[A-Za-z0-9][A-Za-z0-9_.:-]{0,99}$' then
+    perform ops.fail('OPS_011', 'source must be 1 to 100 letters, digits, "_", ".", ":" or "-"', 'source');
+  end if;
+  if length(p_dedupe_key) > 500 or p_dedupe_key = '' then
+    perform ops.fail('OPS_011', 'dedupe_key must have 1 to 500 characters', 'dedupe_key');
+  end if;
+
+  -- The same question asked again gets the same answer.
+  select id into v_holder from public.ops_mission_proposals
+  where idempotency_key = p_idempotency_key or reaction_id = p_reaction_id;
+  if found then
+    return ops.gate_answer_of(v_holder);
+  end if;
+
+  if p_dedupe_key is not null then
+    v_holder := ops.take_key(p_dedupe_key, v_id, v_now + p_dedupe_minutes * interval '1 minute');
+    if v_holder is not null then
+      return ops.gate_answer_of(v_holder, 'duplicate', format('dedupe key "%s" is held by this proposal', p_dedupe_key));
+    end if;
+  end if;
+
+  v_verdict := ops.take_root(p_root_event_id, p_depth);
+  if v_verdict is null then
+    v_verdict := ops.take_caps(v_day, p_source, p_pattern_id, p_template);
+    if v_verdict is not null and p_root_event_id is not null then
+      update ops.root_missions set missions = missions - 1 where root_event_id = p_root_event_id;
+    end if;
+  end if;
+
+  if v_verdict is not null then
+    delete from ops.live_keys where dedupe_key = p_dedupe_key and proposal_id = v_id;
+  else
+    v_auto := public.ops_is_auto_approvable(p_template) and not ops.paused('approvals');
+  end if;
+
+  insert into public.ops_mission_proposals (
+    id, dedupe_key, source, status, template, reason, policy_snapshot, approved_at, created_at, code, verdict, digest,
+    idempotency_key, proposed_by, pattern_id, reaction_id, root_event_id, depth, cap_day, reserved_usd, expires_at,
+    decided_at, decided_by, updated_at)
+  values (
+    v_id, p_dedupe_key, p_source,
+    (case when v_verdict is not null then 'rejected' when v_auto then 'auto_approved' else 'pending' end)::public.ops_proposal_status,
+    p_template,
+    case when v_verdict is not null then ops.verdict_reason(v_verdict)
+      when v_auto then 'admitted by policy auto_approve'
+      when ops.paused('approvals') then 'waits for approval: approvals are paused by the control switch'
+      else 'waits for approval: policy auto_approve does not cover it' end,
+    ops.policy_snapshot(), case when v_auto then v_now end, v_now,
+    case when v_verdict is not null then v_verdict ->> 'code' when v_auto then 'auto_approved' else 'pending_approval' end,
+    coalesce(v_verdict, '{}'), ops.template_digest(p_template),
+    p_idempotency_key, coalesce(p_proposed_by, p_template ->> 'agent'), p_pattern_id, p_reaction_id, p_root_event_id, p_depth,
+    case when v_verdict is null then v_day end,
+    case when v_verdict is null then coalesce((select sum((s ->> 'cost_usd')::numeric) from jsonb_array_elements(p_template -> 'steps') s), 0) else 0 end,
+    case when v_verdict is null and not v_auto
+      then v_now + coalesce((ops.policy('approvals') ->> 'expires_minutes')::numeric, 1440) * interval '1 minute' end,
+    case when v_verdict is not null or v_auto then v_now end,
+    case when v_verdict is not null then 'gate' when v_auto then 'policy:auto_approve' end, v_now);
+
+  if v_auto then
+    insert into ops.decisions (proposal_id, decision, digest, actor, actor_context)
+    values (v_id, 'auto_approved', ops.template_digest(p_template), 'policy:auto_approve', ops.actor_context());
+    perform ops.start_mission(v_id);
+  elsif v_verdict is null then
+    perform ops.emit_own('proposal:pending', jsonb_build_object('proposal_id', v_id, 'title', p_template ->> 'title',
+      'source', p_source, 'risk_level', coalesce(p_template ->> 'risk_level', 'medium')), null, p_root_event_id, p_depth + 1);
+  end if;
+  return ops.gate_answer_of(v_id);
+end
+$$;
+
+-- An event of the engine itself.
+create function ops.emit_own(p_type text, p_data jsonb, p_mission_id uuid, p_root_event_id uuid, p_depth integer) returns void
+language sql
+set search_path = pg_catalog, pg_temp
+as $$
+  insert into public.ops_agent_events (type, data, mission_id, root_event_id, depth)
+  values (p_type, p_data, p_mission_id, p_root_event_id, p_depth)
+$$;
+
+-- Locks keys in one order before anything else is locked, so that gates with several keys cannot deadlock.
+create function ops.lock_keys(p_keys text[]) returns void
+language sql
+set search_path = pg_catalog, pg_temp
+as $$
+  select pg_advisory_xact_lock(h) from (
+    select distinct hashtextextended('ops:' || k, 0) as h from unnest(p_keys) k where k is not null order by 1) l
+$$;
+
+-- Proposes one mission: the single entry for clients. A dedupe key that live work holds answers with that proposal.
+-- Errors: OPS_004 with the JSON path of the template's problem, OPS_011 for the source or key.
+create function public.ops_create_proposal_and_maybe_autoapprove(p_dedupe_key text, p_source text, p_template jsonb)
+returns table (proposal_id uuid, status text, mission_id uuid, reason text, code text, verdict jsonb)
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform ops.lock_keys(array[p_dedupe_key]);
+  return query select a.* from ops.pass_gate(p_template, p_source, p_dedupe_key, null, null, null) a;
+end
+$$;
+
+-- Proposes up to 1,000 missions: [{"template", "source", "dedupe_key"?, "dedupe_minutes"?, "idempotency_key"?, "proposed_by"?}].
+-- `dedupe_minutes` keeps the key taken that long even when the work ends sooner; `idempotency_key` makes a retry answer as
+-- the first call did. An item that is not valid is answered with status `invalid` and does not stop the others.
+create function public.ops_create_proposals(p_proposals jsonb)
+returns table (ordinal integer, proposal_id uuid, status text, mission_id uuid, reason text, code text, verdict jsonb)
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  v_item record;
+  v_answer ops.gate_answer;
+begin
+  perform ops.require_array(p_proposals, 'p_proposals', 1000);
+  perform ops.lock_keys(array(
+    select unnest(array[i ->> 'dedupe_key', i ->> 'idempotency_key']) from jsonb_array_elements(p_proposals) i));
+  for v_item in select e.value as item, e.ordinality::integer as n from jsonb_array_elements(p_proposals) with ordinality e loop
+    begin
+      v_answer := ops.pass_gate(v_item.item -> 'template', v_item.item ->> 'source', v_item.item ->> 'dedupe_key',
+        (v_item.item ->> 'dedupe_minutes')::numeric, v_item.item ->> 'idempotency_key', v_item.item ->> 'proposed_by');
+    exception
+      when sqlstate 'OP004' or sqlstate 'OP011' or invalid_text_representation then
+        v_answer := row(null, 'invalid', null, sqlerrm, case sqlstate when 'OP004' then 'OPS_004' else 'OPS_011' end, '{}');
+    end;
+    ordinal := v_item.n;
+    proposal_id := v_answer.proposal_id; status := v_answer.status; mission_id := v_answer.mission_id;
+    reason := v_answer.reason; code := v_answer.code; verdict := v_answer.verdict;
+    return next;
+  end loop;
+end
+$$;
+
+-- What the gate would say to a template now. Changes nothing.
+create function public.ops_gate_proposal(p_template jsonb)
+returns table (ok boolean, reason text, code text, verdict jsonb)
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_problem record;
+  v_verdict jsonb;
+begin
+  select t.path, t.problem into v_problem from ops.template_problem(p_template) t;
+  if v_problem.problem is not null then
+    return query select false, format('template: %s %s', v_problem.path, v_problem.problem), 'OPS_004',
+      jsonb_build_object('path', v_problem.path);
+    return;
+  end if;
+  v_verdict := ops.cap_verdict(ops.cap_day(), 'api', null, p_template);
+  if v_verdict is not null then
+    return query select false, ops.verdict_reason(v_verdict), v_verdict ->> 'code', v_verdict;
+  elsif not public.ops_is_auto_approvable(p_template) then
+    return query select false, 'waits for approval: policy auto_approve does not cover it', 'pending_approval', '{}'::jsonb;
+  else
+    return query select true, 'would be admitted by policy auto_approve', 'auto_approved', '{}'::jsonb;
+  end if;
+end
+$$;
+
+-- The same for a proposal that is there: a pending one is judged as if it came now, another answers its verdict.
+create function public.ops_gate_proposal(p_proposal_id uuid)
+returns table (ok boolean, reason text, code text, verdict jsonb)
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_proposal public.ops_mission_proposals;
+  v_verdict jsonb;
+begin
+  select * into v_proposal from public.ops_mission_proposals where id = p_proposal_id;
+  if not found then
+    perform ops.fail('OPS_013', format('there is no proposal %s', p_proposal_id), 'p_proposal_id');
+  end if;
+  if v_proposal.status <> 'pending' then
+    return query select v_proposal.status in ('approved', 'auto_approved'), v_proposal.reason, v_proposal.code, v_proposal.verdict;
+    return;
+  end if;
+  v_verdict := ops.cap_verdict(ops.cap_day(), v_proposal.source, v_proposal.pattern_id, v_proposal.template,
+    v_proposal.cap_day = ops.cap_day());
+  if v_verdict is not null then
+    return query select false, ops.verdict_reason(v_verdict), v_verdict ->> 'code', v_verdict;
+  elsif not public.ops_is_auto_approvable(v_proposal.template) then
+    return query select false, 'waits for approval: policy auto_approve does not cover it', 'pending_approval', '{}'::jsonb;
+  else
+    return query select true, 'policy auto_approve would admit it now', 'auto_approved', '{}'::jsonb;
+  end if;
+end
+$$;

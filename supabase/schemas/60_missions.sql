@@ -1,0 +1,423 @@
+-- Missions: started from an admitted proposal, rolled up by a counter, ended once.
+
+-- Turns an admitted proposal into its mission and steps. Only with an unused decision for exactly this template.
+create function ops.start_mission(p_proposal_id uuid) returns uuid
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_proposal public.ops_mission_proposals;
+  v_mission_id uuid;
+  v_now timestamptz := ops.now();
+begin
+  select id into v_mission_id from public.ops_missions where proposal_id = p_proposal_id;
+  if found then
+    return v_mission_id;
+  end if;
+  select * into v_proposal from public.ops_mission_proposals where id = p_proposal_id for no key update;
+  if not found then
+    perform ops.fail('OPS_013', format('there is no proposal %s', p_proposal_id), 'p_proposal_id');
+  end if;
+  if not exists (
+    select from ops.decisions d
+    where d.proposal_id = p_proposal_id and d.decision in ('approved', 'auto_approved')
+      and d.digest = ops.template_digest(v_proposal.template))
+  then
+    perform ops.fail('OPS_009', format('proposal %s is not approved', p_proposal_id), 'p_proposal_id',
+      'only ops_approve_proposal or policy auto_approve opens the way to a mission');
+  end if;
+
+  insert into public.ops_missions (proposal_id, policy_snapshot, title, source, agent, dedupe_key, root_event_id, depth,
+    steps_total, steps_open, created_at, updated_at)
+  values (p_proposal_id, v_proposal.policy_snapshot, v_proposal.title, v_proposal.source, v_proposal.template ->> 'agent',
+    v_proposal.dedupe_key, v_proposal.root_event_id, v_proposal.depth,
+    jsonb_array_length(v_proposal.template -> 'steps'), jsonb_array_length(v_proposal.template -> 'steps'), v_now, v_now)
+  on conflict (proposal_id) do nothing
+  returning id into v_mission_id;
+  if v_mission_id is null then
+    return (select id from public.ops_missions where proposal_id = p_proposal_id);
+  end if;
+
+  insert into public.ops_mission_steps (mission_id, kind, params, status, executor, created_at, updated_at, key, position, agent,
+    depends_on, uses_results, priority, run_at, delay_seconds, ready, timeout_seconds, declared_retries, cost_reserved_usd, revision)
+  select v_mission_id, s.kind, s.params,
+    case when s.depends_on = '{}' then 'queued' else 'waiting' end::public.ops_step_status,
+    s.executor, v_now, v_now, s.key, s."position", s.agent, s.depends_on, s.params::text ~ '\{\{\s*steps\.',
+    coalesce((s.step ->> 'priority')::smallint, (v_proposal.template ->> 'priority')::smallint, 0),
+    r.run_at, coalesce((s.step ->> 'delay_seconds')::integer, 0), r.run_at <= v_now,
+    (s.step ->> 'timeout_seconds')::integer, (s.step ->> 'max_retries')::integer, coalesce((s.step ->> 'cost_usd')::numeric, 0), 1
+  from ops.template_steps(v_proposal.template) s,
+    lateral (select greatest(v_now + coalesce((s.step ->> 'delay_seconds')::integer, 0) * interval '1 second',
+      (s.step ->> 'run_at')::timestamptz) as run_at) r;
+  perform ops.wake_workers();
+  return v_mission_id;
+end
+$$;
+
+-- The mission of an admitted proposal, made if it is not there yet. Errors: OPS_009 when it is not approved, OPS_013 unknown.
+create function public.ops_create_mission_from_proposal(p_proposal_id uuid) returns uuid
+language sql security definer
+set search_path = pg_catalog, pg_temp
+as $$ select ops.start_mission(p_proposal_id) $$;
+
+-- What follows the end of missions, once for each end: the event, the dedupe key set free, money settled.
+-- Whoever calls holds the missions' locks and has just made them terminal.
+create function ops.finish_missions(p_missions uuid[]) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  insert into public.ops_agent_events (dedupe_key, type, data, mission_id, root_event_id, depth)
+  select format('mission:%s:%s', m.id, m.round), 'mission:' || m.status,
+    jsonb_strip_nulls(jsonb_build_object('mission_id', m.id, 'proposal_id', m.proposal_id, 'title', m.title, 'source', m.source,
+      'agent', m.agent, 'status', m.status, 'steps', s.steps, 'failed_step', s.failed_step, 'error', s.error, 'reason', m.end_reason)),
+    m.id, m.root_event_id, m.depth + 1
+  from public.ops_missions m,
+    lateral (
+      select jsonb_object_agg(s.key, s.status) as steps,
+        min(s.key) filter (where s.status = 'failed') as failed_step,
+        min(s.last_error) filter (where s.status = 'failed') as error
+      from public.ops_mission_steps s where s.mission_id = m.id) s
+  where m.id = any (p_missions)
+  order by m.id;
+
+  update ops.live_keys k set live = false
+  from public.ops_missions m
+  where m.id = any (p_missions) and m.dedupe_key is not null and k.dedupe_key = m.dedupe_key and k.proposal_id = m.proposal_id;
+
+  perform ops.settle_costs(p_missions);
+end
+$$;
+
+-- Replaces what ended missions had reserved by what they cost: a step that never started costs nothing, one that
+-- reported no cost costs what it had declared.
+create function ops.settle_costs(p_missions uuid[]) returns void
+language sql
+set search_path = pg_catalog, pg_temp
+as $$
+  with cost as (
+    select p.id, p.cap_day, p.reserved_usd,
+      (select coalesce(sum(case when s.attempt = 0 then 0 else coalesce(s.cost_usd, s.cost_reserved_usd) end), 0)
+       from public.ops_mission_steps s where s.mission_id = m.id) as usd
+    from public.ops_missions m join public.ops_mission_proposals p on p.id = m.proposal_id
+    where m.id = any (p_missions)
+  ), changed as (
+    update public.ops_mission_proposals p set reserved_usd = c.usd
+    from cost c where p.id = c.id and c.usd <> c.reserved_usd
+    returning c.cap_day, c.usd - c.reserved_usd as usd
+  )
+  update ops.cap_counters k set used_usd = k.used_usd + d.usd
+  from (select cap_day, sum(usd) as usd from changed where cap_day is not null group by cap_day) d
+  where k.day = d.cap_day and k.scope = 'daily' and k.name = ''
+$$;
+
+-- Takes finished steps off their missions' counters and ends the missions that have none left. The missions are locked.
+create function ops.roll_up(p_missions uuid[]) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_now timestamptz := ops.now();
+  v_ended uuid[];
+begin
+  with finished as (
+    select mission_id, count(*)::integer as n from unnest(p_missions) mission_id group by mission_id
+  ), rolled as (
+    update public.ops_missions m
+    set steps_open = m.steps_open - f.n,
+      status = case when m.steps_open > f.n then 'running'
+        when m.steps_failed > 0 then 'failed' when m.steps_cancelled > 0 then 'cancelled' else 'succeeded' end::public.ops_mission_status,
+      started_at = coalesce(m.started_at, v_now),
+      completed_at = case when m.steps_open = f.n then v_now end,
+      updated_at = v_now
+    from finished f where m.id = f.mission_id
+    returning m.id, m.steps_open
+  )
+  select array_agg(id) filter (where steps_open = 0) into v_ended from rolled;
+  if v_ended is not null then
+    perform ops.finish_missions(v_ended);
+  end if;
+end
+$$;
+
+-- Queues the waiting steps whose dependencies have all succeeded. The missions are locked. Returns how many.
+create function ops.release_waiting(p_missions uuid[]) returns integer
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_now timestamptz := ops.now();
+  v_count integer;
+begin
+  update public.ops_mission_steps w
+  set status = 'queued', revision = w.revision + 1, updated_at = v_now,
+    run_at = greatest(w.run_at, v_now + w.delay_seconds * interval '1 second'),
+    ready = greatest(w.run_at, v_now + w.delay_seconds * interval '1 second') <= v_now
+  where w.mission_id = any (p_missions) and w.status = 'waiting'
+    and not exists (
+      select from public.ops_mission_steps d
+      where d.mission_id = w.mission_id and d.key = any (w.depends_on) and d.status <> 'succeeded');
+  get diagnostics v_count = row_count;
+  return v_count;
+end
+$$;
+
+-- Cancels steps that are not terminal. Attempts in flight end here: their token is void, and what they still send is kept
+-- as evidence. The missions are locked; their counters are the caller's.
+create function ops.cancel_steps(p_steps uuid[], p_reason text) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_now timestamptz := ops.now();
+begin
+  insert into public.ops_action_runs (id, step_id, executor, status, started_at, completed_at, error, attempt, worker_id)
+  select s.lease_token, s.id, s.executor, 'cancelled', s.reserved_at, v_now, p_reason, s.attempt, s.worker_id
+  from (select * from public.ops_mission_steps where id = any (p_steps) and status = 'running' order by id for no key update) s;
+  update public.ops_mission_steps s
+  set status = 'cancelled', end_reason = p_reason, lease_token = null, lease_expires_at = null, completed_at = v_now,
+    updated_at = v_now, revision = s.revision + 1
+  where s.id = any (p_steps) and s.status in ('waiting', 'queued', 'running');
+end
+$$;
+
+-- Ends missions before their time: everything not terminal is cancelled. The missions are locked and not terminal.
+create function ops.end_missions(p_missions uuid[], p_status public.ops_mission_status, p_actor text, p_reason text, p_step_reason text)
+returns integer
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_now timestamptz := ops.now();
+  v_steps uuid[];
+begin
+  select array_agg(id order by id) into v_steps from public.ops_mission_steps
+  where mission_id = any (p_missions) and status in ('waiting', 'queued', 'running');
+  perform ops.cancel_steps(v_steps, p_step_reason);
+  update public.ops_missions m
+  set status = p_status, steps_open = 0, completed_at = v_now, updated_at = v_now, ended_by = p_actor, end_reason = p_reason,
+    steps_cancelled = c.cancelled, steps_failed = c.failed
+  from (select s.mission_id, count(*) filter (where s.status = 'cancelled') as cancelled, count(*) filter (where s.status = 'failed') as failed
+        from public.ops_mission_steps s where s.mission_id = any (p_missions) group by s.mission_id) c
+  where m.id = c.mission_id;
+  perform ops.finish_missions(p_missions);
+  return coalesce(array_length(v_steps, 1), 0);
+end
+$$;
+
+-- Makes a mission agree with its steps, whatever happened to them. The mission is locked. An ended mission stays as it
+-- ended unless a step is open again.
+create function ops.resync_mission(p_mission_id uuid) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_now timestamptz := ops.now();
+  v_was public.ops_missions;
+  v_is public.ops_missions;
+begin
+  select * into v_was from public.ops_missions where id = p_mission_id for no key update;
+  update public.ops_missions m
+  set steps_total = greatest(c.total, m.steps_total), steps_open = c.open,
+    steps_failed = c.failed, steps_cancelled = c.cancelled,
+    status = case when c.open > 0 then case when c.started then 'running' else 'approved' end
+      when c.failed > 0 then 'failed' when c.cancelled > 0 then 'cancelled' else 'succeeded' end::public.ops_mission_status,
+    completed_at = case when c.open = 0 then coalesce(m.completed_at, v_now) end,
+    started_at = case when c.started then coalesce(m.started_at, v_now) else m.started_at end,
+    round = m.round + case when m.completed_at is not null and c.open > 0 then 1 else 0 end,
+    ended_by = case when c.open = 0 then m.ended_by end,
+    end_reason = case when c.open = 0 then m.end_reason end,
+    updated_at = v_now
+  from (select count(*) as total, count(*) filter (where status in ('waiting', 'queued', 'running')) as open,
+          count(*) filter (where status = 'failed') as failed, count(*) filter (where status = 'cancelled') as cancelled,
+          coalesce(bool_or(attempt > 0), false) as started
+        from public.ops_mission_steps where mission_id = p_mission_id) c
+  where m.id = p_mission_id and (m.completed_at is null or c.open > 0)
+  returning m.* into v_is;
+  if not found then
+    return;
+  end if;
+  if v_was.completed_at is null and v_is.completed_at is not null then
+    perform ops.finish_missions(array[p_mission_id]);
+  elsif v_was.completed_at is not null and v_is.completed_at is null and v_is.dedupe_key is not null then
+    if ops.take_key(v_is.dedupe_key, v_is.proposal_id, null) <> v_is.proposal_id then
+      perform ops.fail('OPS_014', format('dedupe key "%s" belongs to newer work', v_is.dedupe_key), 'dedupe_key',
+        'let that finish, or cancel it, then retry');
+    end if;
+  end if;
+end
+$$;
+
+-- Rolls a mission up again: idempotent, and a repair after edits that went round the triggers.
+create function public.ops_maybe_finalize_mission(p_mission_id uuid) returns void
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform from public.ops_missions where id = p_mission_id for no key update;
+  if found then
+    perform ops.resync_mission(p_mission_id);
+    if ops.release_waiting(array[p_mission_id]) > 0 then
+      perform ops.wake_workers();
+    end if;
+  end if;
+end
+$$;
+
+create function ops.locked_mission(p_mission_id uuid) returns public.ops_missions
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_mission public.ops_missions;
+begin
+  select * into v_mission from public.ops_missions where id = p_mission_id for no key update;
+  if not found then
+    perform ops.fail('OPS_013', format('there is no mission %s', p_mission_id), 'p_mission_id');
+  end if;
+  return v_mission;
+end
+$$;
+
+-- Stops a mission: steps that have not started are cancelled, those in flight are told to stop. Doing it again changes nothing.
+-- Errors: OPS_013 unknown mission.
+create function public.ops_cancel_mission(p_mission_id uuid, p_actor text, p_reason text default null)
+returns table (mission_id uuid, status text, cancelled_steps integer)
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_mission public.ops_missions := ops.locked_mission(p_mission_id);
+  v_cancelled integer := 0;
+begin
+  if v_mission.completed_at is null then
+    v_cancelled := ops.end_missions(array[p_mission_id], 'cancelled', p_actor, coalesce(p_reason, 'cancelled by ' || p_actor), 'mission_cancelled');
+  end if;
+  return query select m.id, m.status::text, v_cancelled from public.ops_missions m where m.id = p_mission_id;
+end
+$$;
+
+-- Stops one step and all that depend on it. Errors: OPS_013 unknown step.
+create function public.ops_cancel_step(p_step_id uuid, p_actor text, p_reason text default null)
+returns table (step_id uuid, status text, mission_status text)
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_mission_id uuid := ops.mission_of_step(p_step_id);
+  v_steps uuid[];
+begin
+  perform ops.locked_mission(v_mission_id);
+  select array_agg(d.id order by d.id) into v_steps from ops.step_and_dependents(p_step_id) d;
+  perform ops.cancel_steps(v_steps, coalesce(p_reason, 'cancelled by ' || p_actor));
+  perform ops.resync_mission(v_mission_id);
+  return query
+  select s.id, s.status::text, m.status::text
+  from public.ops_mission_steps s join public.ops_missions m on m.id = s.mission_id where s.id = p_step_id;
+end
+$$;
+
+create function ops.mission_of_step(p_step_id uuid) returns uuid
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_mission_id uuid;
+begin
+  select mission_id into v_mission_id from public.ops_mission_steps where id = p_step_id;
+  if not found then
+    perform ops.fail('OPS_013', format('there is no step %s', p_step_id), 'p_step_id');
+  end if;
+  return v_mission_id;
+end
+$$;
+
+create function ops.step_and_dependents(p_step_id uuid) returns table (id uuid)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+  with recursive affected as (
+    select s.id, s.key, s.mission_id from public.ops_mission_steps s where s.id = p_step_id
+    union
+    select d.id, d.key, d.mission_id
+    from affected a join public.ops_mission_steps d on d.mission_id = a.mission_id and a.key = any (d.depends_on)
+  )
+  select id from affected
+$$;
+
+-- Puts back what a mission's end had cancelled: queued where nothing is waited for, waiting otherwise. The mission is locked.
+create function ops.revive_steps(p_mission_id uuid) returns integer
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_now timestamptz := ops.now();
+  v_count integer;
+begin
+  update public.ops_mission_steps s
+  set status = 'waiting', end_reason = null, completed_at = null, reserved_at = null, revision = s.revision + 1, updated_at = v_now,
+    run_at = greatest(s.run_at, v_now)
+  where s.mission_id = p_mission_id and s.status = 'cancelled' and s.end_reason = 'mission_failed';
+  get diagnostics v_count = row_count;
+  perform ops.resync_mission(p_mission_id);
+  perform ops.release_waiting(array[p_mission_id]);
+  perform ops.wake_workers();
+  return v_count;
+end
+$$;
+
+-- Gives a dead step its attempts back and reopens its mission with the steps that were cancelled because of it, in one
+-- transaction. Errors: OPS_013 unknown; OPS_014 when the step is not a dead letter, or newer work holds the dedupe key.
+create function public.ops_retry_step(p_step_id uuid, p_actor text)
+returns table (step_id uuid, status text, mission_id uuid, mission_status text, reopened_steps integer)
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_mission_id uuid := ops.mission_of_step(p_step_id);
+  v_now timestamptz := ops.now();
+  v_reopened integer;
+begin
+  perform ops.locked_mission(v_mission_id);
+  update public.ops_mission_steps s
+  set status = 'queued', failure_count = 0, end_reason = null, completed_at = null, reserved_at = null, run_at = v_now, ready = true,
+    revision = s.revision + 1, updated_at = v_now
+  where s.id = p_step_id and s.status = 'failed';
+  if not found then
+    perform ops.fail('OPS_014', format('step %s is not a dead letter', p_step_id), 'status', 'only failed steps can be retried');
+  end if;
+  v_reopened := ops.revive_steps(v_mission_id);
+  return query
+  select s.id, s.status::text, m.id, m.status::text, v_reopened
+  from public.ops_mission_steps s join public.ops_missions m on m.id = s.mission_id where s.id = p_step_id;
+end
+$$;
+
+-- Retries dead letters, oldest first, all kinds or one, at most p_limit. Those whose key newer work holds are passed over.
+create function public.ops_retry_dead_steps(p_kind text default null, p_limit integer default 100, p_actor text default null)
+returns table (step_id uuid, mission_id uuid)
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  v_step record;
+begin
+  for v_step in
+    select d.id, d.mission_id from (
+      select s.id, s.mission_id from public.ops_mission_steps s
+      where s.status = 'failed' and (p_kind is null or s.kind = p_kind)
+      order by s.updated_at, s.id limit least(p_limit, 1000)) d
+    order by d.mission_id, d.id -- the order in which missions are locked
+  loop
+    begin
+      perform public.ops_retry_step(v_step.id, coalesce(p_actor, ops.actor()));
+    exception when sqlstate 'OP014' then
+      continue;
+    end;
+    step_id := v_step.id;
+    mission_id := v_step.mission_id;
+    return next;
+  end loop;
+end
+$$;

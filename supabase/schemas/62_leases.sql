@@ -1,0 +1,245 @@
+-- Leases: a worker takes steps until a deadline; the token proves that the lease is still its own.
+
+-- The first setting that is given: policy worker_policy, then the worker's environment, then the default.
+create function ops.worker_setting(p_key text, p_worker_id uuid, p_default numeric) returns numeric
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+  select coalesce(
+    (ops.policy('worker_policy') ->> p_key)::numeric,
+    (select (w.settings ->> p_key)::numeric from ops.workers w where w.id = p_worker_id),
+    p_default)
+$$;
+
+-- What a worker is told when it registers and at each of its heartbeats.
+create function ops.worker_orders(p_worker_id uuid) returns jsonb
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+  select jsonb_build_object(
+    'worker_id', p_worker_id,
+    'schema_version', ops.schema_version(),
+    'worker_policy', coalesce(ops.policy('worker_policy'), '{}'),
+    'agent_roles', coalesce(ops.policy('agent_roles'), '{}'),
+    'control', coalesce(ops.policy('control'), '{}'))
+$$;
+
+-- Registers a worker process. `p_schema_version` is the newest schema it understands; `p_settings` are its environment's
+-- {"max_retries", "lease_minutes"}, which policy overrides. Errors: OPS_011 when the schema is newer than the worker.
+create function public.ops_register_worker(
+  p_name text, p_version text, p_executors text[], p_concurrency integer, p_schema_version integer, p_settings jsonb default '{}')
+returns jsonb
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_id uuid;
+begin
+  if ops.schema_version() > p_schema_version then
+    perform ops.fail('OPS_011',
+      format('the database has schema %s, this worker (%s) understands up to %s', ops.schema_version(), p_version, p_schema_version),
+      'p_schema_version', 'update the worker');
+  end if;
+  if length(coalesce(p_name, '')) not between 1 and 200 then
+    perform ops.fail('OPS_011', 'a worker''s name must have 1 to 200 characters', 'p_name');
+  end if;
+  if coalesce(array_length(p_executors, 1), 0) not between 1 and 200 then
+    perform ops.fail('OPS_011', 'a worker must offer 1 to 200 executors', 'p_executors');
+  end if;
+  insert into ops.workers (name, version, executors, concurrency, settings, role)
+  values (p_name, p_version, p_executors, p_concurrency, coalesce(p_settings, '{}'),
+    coalesce(nullif(current_setting('role', true), 'none'), session_user))
+  returning id into v_id;
+  return ops.worker_orders(v_id);
+end
+$$;
+
+-- A worker's sign of life, at least once a minute. `p_listening` says that it sleeps until it is notified on channel
+-- `ops_steps`. Returns the policies it works under. Errors: OPS_013 when it has never registered.
+create function public.ops_worker_heartbeat(p_worker_id uuid, p_listening boolean default false) returns jsonb
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  update ops.workers set last_seen_at = ops.now() where id = p_worker_id;
+  if not found then
+    perform ops.fail('OPS_013', format('there is no worker %s', p_worker_id), 'p_worker_id', 'register first');
+  end if;
+  if p_listening then
+    insert into ops.sleepers (worker_id, until) values (p_worker_id, ops.now() + interval '2 minutes')
+    on conflict (worker_id) do update set until = excluded.until;
+  else
+    delete from ops.sleepers where worker_id = p_worker_id;
+  end if;
+  return ops.worker_orders(p_worker_id);
+end
+$$;
+
+-- Executors that have something claimable; hops from one to the next in the claim's index.
+create function ops.claimable_executors() returns text[]
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+  with recursive hop as (
+    (select s.executor from public.ops_mission_steps s where s.status = 'queued' and s.ready order by s.executor limit 1)
+    union all
+    select (select s.executor from public.ops_mission_steps s
+            where s.status = 'queued' and s.ready and s.executor > h.executor order by s.executor limit 1)
+    from hop h where h.executor is not null
+  )
+  select coalesce(array_agg(executor) filter (where executor is not null), '{}') from hop
+$$;
+
+-- Executors that the control switch or worker_policy keeps from being claimed.
+create function ops.blocked_executors() returns text[]
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+  select array(
+    select jsonb_array_elements_text(coalesce(ops.policy('control') #> '{pause,executors}', '[]'))
+    union
+    select jsonb_array_elements_text(coalesce(ops.policy('worker_policy') -> 'blocked_executors', '[]')))
+$$;
+
+-- Leases up to p_limit claimable steps: most urgent first (lower priority number), then the longest due. The planner is
+-- held to the claim's index: right after a burst its statistics are those of an empty table.
+create function ops.lease_steps(p_worker_id uuid, p_executors text[], p_limit integer, p_lease interval)
+returns setof public.ops_mission_steps
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_bitmapscan = off
+as $$
+declare
+  v_now timestamptz := ops.now();
+  v_executors text[];
+  v_default_retries integer := ops.worker_setting('max_retries', p_worker_id, 3);
+  v_steps public.ops_mission_steps[];
+begin
+  if ops.paused('claims') or p_limit < 1 then
+    return;
+  end if;
+
+  -- Steps whose time has come join the claimable ones.
+  update public.ops_mission_steps s set ready = true
+  from (select d.id from public.ops_mission_steps d where d.status = 'queued' and not d.ready and d.run_at <= v_now
+        order by d.run_at limit 500 for no key update skip locked) due
+  where s.id = due.id;
+
+  select array_agg(e) into v_executors
+  from unnest(ops.claimable_executors()) e
+  where (p_executors is null or e = any (p_executors)) and e <> all (ops.blocked_executors());
+
+  with candidates as materialized (
+    select c.id, c.priority, c.run_at
+    from unnest(v_executors) e,
+      lateral (
+        select s.id, s.priority, s.run_at
+        from public.ops_mission_steps s
+        where s.status = 'queued' and s.ready and s.executor = e and s.run_at <= v_now
+        order by s.priority, s.run_at, s.id
+        limit p_limit
+        for no key update skip locked) c
+  ), chosen as materialized (
+    select id from candidates order by priority, run_at, id limit p_limit
+  ), leased as (
+    update public.ops_mission_steps s
+    set status = 'running', lease_token = ops.new_id(), reserved_at = v_now, lease_expires_at = v_now + p_lease,
+      worker_id = p_worker_id, attempt = s.attempt + 1, updated_at = v_now, revision = s.revision + 1,
+      max_retries = coalesce(s.declared_retries, v_default_retries)
+    from chosen c where s.id = c.id
+    returning s.*
+  )
+  select array_agg(l::public.ops_mission_steps order by l.priority, l.run_at, l.id) into v_steps from leased l;
+
+  -- A mission starts with its first claim. One that is locked is being started, or ended, by somebody else.
+  update public.ops_missions m set status = 'running', started_at = coalesce(m.started_at, v_now), updated_at = v_now
+  from (select f.id from public.ops_missions f
+        where f.id in (select mission_id from unnest(v_steps)) and f.status = 'approved'
+        order by f.id for no key update skip locked) first
+  where m.id = first.id;
+
+  return query select * from unnest(v_steps);
+end
+$$;
+
+-- Claims up to p_limit (1..1000) steps of the named executors for a registered worker. Each claim gives a fresh token and a
+-- deadline by the database's clock, and counts as an attempt. `p_lease_seconds` overrides policy and environment.
+-- `inputs` holds the results of the mission's finished steps, by key, where params ask for them.
+create function public.ops_claim_steps(p_worker_id uuid, p_executors text[], p_limit integer, p_lease_seconds integer default null)
+returns table (step_id uuid, token uuid, mission_id uuid, key text, kind text, executor text, agent text, params jsonb, inputs jsonb,
+  attempt integer, failure_count integer, max_retries integer, timeout_seconds integer, lease_expires_at timestamptz,
+  lease_seconds integer, mission_title text, depth integer)
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  v_lease integer := coalesce(p_lease_seconds, ops.worker_setting('lease_minutes', p_worker_id, 5) * 60);
+begin
+  if p_limit not between 1 and 1000 then
+    perform ops.fail('OPS_011', 'p_limit must be between 1 and 1000', 'p_limit');
+  end if;
+  if v_lease not between 1 and 86400 then
+    perform ops.fail('OPS_011', 'a lease lasts 1 second to 24 hours', 'p_lease_seconds');
+  end if;
+  if p_executors is null then
+    perform ops.fail('OPS_011', 'name the executors', 'p_executors');
+  end if;
+  update ops.workers set last_seen_at = ops.now() where id = p_worker_id and last_seen_at < ops.now() - interval '10 seconds';
+  return query
+  select s.id, s.lease_token, s.mission_id, s.key, s.kind, s.executor, s.agent, s.params,
+    case when s.uses_results then (
+      select coalesce(jsonb_object_agg(d.key, d.result), '{}') from public.ops_mission_steps d
+      where d.mission_id = s.mission_id and d.status = 'succeeded') end,
+    s.attempt, s.failure_count, s.max_retries, s.timeout_seconds, s.lease_expires_at, v_lease, m.title, m.depth
+  from ops.lease_steps(p_worker_id, p_executors, p_limit, v_lease * interval '1 second') s
+  join public.ops_missions m on m.id = s.mission_id;
+end
+$$;
+
+-- Claims the next step whatever its executor, for clients without registration. The row carries the lease token.
+create function public.ops_claim_next_step(p_lease_minutes integer) returns setof public.ops_mission_steps
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if p_lease_minutes not between 1 and 1440 then
+    perform ops.fail('OPS_011', 'a lease lasts 1 to 1440 minutes', 'p_lease_minutes');
+  end if;
+  return query select * from ops.lease_steps(null, null, 1, p_lease_minutes * interval '1 minute');
+end
+$$;
+
+-- Prolongs leases: [{"step_id", "token"}], at most 1,000. Outcomes: ok (with the new deadline), lost (abort the work now), or busy:
+-- somebody is ending that step at this moment, ask again soon.
+create function public.ops_renew_steps(p_leases jsonb, p_lease_seconds integer default null)
+returns table (step_id uuid, outcome text, lease_expires_at timestamptz)
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  v_now timestamptz := ops.now();
+begin
+  perform ops.require_array(p_leases, 'p_leases', 1000);
+  return query
+  with given as materialized (
+    select distinct on (g.step_id) g.step_id, g.token from jsonb_to_recordset(p_leases) as g(step_id uuid, token uuid)
+  ), free as materialized (
+    select s.id from public.ops_mission_steps s join given g on g.step_id = s.id and g.token = s.lease_token
+    for no key update of s skip locked
+  ), renewed as (
+    update public.ops_mission_steps s
+    set lease_expires_at = v_now + coalesce(p_lease_seconds, ops.worker_setting('lease_minutes', s.worker_id, 5) * 60) * interval '1 second'
+    from free f where s.id = f.id
+    returning s.id, s.lease_expires_at
+  )
+  select g.step_id,
+    case when r.id is not null then 'ok' when s.id is not null then 'busy' else 'lost' end,
+    r.lease_expires_at
+  from given g
+  left join renewed r on r.id = g.step_id
+  left join public.ops_mission_steps s on s.id = g.step_id and s.lease_token = g.token;
+end
+$$;

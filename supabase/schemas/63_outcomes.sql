@@ -1,0 +1,274 @@
+-- Outcomes: how an attempt ends. Every write carries the token and answers `ok` or `lost`; a lost one changes nothing and is
+-- kept as evidence. Missions are locked before their steps, so the last two steps of a mission may end at once, in any order.
+
+-- Locks the missions of steps whose token still holds, in id order.
+create function ops.lock_missions_of(p_leases jsonb) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform from public.ops_missions m
+  where m.id = any (array(
+    select s.mission_id from jsonb_to_recordset(p_leases) as g(step_id uuid, token uuid)
+    join public.ops_mission_steps s on s.id = g.step_id and s.lease_token = g.token))
+  order by m.id
+  for no key update;
+end
+$$;
+
+-- Keeps what came too late. p_kept are the steps whose token held.
+create function ops.keep_late(p_items jsonb, p_outcome text, p_kept uuid[]) returns void
+language sql
+set search_path = pg_catalog, pg_temp
+as $$
+  insert into ops.late_results (step_id, token, outcome, payload)
+  select (i ->> 'step_id')::uuid, (i ->> 'token')::uuid, p_outcome, i - 'step_id' - 'token'
+  from jsonb_array_elements(p_items) i
+  where (i ->> 'step_id')::uuid <> all (coalesce(p_kept, '{}'))
+    and exists (select from public.ops_mission_steps s where s.id = (i ->> 'step_id')::uuid)
+$$;
+
+-- Stores what executors emitted, in the chain of their mission. Part of the outcome's transaction: an event of an attempt that
+-- was not recorded never happened. Errors: OPS_011 names the event.
+create function ops.emit_of_runs(p_items jsonb, p_kept uuid[]) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_bad record;
+begin
+  if not jsonb_path_exists(p_items, '$[*].events[*] ? (@ != null)') then
+    return;
+  end if;
+  select i ->> 'step_id' as step_id, p.field, p.problem into v_bad
+  from jsonb_array_elements(p_items) i, jsonb_path_query(i, '$.events[*] ? (@ != null)') e, ops.event_problem(e, false) p
+  where p.problem is not null limit 1;
+  if found then
+    perform ops.fail('OPS_011', format('event of step %s: %s %s', v_bad.step_id, v_bad.field, v_bad.problem), 'events.' || v_bad.field);
+  end if;
+  insert into public.ops_agent_events (type, data, dedupe_key, mission_id, run_id, root_event_id, depth)
+  select e ->> 'type', coalesce(nullif(e -> 'data', 'null'), '{}'), e ->> 'dedupe_key', m.id, (i ->> 'token')::uuid,
+    m.root_event_id, m.depth + 1
+  from jsonb_array_elements(p_items) i
+  join public.ops_mission_steps s on s.id = (i ->> 'step_id')::uuid and s.id = any (p_kept)
+  join public.ops_missions m on m.id = s.mission_id,
+  jsonb_path_query(i, '$.events[*] ? (@ != null)') e
+  order by e ->> 'dedupe_key'
+  on conflict (dedupe_key) do nothing;
+end
+$$;
+
+-- Records success: [{"step_id", "token", "result"?, "cost_usd"?, "meta"?, "events"?}], at most 1,000. Steps that waited for
+-- these become claimable, missions without open steps end, all in this one transaction.
+create function public.ops_complete_steps(p_results jsonb)
+returns table (step_id uuid, outcome text, mission_id uuid, mission_status text)
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  v_now timestamptz;
+  v_steps uuid[];
+  v_missions uuid[];
+begin
+  perform ops.require_array(p_results, 'p_results', 1000);
+  perform ops.lock_missions_of(p_results);
+  v_now := ops.now();
+
+  with given as materialized (
+    select distinct on (g.step_id) g.*
+    from jsonb_to_recordset(p_results) as g(step_id uuid, token uuid, result jsonb, cost_usd numeric, meta jsonb)
+  ), done as (
+    update public.ops_mission_steps s
+    set status = 'succeeded', result = g.result, cost_usd = coalesce(s.cost_usd, 0) + g.cost_usd, lease_token = null,
+      lease_expires_at = null, last_error = null, completed_at = v_now, updated_at = v_now, revision = s.revision + 1
+    from given g where s.id = g.step_id and s.lease_token = g.token
+    returning s.id, s.mission_id, s.executor, s.reserved_at, s.attempt, s.worker_id, g.token, g.meta, g.cost_usd
+  ), recorded as (
+    insert into public.ops_action_runs (id, step_id, executor, status, started_at, completed_at, meta, attempt, worker_id, cost_usd)
+    select token, id, executor, 'succeeded', reserved_at, v_now, coalesce(nullif(meta, 'null'), '{}'), attempt, worker_id, cost_usd from done
+  )
+  select array_agg(id), array_agg(mission_id) into v_steps, v_missions from done;
+
+  if v_steps is not null then
+    perform ops.emit_of_runs(p_results, v_steps);
+    if ops.release_waiting(v_missions) > 0 then
+      perform ops.wake_workers();
+    end if;
+    perform ops.roll_up(v_missions);
+  end if;
+  if coalesce(array_length(v_steps, 1), 0) < jsonb_array_length(p_results) then
+    perform ops.keep_late(p_results, 'succeeded', v_steps);
+  end if;
+
+  return query
+  select g.step_id, case when g.step_id = any (v_steps) then 'ok' else 'lost' end, m.id, m.status::text
+  from (select distinct (i ->> 'step_id')::uuid as step_id from jsonb_array_elements(p_results) i) g
+  left join public.ops_mission_steps s on s.id = g.step_id
+  left join public.ops_missions m on m.id = s.mission_id;
+end
+$$;
+
+-- Seconds to wait after the n-th failure: full jitter under an exponential ceiling, bounded for any n.
+create function ops.backoff_seconds(p_failures integer) returns double precision
+language sql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+  select random() * least(
+    coalesce((ops.policy('worker_policy') ->> 'backoff_max_seconds')::double precision, 900),
+    coalesce((ops.policy('worker_policy') ->> 'backoff_base_seconds')::double precision, 5) * power(2, least(greatest(p_failures, 1), 30) - 1))
+$$;
+
+-- Ends attempts as failures: back to the queue after a backoff, or dead when attempts are used up or the error is permanent;
+-- a death ends the mission. The missions of steps that may die are locked. Returns the steps whose token held.
+create function ops.fail_attempts(p_failures jsonb) returns uuid[]
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_now timestamptz := ops.now();
+  v_steps uuid[];
+  v_dead uuid[];
+  v_missions uuid[];
+begin
+  with given as materialized (
+    select distinct on (g.step_id) g.*
+    from jsonb_to_recordset(p_failures)
+      as g(step_id uuid, token uuid, error text, permanent boolean, retry_after_seconds numeric, meta jsonb, cost_usd numeric)
+  ), judged as materialized (
+    select g.*, s.executor, s.reserved_at, s.attempt, s.worker_id,
+      coalesce(g.permanent, false) or s.failure_count + 1 >= coalesce(s.max_retries, 3) as dies,
+      v_now + least(coalesce(g.retry_after_seconds, ops.backoff_seconds(s.failure_count + 1)), 604800) * interval '1 second' as run_at
+    from given g join public.ops_mission_steps s on s.id = g.step_id and s.lease_token = g.token
+  ), ended as (
+    update public.ops_mission_steps s
+    set status = case when j.dies then 'failed' else 'queued' end::public.ops_step_status,
+      failure_count = s.failure_count + 1, last_error = left(coalesce(j.error, 'failed without a message'), 8000),
+      cost_usd = coalesce(s.cost_usd, 0) + j.cost_usd,
+      lease_token = null, lease_expires_at = null, completed_at = case when j.dies then v_now end,
+      end_reason = case when j.dies then case when coalesce(j.permanent, false) then 'permanent' else 'attempts_used_up' end end,
+      run_at = case when j.dies then s.run_at else j.run_at end, ready = case when j.dies then s.ready else j.run_at <= v_now end,
+      updated_at = v_now, revision = s.revision + 1
+    from judged j where s.id = j.step_id and s.lease_token = j.token
+    returning s.id, s.mission_id, j.dies, j.token
+  ), recorded as (
+    insert into public.ops_action_runs (id, step_id, executor, status, started_at, completed_at, meta, error, attempt, worker_id, cost_usd)
+    select j.token, j.step_id, j.executor, 'failed', j.reserved_at, v_now, coalesce(nullif(j.meta, 'null'), '{}'),
+      left(coalesce(j.error, 'failed without a message'), 8000), j.attempt, j.worker_id, j.cost_usd
+    from judged j join ended e on e.id = j.step_id
+  )
+  select array_agg(id), array_agg(id) filter (where dies), array_agg(distinct mission_id) filter (where dies)
+  into v_steps, v_dead, v_missions from ended;
+
+  if v_dead is not null then
+    insert into public.ops_agent_events (type, data, mission_id, run_id, root_event_id, depth)
+    select 'step:' || s.kind || ':failed',
+      jsonb_strip_nulls(jsonb_build_object('step_id', s.id, 'mission_id', m.id, 'title', m.title, 'source', m.source, 'key', s.key, 'kind', s.kind,
+        'executor', s.executor, 'agent', s.agent, 'attempts', s.attempt, 'error', s.last_error, 'reason', s.end_reason)),
+      m.id, (select r.id from public.ops_action_runs r where r.step_id = s.id and r.attempt = s.attempt), m.root_event_id, m.depth + 1
+    from public.ops_mission_steps s join public.ops_missions m on m.id = s.mission_id
+    where s.id = any (v_dead) order by s.id;
+    perform ops.end_missions(array(select id from public.ops_missions where id = any (v_missions) and completed_at is null),
+      'failed', 'engine', 'a step failed', 'mission_failed');
+  end if;
+  return v_steps;
+end
+$$;
+
+-- Records failure: [{"step_id", "token", "error", "permanent"?, "retry_after_seconds"?, "meta"?, "cost_usd"?, "events"?}].
+-- Answers the step's new status: queued (again at run_at) or failed (dead letter).
+create function public.ops_fail_steps(p_failures jsonb)
+returns table (step_id uuid, outcome text, step_status text, run_at timestamptz, mission_id uuid, mission_status text)
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  v_steps uuid[];
+begin
+  perform ops.require_array(p_failures, 'p_failures', 1000);
+  perform ops.lock_missions_of(p_failures);
+  v_steps := ops.fail_attempts(p_failures);
+  if v_steps is not null then
+    perform ops.emit_of_runs(p_failures, v_steps);
+  end if;
+  if coalesce(array_length(v_steps, 1), 0) < jsonb_array_length(p_failures) then
+    perform ops.keep_late(p_failures, 'failed', v_steps);
+  end if;
+  return query
+  select g.step_id, case when g.step_id = any (v_steps) then 'ok' else 'lost' end, s.status::text,
+    case when s.status = 'queued' then s.run_at end, m.id, m.status::text
+  from (select distinct (i ->> 'step_id')::uuid as step_id from jsonb_array_elements(p_failures) i) g
+  left join public.ops_mission_steps s on s.id = g.step_id
+  left join public.ops_missions m on m.id = s.mission_id;
+end
+$$;
+
+-- Gives leases back without a failure, to run again after some seconds. p_status tells the run's record why.
+create function ops.hand_back(p_items jsonb, p_status text) returns uuid[]
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_now timestamptz := ops.now();
+  v_steps uuid[];
+begin
+  with given as materialized (
+    select distinct on (g.step_id) g.* from jsonb_to_recordset(p_items) as g(step_id uuid, token uuid, seconds numeric, reason text)
+  ), held as materialized (
+    select s.id, s.executor, s.reserved_at, s.attempt, s.worker_id, g.token, g.reason,
+      v_now + least(greatest(coalesce(g.seconds, 0), 0), 31536000) * interval '1 second' as run_at
+    from public.ops_mission_steps s join given g on g.step_id = s.id and g.token = s.lease_token
+    order by s.id for no key update of s
+  ), returned as (
+    update public.ops_mission_steps s
+    set status = 'queued', lease_token = null, lease_expires_at = null, run_at = h.run_at, ready = h.run_at <= v_now,
+      updated_at = v_now, revision = s.revision + 1
+    from held h where s.id = h.id
+    returning s.id
+  ), recorded as (
+    insert into public.ops_action_runs (id, step_id, executor, status, started_at, completed_at, error, attempt, worker_id)
+    select h.token, h.id, h.executor, p_status, h.reserved_at, v_now, h.reason, h.attempt, h.worker_id from held h
+  )
+  select array_agg(id) into v_steps from returned;
+  if v_steps is not null then
+    perform ops.wake_workers();
+  end if;
+  return v_steps;
+end
+$$;
+
+-- Puts steps off: [{"step_id", "token", "seconds", "reason"?}]. Costs no failure.
+create function public.ops_snooze_steps(p_snoozes jsonb) returns table (step_id uuid, outcome text, run_at timestamptz)
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  v_steps uuid[];
+begin
+  perform ops.require_array(p_snoozes, 'p_snoozes', 1000);
+  v_steps := ops.hand_back(p_snoozes, 'snoozed');
+  return query
+  select g.step_id, case when g.step_id = any (v_steps) then 'ok' else 'lost' end, case when g.step_id = any (v_steps) then s.run_at end
+  from (select distinct (i ->> 'step_id')::uuid as step_id from jsonb_array_elements(p_snoozes) i) g
+  left join public.ops_mission_steps s on s.id = g.step_id;
+end
+$$;
+
+-- Hands leases back at once, as a stopping worker does: [{"step_id", "token"}]. Costs no failure.
+create function public.ops_release_steps(p_leases jsonb) returns table (step_id uuid, outcome text)
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  v_steps uuid[];
+begin
+  perform ops.require_array(p_leases, 'p_leases', 1000);
+  v_steps := ops.hand_back(p_leases, 'released');
+  return query
+  select g.step_id, case when g.step_id = any (v_steps) then 'ok' else 'lost' end
+  from (select distinct (i ->> 'step_id')::uuid as step_id from jsonb_array_elements(p_leases) i) g;
+end
+$$;

@@ -1,0 +1,99 @@
+-- Hand edits: an operator's UPDATE or INSERT on a step does what the engine's own functions would have done.
+--
+-- The engine raises `revision` with each of its transitions; a change of status that leaves it alone was made by hand.
+-- The first trigger makes the row whole, so that constraints can judge it; the second lets the mission follow. A hand edit
+-- holds its step before it locks the mission, the engine the other way round: Postgres may answer one of them with a deadlock,
+-- and then nothing has happened.
+
+create function ops.complete_hand_edit() returns trigger
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_now timestamptz := ops.now();
+begin
+  if new.status = 'running' then
+    perform ops.fail('OPS_014', 'only a claim can start a step', 'status', 'set it to queued and let a worker claim it');
+  end if;
+  new.lease_token := null;
+  new.lease_expires_at := null;
+  new.updated_at := v_now;
+  if new.status in ('succeeded', 'failed', 'cancelled') then
+    new.completed_at := v_now;
+    new.end_reason := coalesce(new.end_reason, 'by hand');
+  else
+    new.completed_at := null;
+    new.end_reason := null;
+    if old.status in ('succeeded', 'failed', 'cancelled') then
+      new.run_at := greatest(new.run_at, v_now);
+    end if;
+    new.ready := new.run_at <= v_now;
+  end if;
+  return new;
+end
+$$;
+
+create function ops.follow_hand_edit() returns trigger
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform from public.ops_missions where id = new.mission_id for no key update;
+  if old.status = 'running' then
+    insert into public.ops_action_runs (id, step_id, executor, status, started_at, completed_at, error, attempt, worker_id)
+    values (old.lease_token, old.id, old.executor,
+      case new.status when 'succeeded' then 'succeeded' when 'failed' then 'failed' else 'cancelled' end,
+      old.reserved_at, ops.now(), 'ended by hand: ' || ops.actor(), old.attempt, old.worker_id);
+  end if;
+
+  if new.status in ('queued', 'waiting') then
+    perform ops.revive_steps(new.mission_id);
+  elsif new.status = 'failed' and exists (select from public.ops_missions where id = new.mission_id and completed_at is null) then
+    perform ops.end_missions(array[new.mission_id], 'failed', ops.actor(), 'a step was failed by hand', 'mission_failed');
+  else
+    if new.status = 'cancelled' then
+      perform ops.cancel_steps(array(select id from ops.step_and_dependents(new.id)), 'by hand');
+    end if;
+    perform public.ops_maybe_finalize_mission(new.mission_id);
+  end if;
+  return null;
+end
+$$;
+
+create trigger ops_mission_steps_hand_edit before update of status on public.ops_mission_steps
+  for each row when (new.status is distinct from old.status and new.revision = old.revision)
+  execute function ops.complete_hand_edit();
+create trigger ops_mission_steps_hand_edit_follow after update of status on public.ops_mission_steps
+  for each row when (new.status is distinct from old.status and new.revision = old.revision)
+  execute function ops.follow_hand_edit();
+
+-- A step that somebody inserts joins its mission; an open step that somebody deletes must be cancelled first.
+create function ops.follow_hand_insert() returns trigger
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform from public.ops_missions where id = new.mission_id for no key update;
+  if new.executor is null then
+    update public.ops_mission_steps set executor = split_part(new.kind, ':', 1) where id = new.id;
+  end if;
+  perform ops.resync_mission(new.mission_id);
+  perform ops.wake_workers();
+  return null;
+end
+$$;
+create trigger ops_mission_steps_hand_insert after insert on public.ops_mission_steps
+  for each row when (new.revision = 0) execute function ops.follow_hand_insert();
+
+create function ops.refuse_open_delete() returns trigger
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform ops.fail('OPS_014', format('step %s is %s and cannot be deleted', old.id, old.status), 'status',
+    format('first: select * from ops_cancel_step(''%s'', ''your name'')', old.id));
+  return null;
+end
+$$;
+create trigger ops_mission_steps_open_delete before delete on public.ops_mission_steps
+  for each row when (old.status in ('waiting', 'queued', 'running')) execute function ops.refuse_open_delete();

@@ -1,0 +1,157 @@
+-- Reads for the control plane and the command line: pages of rows, health, the radar.
+
+-- Lists answer newest first, at most 200 rows; p_after is the last id of the page before. Ids are time-ordered.
+
+create function public.ops_list_events(p_filter jsonb default '{}', p_limit integer default 50, p_after uuid default null) returns setof jsonb
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  select to_jsonb(e) from public.ops_agent_events e
+  where (p_after is null or e.id < p_after)
+    and (not p_filter ? 'type' or e.type = p_filter ->> 'type')
+    and (not p_filter ? 'processed' or (e.processed_at is not null) = (p_filter ->> 'processed')::boolean)
+    and (not p_filter ? 'root_event_id' or coalesce(e.root_event_id, e.id) = (p_filter ->> 'root_event_id')::uuid)
+    and (not p_filter ? 'id' or e.id = (p_filter ->> 'id')::uuid)
+  order by e.id desc limit least(p_limit, 200)
+$$;
+
+create function public.ops_list_proposals(p_filter jsonb default '{}', p_limit integer default 50, p_after uuid default null) returns setof jsonb
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  select to_jsonb(p) || jsonb_build_object('mission_id', (select m.id from public.ops_missions m where m.proposal_id = p.id))
+  from public.ops_mission_proposals p
+  where (p_after is null or p.id < p_after)
+    and (not p_filter ? 'status' or p.status::text = p_filter ->> 'status')
+    and (not p_filter ? 'source' or p.source = p_filter ->> 'source')
+    and (not p_filter ? 'id' or p.id = (p_filter ->> 'id')::uuid)
+  order by p.id desc limit least(p_limit, 200)
+$$;
+
+create function public.ops_list_missions(p_filter jsonb default '{}', p_limit integer default 50, p_after uuid default null) returns setof jsonb
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  select to_jsonb(m) from public.ops_missions m
+  where (p_after is null or m.id < p_after)
+    and (not p_filter ? 'status' or m.status::text = p_filter ->> 'status')
+    and (not p_filter ? 'id' or m.id = (p_filter ->> 'id')::uuid)
+  order by m.id desc limit least(p_limit, 200)
+$$;
+
+create function public.ops_list_steps(p_filter jsonb default '{}', p_limit integer default 50, p_after uuid default null) returns setof jsonb
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  select to_jsonb(s) - 'lease_token' from public.ops_mission_steps s
+  where (p_after is null or s.id < p_after)
+    and (not p_filter ? 'status' or s.status::text = p_filter ->> 'status')
+    and (not p_filter ? 'mission_id' or s.mission_id = (p_filter ->> 'mission_id')::uuid)
+    and (not p_filter ? 'kind' or s.kind = p_filter ->> 'kind')
+    and (not p_filter ? 'executor' or s.executor = p_filter ->> 'executor')
+    and (not p_filter ? 'id' or s.id = (p_filter ->> 'id')::uuid)
+  order by s.id desc limit least(p_limit, 200)
+$$;
+
+-- One beat of the control plane: kept with its report, and told as an event heartbeat:success or heartbeat:failure, which no
+-- pattern ever sees. Returns the event's id.
+create function public.ops_record_heartbeat(p_ok boolean, p_report jsonb) returns uuid
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_id uuid;
+begin
+  insert into ops.heartbeats (ok, report) values (p_ok, coalesce(p_report, '{}'));
+  insert into public.ops_agent_events (type, data, processed_at)
+  values (case when p_ok then 'heartbeat:success' else 'heartbeat:failure' end, coalesce(p_report, '{}'), ops.now())
+  returning id into v_id;
+  return v_id;
+end
+$$;
+
+-- The state of the loop in one object. A worker is live when it was seen within two minutes.
+create function public.ops_health() returns jsonb
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  select jsonb_build_object(
+    'status', case when h.ok is false then 'degraded' else 'healthy' end,
+    'database', 'connected',
+    'postgres_version', current_setting('server_version'),
+    'schema_version', ops.schema_version(),
+    'queues', jsonb_build_object(
+      'events', (select count(*) from public.ops_agent_events where processed_at is null),
+      'reactions', (select count(*) from public.ops_agent_reactions where status = 'queued'),
+      'proposals_pending', (select count(*) from public.ops_mission_proposals where status = 'pending'),
+      'steps', (select count(*) from public.ops_mission_steps where status = 'queued'),
+      'steps_running', (select count(*) from public.ops_mission_steps where status = 'running'),
+      'missions_open', (select count(*) from public.ops_missions where status in ('approved', 'running'))),
+    'oldest_queued_seconds', (
+      select coalesce(round(extract(epoch from ops.now() - min(run_at))), 0) from public.ops_mission_steps where status = 'queued' and ready),
+    'workers', jsonb_build_object('live', (select count(*) from ops.workers where last_seen_at > ops.now() - interval '2 minutes')),
+    'last_heartbeat_at', h.at,
+    'paused', coalesce(ops.policy('control') -> 'pause', '{}'))
+  from (select 1) one left join lateral (select ok, at from ops.heartbeats order by at desc limit 1) h on true
+$$;
+
+-- Radar. Adding is idempotent for a step: its retry finds what the first attempt added.
+-- p_item: {"title", "description"?, "stage"?, "notes"?, "entity"?, "event_type"?, "topic"?, "source_url"?, "evidence_snippet"?,
+-- "confidence"?, "impact_areas"?: [text], "curator_name"?}. Errors: OPS_011.
+create function public.ops_radar_add(p_item jsonb, p_step_id uuid default null)
+returns table (id uuid, stage text, created boolean)
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+begin
+  if coalesce(p_item ->> 'title', '') = '' then
+    perform ops.fail('OPS_011', 'a radar item needs a title', 'title');
+  end if;
+  return query
+  insert into public.ops_demand_radar as r (title, description, stage, notes, entity, event_type, topic, source_url, evidence_snippet,
+    confidence, impact_areas, curator_name, step_id)
+  values (p_item ->> 'title', p_item ->> 'description', coalesce(p_item ->> 'stage', 'watching'), p_item ->> 'notes', p_item ->> 'entity',
+    p_item ->> 'event_type', p_item ->> 'topic', p_item ->> 'source_url', p_item ->> 'evidence_snippet', p_item ->> 'confidence',
+    array(select jsonb_array_elements_text(coalesce(p_item -> 'impact_areas', '[]'))), p_item ->> 'curator_name', p_step_id)
+  on conflict (step_id) do nothing
+  returning r.id, r.stage, true;
+  if not found then
+    return query select r.id, r.stage, false from public.ops_demand_radar r where r.step_id = p_step_id;
+  end if;
+end
+$$;
+
+-- Changes the named fields of a radar item and answers the stage before and after. Errors: OPS_013 unknown item.
+create function public.ops_radar_update(p_id uuid, p_changes jsonb)
+returns table (id uuid, stage text, previous_stage text)
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  v_before text;
+begin
+  select r.stage into v_before from public.ops_demand_radar r where r.id = p_id for no key update;
+  if not found then
+    perform ops.fail('OPS_013', format('there is no radar item %s', p_id), 'p_id');
+  end if;
+  return query
+  update public.ops_demand_radar r
+  set title = coalesce(p_changes ->> 'title', r.title), description = coalesce(p_changes ->> 'description', r.description),
+    stage = coalesce(p_changes ->> 'stage', r.stage), notes = coalesce(p_changes ->> 'notes', r.notes),
+    topic = coalesce(p_changes ->> 'topic', r.topic), source_url = coalesce(p_changes ->> 'source_url', r.source_url),
+    evidence_snippet = coalesce(p_changes ->> 'evidence_snippet', r.evidence_snippet), confidence = coalesce(p_changes ->> 'confidence', r.confidence)
+  where r.id = p_id
+  returning r.id, r.stage, v_before;
+end
+$$;
+
+create function public.ops_radar_list(p_stage text default null, p_limit integer default 50) returns setof jsonb
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  select to_jsonb(r) from public.ops_demand_radar r
+  where p_stage is null or r.stage = p_stage
+  order by r.updated_at desc, r.id desc limit least(p_limit, 200)
+$$;

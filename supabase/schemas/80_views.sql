@@ -1,0 +1,42 @@
+-- Views for dashboards and the runbook's queries. They run with their reader's own rights.
+
+create view public.ops_policy_history with (security_invoker = true) as
+  select key, version, value, updated_at, changed_by from ops.policy_history;
+
+create view public.ops_policy_audit with (security_invoker = true) as
+  select id, policy_key, action, old_value, new_value, old_version, new_version, changed_by, actor, changed_at from ops.policy_audit;
+
+-- What waits, and where.
+create view public.ops_queue_depth with (security_invoker = true) as
+  select 'queued_events' as metric, count(*) as count from public.ops_agent_events where processed_at is null
+  union all select 'queued_reactions', count(*) from public.ops_agent_reactions where status = 'queued'
+  union all select 'pending_proposals', count(*) from public.ops_mission_proposals where status = 'pending'
+  union all select 'queued_steps', count(*) from public.ops_mission_steps where status = 'queued'
+  union all select 'running_steps', count(*) from public.ops_mission_steps where status = 'running'
+  union all select 'waiting_steps', count(*) from public.ops_mission_steps where status = 'waiting';
+
+-- Steps that are out of attempts, kept for an operator.
+create view public.ops_dead_letters with (security_invoker = true) as
+  select s.id as step_id, s.kind, s.executor, s.last_error, s.failure_count, s.max_retries, s.end_reason, s.updated_at,
+    s.mission_id, m.title as mission_title, m.status as mission_status, m.source as proposal_source
+  from public.ops_mission_steps s join public.ops_missions m on m.id = s.mission_id
+  where s.status = 'failed';
+
+-- Queued steps that no live worker offers to run.
+create view public.ops_unclaimable_steps with (security_invoker = true) as
+  select s.executor, count(*) as steps, min(s.run_at) as oldest_run_at
+  from public.ops_mission_steps s
+  where s.status = 'queued' and s.ready
+    and not exists (select from ops.workers w where s.executor = any (w.executors) and w.last_seen_at > ops.now() - interval '2 minutes')
+  group by s.executor;
+
+-- What shadow patterns would have done, beside what active ones did.
+create view public.ops_reactions_and_shadows with (security_invoker = true) as
+  select id, event_id, pattern_id, 'active' as mode, status, payload, created_at from public.ops_agent_reactions
+  union all
+  select id, event_id, pattern_id, 'shadow', 'shadow', payload, created_at from ops.shadow_reactions;
+
+create view public.ops_workers with (security_invoker = true) as
+  select id, name, version, executors, concurrency, role, registered_at, last_seen_at,
+    last_seen_at > ops.now() - interval '2 minutes' as live
+  from ops.workers;
