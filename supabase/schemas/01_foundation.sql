@@ -25,6 +25,7 @@ as $$ select clock_timestamp() $$;
 -- Time-ordered UUID, version 7 (RFC 9562): new rows land at the right edge of every index, and ids sort by age.
 create function ops.new_id() returns uuid
 language sql volatile
+set search_path = pg_catalog, pg_temp
 as $$
   select encode(
     set_bit(set_bit(

@@ -426,3 +426,24 @@ begin
   end if;
 end
 $$;
+
+-- Today's counters beside the limits in force, also limits that nothing has used yet.
+create function public.ops_cap_usage()
+returns table (day date, scope text, name text, used integer, max_units integer, used_usd numeric, max_usd numeric)
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  with today as (select ops.cap_day() as day),
+  caps as (select coalesce(ops.policy('proposal_caps'), '{}') as p),
+  limits as (
+    select 'daily' as scope, '' as name, (p ->> 'daily_limit')::integer as max_units, (p ->> 'daily_budget_usd')::numeric as max_usd from caps
+    union all
+    select l.scope, e.key, e.value::integer, null
+    from caps, (values ('source', 'per_source'), ('source', 'per_source_limits'), ('agent', 'per_agent'), ('step_kind', 'per_step_kind'),
+      ('pattern', 'per_pattern')) l(scope, field), jsonb_each_text(coalesce(p -> l.field, '{}')) e
+  ),
+  counted as (select c.* from ops.cap_counters c, today where c.day = today.day)
+  select today.day, coalesce(c.scope, l.scope), coalesce(c.name, l.name), coalesce(c.used, 0), l.max_units, coalesce(c.used_usd, 0), l.max_usd
+  from today, counted c full join limits l on l.scope = c.scope and l.name = c.name
+  order by 2, 3
+$$;

@@ -171,9 +171,11 @@ as $$
 declare
   v_now timestamptz := ops.now();
 begin
+  -- Locked first, in a statement of its own: a claim that is under way is then seen as the attempt it has become.
+  perform from public.ops_mission_steps where id = any (p_steps) order by id for no key update;
   insert into public.ops_action_runs (id, step_id, executor, status, started_at, completed_at, error, attempt, worker_id)
   select s.lease_token, s.id, s.executor, 'cancelled', s.reserved_at, v_now, p_reason, s.attempt, s.worker_id
-  from (select * from public.ops_mission_steps where id = any (p_steps) and status = 'running' order by id for no key update) s;
+  from public.ops_mission_steps s where s.id = any (p_steps) and s.status = 'running';
   update public.ops_mission_steps s
   set status = 'cancelled', end_reason = p_reason, lease_token = null, lease_expires_at = null, completed_at = v_now,
     updated_at = v_now, revision = s.revision + 1

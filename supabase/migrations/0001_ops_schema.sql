@@ -1,0 +1,558 @@
+-- 0001 ops_schema: generated from supabase/schemas by npm run sql:build. Released files are never edited.
+
+-- 00_roles.sql ----------------------------------------------------------------------------------------------
+
+-- Roles: who may touch the engine.
+--
+-- service_role   the control plane (Supabase's own role)
+-- ops_worker     claims and records; no table of its own to read or write
+-- ops_operator   a person: reads all, edits policies, resets steps, decides proposals
+-- ops_readonly   dashboards
+--
+-- They are groups without login. A worker's or operator's own login is made `in role ops_worker`, or comes
+-- through PostgREST in the `role` claim of a JWT. Roles belong to the cluster, so another database's
+-- migration may be making them at this very moment.
+
+do $$
+declare
+  v_role text;
+begin
+  foreach v_role in array array['anon', 'authenticated', 'service_role', 'ops_worker', 'ops_operator', 'ops_readonly'] loop
+    begin
+      if not exists (select from pg_catalog.pg_roles where rolname = v_role) then
+        execute format('create role %I nologin', v_role);
+      end if;
+    exception
+      when duplicate_object or unique_violation then
+        null;
+    end;
+  end loop;
+
+  if exists (select from pg_catalog.pg_roles where rolname = 'authenticator') then
+    for v_role in
+      select r from unnest(array['ops_worker', 'ops_operator', 'ops_readonly']) r
+      where not pg_has_role('authenticator', r, 'member')
+    loop
+      execute format('grant %I to authenticator', v_role);
+    end loop;
+  end if;
+end
+$$;
+
+-- 01_foundation.sql -----------------------------------------------------------------------------------------
+
+-- The private schema, the clock, and identifiers.
+--
+-- Schema `public` holds what operators and clients touch; schema `ops` holds machinery that is reachable only
+-- through public functions and views.
+
+create schema ops;
+revoke all on schema ops from public;
+grant usage on schema ops to service_role, ops_operator, ops_readonly;
+
+-- What has been applied. Every migration adds its own row as its last statement.
+create table ops.migrations (
+  version text primary key,
+  name text not null,
+  applied_at timestamptz not null default clock_timestamp()
+);
+
+-- The engine's only source of time. Tests and simulations replace this function, which only its owner can do;
+-- no setting or argument changes it. Not transaction time: a deadline must count from when it was given, also
+-- after waiting for a lock.
+create function ops.now() returns timestamptz
+language sql volatile
+set search_path = pg_catalog, pg_temp
+as $$ select clock_timestamp() $$;
+
+-- Time-ordered UUID, version 7 (RFC 9562): new rows land at the right edge of every index, and ids sort by age.
+create function ops.new_id() returns uuid
+language sql volatile
+as $$
+  select encode(
+    set_bit(set_bit(
+      overlay(uuid_send(gen_random_uuid())
+        placing substring(int8send((extract(epoch from clock_timestamp()) * 1000)::bigint) from 3)
+        from 1 for 6),
+      52, 1), 53, 1), 'hex')::uuid
+$$;
+
+-- Keeps `updated_at` true for hand edits too.
+create function public.ops_set_updated_at() returns trigger
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  new.updated_at := ops.now();
+  return new;
+end
+$$;
+
+create type public.ops_proposal_status as enum ('pending', 'approved', 'rejected', 'auto_approved', 'expired');
+create type public.ops_mission_status as enum ('approved', 'running', 'succeeded', 'failed', 'cancelled');
+create type public.ops_step_status as enum ('waiting', 'queued', 'running', 'succeeded', 'failed', 'cancelled');
+
+-- 02_policies.sql -------------------------------------------------------------------------------------------
+
+-- Policies: what operators may change, as rows.
+--
+-- One row a key; `version` counts its changes, from 1, and never goes back, not even over a delete. Triggers
+-- (40_policies.sql) check each change against the policy's JSON Schema, keep every version and audit who did it.
+
+create table public.ops_policy (
+  key text primary key,
+  value jsonb not null,
+  version integer not null default 1,
+  updated_at timestamptz not null default ops.now(),
+  constraint ops_policy_value_is_object check (jsonb_typeof(value) = 'object'),
+  constraint ops_policy_version_from_one check (version >= 1)
+);
+
+-- JSON Schemas (draft 2020-12), generated from the zod schemas in policies/.
+create table ops.policy_schemas (
+  key text primary key,
+  schema jsonb not null
+);
+
+create table ops.policy_history (
+  key text not null,
+  version integer not null,
+  value jsonb not null,
+  updated_at timestamptz not null,
+  changed_by text not null,
+  primary key (key, version)
+);
+
+create table ops.policy_audit (
+  id uuid primary key default ops.new_id(),
+  policy_key text not null,
+  action text not null check (action in ('insert', 'update', 'delete', 'truncate', 'rollback')),
+  old_value jsonb,
+  new_value jsonb,
+  old_version integer,
+  new_version integer,
+  changed_by text not null,
+  actor jsonb not null,
+  changed_at timestamptz not null default ops.now()
+);
+create index ops_policy_audit_by_key on ops.policy_audit (policy_key, changed_at);
+
+-- 03_events.sql ---------------------------------------------------------------------------------------------
+
+-- Events: facts that were reported.
+--
+-- An event without a root began a chain; others carry the root of their chain and how many missions deep they
+-- are. Events that the engine or an executor caused point to the mission, and to the run, that caused them.
+
+create table public.ops_agent_events (
+  id uuid primary key default ops.new_id(),
+  dedupe_key text,
+  type text not null,
+  data jsonb not null default '{}',
+  mission_id uuid,
+  run_id uuid,
+  root_event_id uuid,
+  depth integer not null default 0,
+  processed_at timestamptz,
+  created_at timestamptz not null default ops.now(),
+  constraint ops_agent_events_dedupe_key_unique unique (dedupe_key),
+  constraint ops_agent_events_type_length check (length(type) between 1 and 200),
+  constraint ops_agent_events_data_is_object check (jsonb_typeof(data) = 'object'),
+  constraint ops_agent_events_depth_from_zero check (depth >= 0)
+) with (autovacuum_vacuum_scale_factor = 0.02, fillfactor = 85);
+
+create index ops_agent_events_unprocessed on public.ops_agent_events (created_at, id) where processed_at is null;
+create index ops_agent_events_by_mission on public.ops_agent_events (mission_id) where mission_id is not null;
+create index ops_agent_events_by_run on public.ops_agent_events (run_id) where run_id is not null;
+create index ops_agent_events_by_root on public.ops_agent_events (root_event_id) where root_event_id is not null;
+create index ops_agent_events_created on public.ops_agent_events using brin (created_at) with (autosummarize = on);
+
+-- What each candidate pattern decided about an event; one row an event, written when it is settled.
+create table ops.event_verdicts (
+  event_id uuid primary key references public.ops_agent_events on delete cascade,
+  policy_version integer,
+  decisions jsonb not null default '[]',
+  error text,
+  settled_at timestamptz not null default ops.now()
+);
+
+-- 04_reactions.sql ------------------------------------------------------------------------------------------
+
+-- Reactions: "this pattern answers this event". At most one for each event and pattern.
+
+create table public.ops_agent_reactions (
+  id uuid primary key default ops.new_id(),
+  event_id uuid not null references public.ops_agent_events on delete cascade,
+  status text not null default 'queued',
+  payload jsonb not null default '{}',
+  pattern_id text generated always as (payload ->> 'pattern_id') stored,
+  created_at timestamptz not null default ops.now(),
+  updated_at timestamptz not null default ops.now(),
+  constraint ops_agent_reactions_status_known check (status in ('queued', 'processing', 'done', 'failed')),
+  constraint ops_agent_reactions_once unique (event_id, pattern_id)
+) with (autovacuum_vacuum_scale_factor = 0.02, fillfactor = 85);
+
+create index ops_agent_reactions_queued on public.ops_agent_reactions (created_at, id) where status = 'queued';
+create index ops_agent_reactions_queued_key on public.ops_agent_reactions ((payload ->> 'dedupe_key')) where status = 'queued';
+create index ops_agent_reactions_created on public.ops_agent_reactions using brin (created_at) with (autosummarize = on);
+
+-- What shadow patterns would have done.
+create table ops.shadow_reactions (
+  id uuid primary key default ops.new_id(),
+  event_id uuid not null references public.ops_agent_events on delete cascade,
+  pattern_id text not null,
+  payload jsonb not null,
+  created_at timestamptz not null default ops.now(),
+  constraint shadow_reactions_once unique (event_id, pattern_id)
+);
+
+-- When a pattern last fired, by its cooldown key. Shadow patterns keep their own clock.
+create table ops.cooldowns (
+  pattern_id text not null,
+  key text not null,
+  shadow boolean not null default false,
+  fired_at timestamptz not null,
+  event_id uuid not null,
+  primary key (pattern_id, key, shadow)
+);
+
+-- Matches that count toward a threshold and have not fired yet.
+create table ops.threshold_hits (
+  pattern_id text not null,
+  key text not null,
+  shadow boolean not null default false,
+  at timestamptz not null,
+  event_id uuid not null,
+  primary key (pattern_id, key, shadow, at, event_id)
+);
+
+-- 05_proposals.sql ------------------------------------------------------------------------------------------
+
+-- Proposals: missions that someone wants to run, and the gate's verdict on them.
+
+create table public.ops_mission_proposals (
+  id uuid primary key default ops.new_id(),
+  dedupe_key text,
+  source text not null,
+  status public.ops_proposal_status not null default 'pending',
+  template jsonb not null,
+  reason text,
+  policy_snapshot jsonb not null default '{}',
+  approved_at timestamptz,
+  created_at timestamptz not null default ops.now(),
+
+  title text generated always as (template ->> 'title') stored,
+  code text,
+  verdict jsonb not null default '{}',
+  digest text,
+  idempotency_key text,
+  proposed_by text,
+  pattern_id text,
+  reaction_id uuid references public.ops_agent_reactions on delete set null,
+  root_event_id uuid,
+  depth integer not null default 0,
+  cap_day date,
+  reserved_usd numeric(14, 6) not null default 0,
+  expires_at timestamptz,
+  decided_at timestamptz,
+  decided_by text,
+  updated_at timestamptz not null default ops.now(),
+
+  constraint ops_mission_proposals_idempotency_key_unique unique (idempotency_key),
+  constraint ops_mission_proposals_reaction_once unique (reaction_id),
+  constraint ops_mission_proposals_template_is_object check (jsonb_typeof(template) = 'object'),
+  constraint ops_mission_proposals_pending_expires check (status <> 'pending' or expires_at is not null),
+  constraint ops_mission_proposals_admitted_has_time check ((status in ('approved', 'auto_approved')) = (approved_at is not null)),
+  constraint ops_mission_proposals_rejection_says_why check (status <> 'rejected' or (code is not null and reason is not null))
+) with (autovacuum_vacuum_scale_factor = 0.02, fillfactor = 85);
+
+create index ops_mission_proposals_pending on public.ops_mission_proposals (expires_at, id) where status = 'pending';
+create index ops_mission_proposals_by_dedupe on public.ops_mission_proposals (dedupe_key, created_at) where dedupe_key is not null;
+create index ops_mission_proposals_created on public.ops_mission_proposals using brin (created_at) with (autosummarize = on);
+create index ops_mission_proposals_updated on public.ops_mission_proposals using brin (updated_at) with (autosummarize = on);
+
+-- Who holds a dedupe key: a live proposal, or the last one until its window closes.
+create table ops.live_keys (
+  dedupe_key text primary key,
+  proposal_id uuid not null,
+  live boolean not null default true,
+  held_until timestamptz
+);
+
+-- Units used of each cap on each day of the policy's time zone, and the money reserved or spent.
+-- The rows are what makes a cap hold under concurrency: each admission updates them.
+create table ops.cap_counters (
+  day date not null,
+  scope text not null,
+  name text not null,
+  used integer not null default 0,
+  used_usd numeric(14, 6) not null default 0,
+  primary key (day, scope, name)
+) with (fillfactor = 50);
+
+-- Missions started in the chain of one root event; the loop guard's counter.
+create table ops.root_missions (
+  root_event_id uuid primary key,
+  missions integer not null default 0
+);
+
+-- Decisions on proposals: the only ticket to a mission, bound to the digest of what will run, used once.
+create table ops.decisions (
+  proposal_id uuid primary key references public.ops_mission_proposals on delete cascade,
+  decision text not null check (decision in ('approved', 'auto_approved', 'rejected', 'expired')),
+  digest text not null,
+  actor text not null,
+  actor_context jsonb not null,
+  note text,
+  at timestamptz not null default ops.now()
+);
+
+-- 06_missions.sql -------------------------------------------------------------------------------------------
+
+-- Missions: admitted proposals at work.
+--
+--   approved ──claim──▶ running ──▶ succeeded | failed | cancelled        (retry of a dead step: back to running)
+--
+-- `steps_open` counts the steps that are not terminal. It decides the roll-up, so no step is ever counted again.
+
+create table public.ops_missions (
+  id uuid primary key default ops.new_id(),
+  proposal_id uuid not null references public.ops_mission_proposals on delete cascade,
+  status public.ops_mission_status not null default 'approved',
+  policy_snapshot jsonb not null default '{}',
+  started_at timestamptz,
+  completed_at timestamptz,
+  created_at timestamptz not null default ops.now(),
+  updated_at timestamptz not null default ops.now(),
+
+  title text,
+  source text,
+  agent text,
+  dedupe_key text,
+  root_event_id uuid,
+  depth integer not null default 0,
+  steps_total integer not null default 0,
+  steps_open integer not null default 0,
+  steps_cancelled integer not null default 0,
+  steps_failed integer not null default 0,
+  round integer not null default 1,
+  ended_by text,
+  end_reason text,
+
+  constraint ops_missions_proposal_once unique (proposal_id),
+  constraint ops_missions_open_within_total check (steps_open between 0 and steps_total),
+  constraint ops_missions_terminal_iff_no_open_step
+    check ((status in ('succeeded', 'failed', 'cancelled')) = (steps_open = 0)),
+  constraint ops_missions_terminal_iff_completed
+    check ((status in ('succeeded', 'failed', 'cancelled')) = (completed_at is not null)),
+  constraint ops_missions_success_has_no_loss
+    check (status <> 'succeeded' or (steps_failed = 0 and steps_cancelled = 0))
+) with (autovacuum_vacuum_scale_factor = 0.02, fillfactor = 70);
+
+create index ops_missions_live on public.ops_missions (id) where status in ('approved', 'running');
+create index ops_missions_created on public.ops_missions using brin (created_at) with (autosummarize = on);
+create index ops_missions_completed on public.ops_missions using brin (completed_at) with (autosummarize = on);
+
+alter table public.ops_agent_events
+  add constraint ops_agent_events_mission_fkey foreign key (mission_id) references public.ops_missions on delete set null;
+
+-- 07_steps.sql ----------------------------------------------------------------------------------------------
+
+-- Steps: a mission's units of work.
+--
+--   waiting ──deps done──▶ queued ──claim──▶ running ──▶ succeeded | failed (dead letter) | cancelled
+--                            ▲                  │
+--                            └── retry, snooze, release, expired lease
+--
+-- Every queued step can be claimed now or at its `run_at`; `ready` is false while `run_at` lies ahead, which
+-- keeps a million scheduled steps out of the claim's index. `revision` counts the engine's own transitions:
+-- a change of status that leaves it alone was made by hand, and triggers (65_hand_edits.sql) then do what the
+-- engine would have done. `attempt` counts claims; `failure_count` counts failures, and the step dies when it
+-- reaches `max_retries` (settled at each claim: step, policy, worker's environment, 3).
+
+create table public.ops_mission_steps (
+  id uuid primary key default ops.new_id(),
+  mission_id uuid not null references public.ops_missions on delete cascade,
+  kind text not null,
+  params jsonb not null default '{}',
+  status public.ops_step_status not null default 'queued',
+  executor text,
+  reserved_at timestamptz,
+  lease_expires_at timestamptz,
+  failure_count integer not null default 0,
+  max_retries integer,
+  last_error text,
+  result jsonb,
+  created_at timestamptz not null default ops.now(),
+  updated_at timestamptz not null default ops.now(),
+
+  key text not null default 'step-' || left(gen_random_uuid()::text, 8),
+  position integer not null default 0,
+  agent text,
+  depends_on text[] not null default '{}',
+  uses_results boolean not null default false,
+  priority smallint not null default 0,
+  run_at timestamptz not null default ops.now(),
+  delay_seconds integer not null default 0,
+  ready boolean not null default true,
+  attempt integer not null default 0,
+  lease_token uuid,
+  worker_id uuid,
+  timeout_seconds integer,
+  declared_retries integer,
+  cost_reserved_usd numeric(14, 6) not null default 0,
+  cost_usd numeric(14, 6),
+  completed_at timestamptz,
+  end_reason text,
+  revision integer not null default 0,
+
+  constraint ops_mission_steps_key_unique unique (mission_id, key),
+  constraint ops_mission_steps_running_has_lease
+    check (case when status = 'running'
+      then lease_token is not null and lease_expires_at is not null and reserved_at is not null and attempt > 0
+      else lease_token is null end),
+  constraint ops_mission_steps_terminal_iff_completed
+    check ((status in ('succeeded', 'failed', 'cancelled')) = (completed_at is not null)),
+  constraint ops_mission_steps_counts_from_zero
+    check (failure_count >= 0 and attempt >= 0 and coalesce(max_retries, 0) >= 0 and delay_seconds >= 0)
+) with (autovacuum_vacuum_scale_factor = 0.02, fillfactor = 70);
+
+create index ops_mission_steps_claimable on public.ops_mission_steps (executor, priority, run_at, id) where status = 'queued' and ready;
+create index ops_mission_steps_scheduled on public.ops_mission_steps (run_at) where status = 'queued' and not ready;
+create index ops_mission_steps_waiting on public.ops_mission_steps (mission_id) where status = 'waiting';
+create index ops_mission_steps_leased on public.ops_mission_steps (lease_expires_at) where status = 'running';
+create index ops_mission_steps_dead on public.ops_mission_steps (updated_at) where status = 'failed';
+create index ops_mission_steps_created on public.ops_mission_steps using brin (created_at) with (autosummarize = on);
+create index ops_mission_steps_reserved on public.ops_mission_steps using brin (reserved_at) with (autosummarize = on);
+
+-- Workers, one row for each start of a worker process.
+create table ops.workers (
+  id uuid primary key default ops.new_id(),
+  name text not null,
+  version text not null,
+  executors text[] not null,
+  concurrency integer not null,
+  settings jsonb not null default '{}',
+  role text not null,
+  registered_at timestamptz not null default ops.now(),
+  last_seen_at timestamptz not null default ops.now()
+);
+create index workers_by_last_seen on ops.workers (last_seen_at);
+
+-- Workers that lie down until they are notified. Lost in a crash, which is harmless: they poll as well.
+create unlogged table ops.sleepers (
+  worker_id uuid primary key,
+  until timestamptz not null
+);
+
+-- 08_runs.sql -----------------------------------------------------------------------------------------------
+
+-- Runs: one row for each attempt at a step, written once, when the attempt ends.
+--
+-- A run's id is the lease token of its attempt, so a token names exactly one attempt for ever. While the attempt
+-- goes on, the running step itself is its record.
+
+create table public.ops_action_runs (
+  id uuid primary key default ops.new_id(),
+  run_id text generated always as (id::text) stored,
+  step_id uuid references public.ops_mission_steps on delete cascade,
+  executor text,
+  status text not null default 'started',
+  started_at timestamptz not null default ops.now(),
+  completed_at timestamptz,
+  meta jsonb not null default '{}',
+  error text,
+  attempt integer,
+  worker_id uuid,
+  cost_usd numeric(14, 6),
+  constraint ops_action_runs_run_id_unique unique (run_id),
+  constraint ops_action_runs_attempt_once unique (step_id, attempt),
+  constraint ops_action_runs_status_known
+    check (status in ('started', 'succeeded', 'failed', 'released', 'snoozed', 'cancelled')),
+  constraint ops_action_runs_ended_has_time check ((status = 'started') = (completed_at is null))
+) with (autovacuum_vacuum_scale_factor = 0.02);
+
+create index ops_action_runs_completed on public.ops_action_runs using brin (completed_at) with (autosummarize = on);
+
+alter table public.ops_agent_events
+  add constraint ops_agent_events_run_fkey foreign key (run_id) references public.ops_action_runs on delete set null;
+
+-- Results that came after their lease was lost: evidence, never state.
+create table ops.late_results (
+  id uuid primary key default ops.new_id(),
+  step_id uuid not null,
+  token uuid not null,
+  outcome text not null,
+  payload jsonb not null,
+  received_at timestamptz not null default ops.now()
+);
+create index late_results_by_step on ops.late_results (step_id);
+
+-- Beats of the control plane.
+create table ops.heartbeats (
+  id uuid primary key default ops.new_id(),
+  ok boolean not null,
+  report jsonb not null,
+  at timestamptz not null default ops.now()
+);
+create index heartbeats_by_time on ops.heartbeats (at);
+
+-- 09_radar.sql ----------------------------------------------------------------------------------------------
+
+-- Demand radar: what the agents are watching, from a first signal to something shipped.
+
+create table public.ops_demand_radar (
+  id uuid primary key default ops.new_id(),
+  title text not null,
+  description text,
+  stage text not null default 'watching',
+  notes text,
+  entity text,
+  event_type text,
+  topic text,
+  source_url text,
+  evidence_snippet text,
+  confidence text,
+  impact_areas text[] not null default '{}',
+  curator_name text,
+  step_id uuid references public.ops_mission_steps on delete set null,
+  created_at timestamptz not null default ops.now(),
+  updated_at timestamptz not null default ops.now(),
+  constraint ops_demand_radar_title_length check (length(title) between 1 and 300),
+  constraint ops_demand_radar_stage_known check (stage in ('watching', 'validating', 'building', 'shipped')),
+  constraint ops_demand_radar_confidence_known check (lower(confidence) in ('low', 'medium', 'high')),
+  constraint ops_demand_radar_one_per_step unique (step_id)
+);
+create index ops_demand_radar_by_stage on public.ops_demand_radar (stage, updated_at);
+
+create trigger ops_demand_radar_updated_at before update on public.ops_demand_radar
+  for each row execute function public.ops_set_updated_at();
+create trigger ops_agent_reactions_updated_at before update on public.ops_agent_reactions
+  for each row execute function public.ops_set_updated_at();
+create trigger ops_mission_proposals_updated_at before update on public.ops_mission_proposals
+  for each row execute function public.ops_set_updated_at();
+
+-- 10_archive.sql --------------------------------------------------------------------------------------------
+
+-- Archive: what has left the live tables, with its place in the chain. Filled by 69_archive.sql.
+--
+-- `ops.archive` is the one thing to prune when history itself has had its time.
+
+create table ops.archive (
+  entity text not null,
+  id uuid not null,
+  parent_id uuid,
+  at timestamptz not null,
+  status text not null,
+  summary text not null,
+  details jsonb not null,
+  data jsonb not null,
+  archived_at timestamptz not null default ops.now(),
+  primary key (id, entity)
+);
+create index archive_by_parent on ops.archive (parent_id) where parent_id is not null;
+create index archive_by_time on ops.archive (archived_at);
+
+-- bookkeeping -----------------------------------------------------------------------------------------------
+
+insert into ops.migrations (version, name) values ('0001', 'ops_schema');

@@ -1,0 +1,3210 @@
+-- 0002 ops_functions: generated from supabase/schemas by npm run sql:build. Released files are never edited.
+
+-- 20_errors_settings.sql ------------------------------------------------------------------------------------
+
+-- Locks. One order everywhere: advisory keys (sorted) → missions (by id) → steps → counters.
+-- Whoever meets that order backwards does not wait: claims, renewals and recovery take steps with SKIP LOCKED.
+-- No session-level advisory locks: behind a transaction pooler they would outlive their caller.
+--
+-- Functions that clients call are SECURITY DEFINER, live in `public` and pin their search_path; rights are given
+-- by name in 90_rights.sql. Errors carry SQLSTATE OPnnn for code OPS_nnn, a DETAIL {"path": …} and a HINT.
+
+-- Raises one of the engine's errors. p_code like 'OPS_011'.
+create function ops.fail(p_code text, p_message text, p_path text default null, p_hint text default null) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  raise exception using
+    errcode = 'OP' || right(p_code, 3),
+    message = p_message,
+    detail = jsonb_build_object('path', p_path)::text,
+    hint = coalesce(p_hint, '');
+end
+$$;
+
+-- A policy's value, or null when there is no such row.
+create function ops.policy(p_key text) returns jsonb
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$ select value from public.ops_policy where key = p_key $$;
+
+-- True while the control switch pauses that part: intake, reactions, approvals or claims.
+create function ops.paused(p_part text) returns boolean
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$ select coalesce((ops.policy('control') #>> array['pause', p_part])::boolean, false) $$;
+
+create function ops.require_not_paused(p_part text) returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if ops.paused(p_part) then
+    perform ops.fail('OPS_015', format('%s is paused by the control switch', p_part), 'control.pause.' || p_part,
+      format('set pause.%s to false in policy "control"', p_part));
+  end if;
+end
+$$;
+
+-- Who is calling, as far as the database can tell: the login, the JWT's subject and role, the application's name.
+create function ops.actor_context() returns jsonb
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+  select jsonb_strip_nulls(jsonb_build_object(
+    'session_user', session_user,
+    'role', nullif(current_setting('role', true), 'none'),
+    'jwt_subject', nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'sub',
+    'jwt_role', nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'role',
+    'application_name', nullif(current_setting('application_name', true), '')))
+$$;
+
+create function ops.actor() returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+  select coalesce(ops.actor_context() ->> 'jwt_subject', ops.actor_context() ->> 'jwt_role', session_user::text)
+$$;
+
+-- The version of the schema: how many migrations have been applied.
+create function ops.schema_version() returns integer
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$ select coalesce(max(version::integer), 0) from ops.migrations where version ~ '^\d{4}$' $$;
+
+-- Wakes workers that lie down, if there are any. Transactional: they wake when the work can be seen.
+create function ops.wake_workers() returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if exists (select from ops.sleepers where until > ops.now()) then
+    perform pg_notify('ops_steps', '');
+  end if;
+end
+$$;
+
+-- A JSON array argument, checked for being one and for its length.
+create function ops.require_array(p_value jsonb, p_name text, p_max integer) returns integer
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_length integer;
+begin
+  if p_value is null or jsonb_typeof(p_value) <> 'array' then
+    perform ops.fail('OPS_011', format('%s must be a JSON array', p_name), p_name);
+  end if;
+  v_length := jsonb_array_length(p_value);
+  if v_length > p_max then
+    perform ops.fail('OPS_011', format('%s holds %s items; at most %s fit one call', p_name, v_length, p_max), p_name,
+      'send them in several calls');
+  end if;
+  return v_length;
+end
+$$;
+
+-- 25_json_schema.sql ----------------------------------------------------------------------------------------
+
+-- JSON Schema, as much of it as policies/ produces: enough to refuse a bad hand edit with a path and a reason.
+
+-- The first problem of a value, or nulls when it is valid. Paths look like `patterns[2].cooldown_minutes`.
+create function ops.schema_problem(p_schema jsonb, p_value jsonb, p_path text, out path text, out problem text)
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_type text := jsonb_typeof(p_value);
+  v_number numeric;
+  v_text text;
+  v_key text;
+  v_item jsonb;
+  v_index integer := 0;
+  v_branch record;
+  v_deepest record;
+  v_matches integer := 0;
+  v_at text := coalesce(nullif(p_path, ''), 'value');
+begin
+  if jsonb_typeof(p_schema) = 'boolean' then
+    if not p_schema::boolean then
+      path := p_path; problem := 'is not allowed here';
+    end if;
+    return;
+  end if;
+
+  if p_schema ? 'type' then
+    if not (
+      case jsonb_typeof(p_schema -> 'type')
+        when 'array' then (p_schema -> 'type') ? v_type or ((p_schema -> 'type') ? 'integer' and v_type = 'number')
+        else p_schema ->> 'type' = v_type or (p_schema ->> 'type' = 'integer' and v_type = 'number')
+      end)
+    then
+      path := p_path; problem := format('must be %s, not %s', replace(p_schema ->> 'type', '"', ''), v_type);
+      return;
+    end if;
+    if p_schema ->> 'type' = 'integer' and (p_value::numeric <> trunc(p_value::numeric)) then
+      path := p_path; problem := 'must be a whole number';
+      return;
+    end if;
+  end if;
+
+  if p_schema ? 'const' and p_value <> p_schema -> 'const' then
+    path := p_path; problem := format('must be %s', p_schema -> 'const');
+    return;
+  end if;
+  if p_schema ? 'enum' and not exists (select from jsonb_array_elements(p_schema -> 'enum') e where e = p_value) then
+    path := p_path;
+    problem := format('must be one of %s', (select string_agg(e::text, ', ') from jsonb_array_elements(p_schema -> 'enum') e));
+    return;
+  end if;
+
+  if v_type = 'number' then
+    v_number := p_value::numeric;
+    if v_number < (p_schema ->> 'minimum')::numeric then
+      path := p_path; problem := format('must be at least %s', p_schema ->> 'minimum');
+    elsif v_number > (p_schema ->> 'maximum')::numeric then
+      path := p_path; problem := format('must be at most %s', p_schema ->> 'maximum');
+    elsif v_number <= (p_schema ->> 'exclusiveMinimum')::numeric then
+      path := p_path; problem := format('must be greater than %s', p_schema ->> 'exclusiveMinimum');
+    elsif v_number >= (p_schema ->> 'exclusiveMaximum')::numeric then
+      path := p_path; problem := format('must be less than %s', p_schema ->> 'exclusiveMaximum');
+    elsif v_number % nullif((p_schema ->> 'multipleOf')::numeric, 0) <> 0 then
+      path := p_path; problem := format('must be a multiple of %s', p_schema ->> 'multipleOf');
+    end if;
+  elsif v_type = 'string' then
+    v_text := p_value #>> '{}';
+    if length(v_text) < (p_schema ->> 'minLength')::integer then
+      path := p_path; problem := format('must have at least %s characters', p_schema ->> 'minLength');
+    elsif length(v_text) > (p_schema ->> 'maxLength')::integer then
+      path := p_path; problem := format('must have at most %s characters', p_schema ->> 'maxLength');
+    elsif p_schema ? 'pattern' and v_text !~ (p_schema ->> 'pattern') then
+      path := p_path; problem := format('must match %s', p_schema ->> 'pattern');
+    end if;
+  elsif v_type = 'array' then
+    if jsonb_array_length(p_value) < (p_schema ->> 'minItems')::integer then
+      path := p_path; problem := format('must have at least %s items', p_schema ->> 'minItems');
+    elsif jsonb_array_length(p_value) > (p_schema ->> 'maxItems')::integer then
+      path := p_path; problem := format('must have at most %s items', p_schema ->> 'maxItems');
+    elsif p_schema ? 'items' then
+      for v_item in select jsonb_array_elements(p_value) loop
+        select s.path, s.problem into path, problem
+        from ops.schema_problem(p_schema -> 'items', v_item, p_path || '[' || v_index || ']') s;
+        exit when problem is not null;
+        v_index := v_index + 1;
+      end loop;
+    end if;
+  elsif v_type = 'object' then
+    select p_path, format('misses the field "%s"', r) into path, problem
+    from jsonb_array_elements_text(p_schema -> 'required') r where not p_value ? r limit 1;
+    if problem is null then
+      for v_key, v_item in select * from jsonb_each(p_value) loop
+        if (p_schema -> 'properties') ? v_key then
+          select s.path, s.problem into path, problem
+          from ops.schema_problem(p_schema -> 'properties' -> v_key, v_item, ltrim(p_path || '.' || v_key, '.')) s;
+        elsif p_schema -> 'additionalProperties' = 'false' then
+          path := ltrim(p_path || '.' || v_key, '.');
+          problem := format('is not a field of %s; known fields: %s', v_at,
+            (select string_agg(k, ', ' order by k) from jsonb_object_keys(p_schema -> 'properties') k));
+        else
+          if p_schema ? 'propertyNames' then
+            select s.path, 'has a name that ' || s.problem into path, problem
+            from ops.schema_problem(p_schema -> 'propertyNames', to_jsonb(v_key), ltrim(p_path || '.' || v_key, '.')) s;
+          end if;
+          if problem is null and p_schema ? 'additionalProperties' then
+            select s.path, s.problem into path, problem
+            from ops.schema_problem(p_schema -> 'additionalProperties', v_item, ltrim(p_path || '.' || v_key, '.')) s;
+          end if;
+        end if;
+        exit when problem is not null;
+      end loop;
+    end if;
+  end if;
+  if problem is not null then
+    return;
+  end if;
+
+  for v_item in select jsonb_array_elements(p_schema -> 'allOf') loop
+    select s.path, s.problem into path, problem from ops.schema_problem(v_item, p_value, p_path) s;
+    if problem is not null then
+      return;
+    end if;
+  end loop;
+
+  if p_schema ?| array['anyOf', 'oneOf'] then
+    for v_branch in
+      select s.path, s.problem
+      from jsonb_array_elements(coalesce(p_schema -> 'anyOf', p_schema -> 'oneOf')) b,
+        ops.schema_problem(b, p_value, p_path) s
+    loop
+      if v_branch.problem is null then
+        v_matches := v_matches + 1;
+      elsif v_deepest is null or length(v_branch.path) > length(v_deepest.path) then
+        v_deepest := v_branch;
+      end if;
+    end loop;
+    -- The branch that got furthest is the one that was meant.
+    if v_matches = 0 then
+      path := v_deepest.path; problem := v_deepest.problem;
+    elsif v_matches > 1 and p_schema ? 'oneOf' then
+      path := p_path; problem := 'fits more than one of the allowed forms';
+    end if;
+  end if;
+end
+$$;
+
+-- 40_policies.sql -------------------------------------------------------------------------------------------
+
+-- Policy rows: checked, versioned, audited, whoever edits them and however.
+
+create function ops.check_policy() returns trigger
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_schema jsonb;
+  v_path text;
+  v_problem text;
+begin
+  if tg_op = 'UPDATE' and new.key <> old.key then
+    perform ops.fail('OPS_011', 'a policy cannot be renamed', 'key', 'insert the new key and delete the old one');
+  end if;
+  select schema into v_schema from ops.policy_schemas where key = new.key;
+  if v_schema is null then
+    perform ops.fail('OPS_011', format('there is no policy "%s"', new.key), 'key',
+      'known policies: ' || (select string_agg(key, ', ' order by key) from ops.policy_schemas));
+  end if;
+  select s.path, s.problem into v_path, v_problem from ops.schema_problem(v_schema, new.value, '') s;
+  if v_problem is not null then
+    perform ops.fail('OPS_011', format('policy %s: %s %s', new.key, coalesce(nullif(v_path, ''), 'value'), v_problem), v_path,
+      'nothing was changed; see docs/policies.md for the fields of each policy');
+  end if;
+
+  new.version := 1 + coalesce((select max(h.version) from ops.policy_history h where h.key = new.key), 0);
+  new.updated_at := ops.now();
+  return new;
+end
+$$;
+
+-- An edit that changes nothing is not a version.
+create trigger ops_policy_check_insert before insert on public.ops_policy
+  for each row execute function ops.check_policy();
+create trigger ops_policy_check_update before update on public.ops_policy
+  for each row when (new.value is distinct from old.value or new.key is distinct from old.key or new.version is distinct from old.version)
+  execute function ops.check_policy();
+
+create function ops.record_policy() returns trigger
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_action text := coalesce(nullif(current_setting('ops.policy_action', true), ''), lower(tg_op));
+begin
+  if tg_op in ('INSERT', 'UPDATE') then
+    insert into ops.policy_history (key, version, value, updated_at, changed_by)
+    values (new.key, new.version, new.value, new.updated_at, ops.actor());
+  end if;
+  if tg_op = 'TRUNCATE' then
+    insert into ops.policy_audit (policy_key, action, changed_by, actor) values ('*', 'truncate', ops.actor(), ops.actor_context());
+    return null;
+  end if;
+  insert into ops.policy_audit (policy_key, action, old_value, new_value, old_version, new_version, changed_by, actor)
+  values (
+    case when tg_op = 'DELETE' then old.key else new.key end,
+    case when v_action = 'rollback' and tg_op <> 'DELETE' then 'rollback' else lower(tg_op) end,
+    case when tg_op <> 'INSERT' then old.value end,
+    case when tg_op <> 'DELETE' then new.value end,
+    case when tg_op <> 'INSERT' then old.version end,
+    case when tg_op <> 'DELETE' then new.version end,
+    ops.actor(), ops.actor_context());
+  return null;
+end
+$$;
+
+create trigger ops_policy_record after insert or delete on public.ops_policy
+  for each row execute function ops.record_policy();
+create trigger ops_policy_record_update after update on public.ops_policy
+  for each row when (new.version is distinct from old.version) execute function ops.record_policy();
+create trigger ops_policy_record_truncate after truncate on public.ops_policy
+  for each statement execute function ops.record_policy();
+
+-- Puts an earlier version of a policy back in force, as a new version. Returns the new version.
+-- Errors: OPS_013 when that version never existed.
+create function public.ops_policy_rollback(p_key text, p_version integer) returns integer
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_value jsonb;
+  v_version integer;
+begin
+  select value into v_value from ops.policy_history where key = p_key and version = p_version;
+  if not found then
+    perform ops.fail('OPS_013', format('policy %s has no version %s', p_key, p_version), 'p_version',
+      'select version, updated_at from ops_policy_history where key = ''' || p_key || '''');
+  end if;
+  perform set_config('ops.policy_action', 'rollback', true);
+  insert into public.ops_policy (key, value) values (p_key, v_value)
+  on conflict (key) do update set value = excluded.value;
+  perform set_config('ops.policy_action', '', true);
+  select version into v_version from public.ops_policy where key = p_key;
+  return v_version;
+end
+$$;
+
+-- Policies in force, all or the named ones.
+create function public.ops_read_policies(p_keys text[] default null)
+returns table (key text, value jsonb, version integer, updated_at timestamptz)
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  select p.key, p.value, p.version, p.updated_at
+  from public.ops_policy p
+  where p_keys is null or p.key = any (p_keys)
+  order by p.key
+$$;
+
+-- 45_events.sql ---------------------------------------------------------------------------------------------
+
+-- Intake: facts come in, each stored once.
+
+-- The first problem of an event that someone reports, or null. p_path names it in the message.
+create function ops.event_problem(p_event jsonb, p_own boolean, out field text, out problem text)
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_type text := p_event ->> 'type';
+begin
+  if jsonb_typeof(p_event) <> 'object' then
+    field := ''; problem := 'must be an object';
+  elsif jsonb_typeof(p_event -> 'type') is distinct from 'string' then
+    field := 'type'; problem := 'must be a string such as "github:issues.opened"';
+  elsif v_type !~ '^[A-Za-z0-9][A-Za-z0-9_.:-]{0,199}$' then
+    field := 'type'; problem := 'must be 1 to 200 letters, digits, "_", ".", ":" or "-", and begin with a letter or digit';
+  elsif not p_own and v_type ~ '^(heartbeat|mission|step|proposal):' then
+    field := 'type'; problem := format('"%s:" events are made by the engine alone', split_part(v_type, ':', 1));
+  elsif p_event ? 'data' and jsonb_typeof(p_event -> 'data') not in ('object', 'null') then
+    field := 'data'; problem := 'must be an object';
+  elsif octet_length((p_event -> 'data')::text) > 1048576 then
+    field := 'data'; problem := 'must not be larger than 1 MiB';
+  elsif p_event ? 'dedupe_key' and jsonb_typeof(p_event -> 'dedupe_key') not in ('string', 'null') then
+    field := 'dedupe_key'; problem := 'must be a string';
+  elsif length(p_event ->> 'dedupe_key') not between 1 and 500 then
+    field := 'dedupe_key'; problem := 'must have 1 to 500 characters';
+  end if;
+end
+$$;
+
+-- Reports up to 1,000 events: [{"type", "data"?, "dedupe_key"?}, …]. Answers for each, by its position from 1:
+-- accepted (stored now), duplicate (the same event is there already) or conflict (its dedupe_key belongs to an event with
+-- other content; nothing was stored). All or none: an invalid item refuses the call.
+-- Errors: OPS_011 names the item and field; OPS_015 while intake is paused.
+create function public.ops_emit_events(p_events jsonb)
+returns table (ordinal integer, event_id uuid, outcome text)
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  v_bad record;
+  v_ordinals integer[];
+  v_ids uuid[];
+begin
+  perform ops.require_not_paused('intake');
+  if ops.require_array(p_events, 'p_events', 1000) = 0 then
+    perform ops.fail('OPS_011', 'p_events is empty', 'p_events', 'send at least one event');
+  end if;
+  select e.ordinality - 1 as at, p.field, p.problem into v_bad
+  from jsonb_array_elements(p_events) with ordinality e, ops.event_problem(e.value, false) p
+  where p.problem is not null order by e.ordinality limit 1;
+  if found then
+    perform ops.fail('OPS_011', format('events[%s].%s %s', v_bad.at, v_bad.field, v_bad.problem),
+      format('events[%s].%s', v_bad.at, v_bad.field));
+  end if;
+
+  with given as materialized (
+    select e.ordinality::integer as n, ops.new_id() as id, e.value ->> 'type' as type,
+      coalesce(nullif(e.value -> 'data', 'null'), '{}') as data, e.value ->> 'dedupe_key' as dedupe_key
+    from jsonb_array_elements(p_events) with ordinality e
+  ), stored as (
+    -- In key order, so that two overlapping batches cannot wait for each other.
+    insert into public.ops_agent_events (id, type, data, dedupe_key)
+    select id, type, data, dedupe_key from given order by dedupe_key, n
+    on conflict (dedupe_key) do nothing
+    returning id
+  )
+  select array_agg(g.n order by g.n), array_agg(g.id order by g.n) into v_ordinals, v_ids
+  from given g join stored s on s.id = g.id;
+
+  return query
+  select a.n, a.id, 'accepted' from unnest(v_ordinals, v_ids) a(n, id)
+  union all
+  select e.ordinality::integer, known.id,
+    case when known.type = e.value ->> 'type' and known.data = coalesce(nullif(e.value -> 'data', 'null'), '{}')
+      then 'duplicate' else 'conflict' end
+  from jsonb_array_elements(p_events) with ordinality e
+  join public.ops_agent_events known on known.dedupe_key = e.value ->> 'dedupe_key'
+  where e.ordinality <> all (coalesce(v_ordinals, '{}'))
+  order by 1;
+end
+$$;
+
+-- 50_template.sql -------------------------------------------------------------------------------------------
+
+-- Proposal templates: what a mission would run.
+--
+-- {title, description?, risk_level?, agent?, priority?, steps: [{key?, kind, executor?, agent?, params?, depends_on?,
+--  priority?, run_at? | delay_seconds?, timeout_seconds?, max_retries?, cost_usd?}]}
+-- Steps run in their order; one that names `depends_on` waits for just those ([] = at once).
+
+-- The steps of a template as rows, with all that is implied written out.
+create function ops.template_steps(p_template jsonb)
+returns table ("position" integer, key text, kind text, executor text, agent text, params jsonb, depends_on text[], step jsonb)
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+  with numbered as (
+    select e.ordinality::integer as n, e.value as step, coalesce(e.value ->> 'key', 'step-' || e.ordinality) as key
+    from jsonb_array_elements(p_template -> 'steps') with ordinality e
+  )
+  select n, key, step ->> 'kind',
+    coalesce(step ->> 'executor', split_part(step ->> 'kind', ':', 1)),
+    coalesce(step ->> 'agent', nullif(split_part(step ->> 'kind', ':', 2), ''), p_template ->> 'agent'),
+    coalesce(step -> 'params', '{}'),
+    case when jsonb_typeof(step -> 'depends_on') = 'array'
+      then array(select jsonb_array_elements_text(step -> 'depends_on'))
+      else array_remove(array[lag(key) over (order by n)], null) end,
+    step
+  from numbered
+$$;
+
+-- One field of a template or step: its type, and a range or length for numbers and strings.
+create function ops.field_problem(p_holder jsonb, p_field text, p_type text, p_min numeric, p_max numeric) returns text
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_value jsonb := p_holder -> p_field;
+begin
+  if v_value is null then
+    return null;
+  elsif jsonb_typeof(v_value) <> (case p_type when 'integer' then 'number' else p_type end) then
+    return format('must be %s %s', case when p_type in ('object', 'array', 'integer') then 'an' else 'a' end, p_type);
+  elsif p_type = 'integer' and v_value::numeric <> trunc(v_value::numeric) then
+    return 'must be a whole number';
+  elsif p_type in ('number', 'integer') and v_value::numeric not between p_min and p_max then
+    return format('must be between %s and %s', p_min, p_max);
+  elsif p_type = 'string' and length(v_value #>> '{}') not between p_min and p_max then
+    return format('must have %s to %s characters', p_min, p_max);
+  end if;
+  return null;
+end
+$$;
+
+-- The first problem of a template with its JSON path, or nulls.
+create function ops.template_problem(p_template jsonb, out path text, out problem text)
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_step jsonb;
+  v_at text;
+  v_index integer := -1;
+  v_keys text[] := '{}';
+  v_key text;
+  v_run_at timestamptz;
+begin
+  if p_template is null or jsonb_typeof(p_template) <> 'object' then
+    path := ''; problem := 'must be an object'; return;
+  end if;
+  select k, format('is not a field of a template; known fields: title, description, risk_level, agent, priority, steps')
+    into path, problem
+  from jsonb_object_keys(p_template) k
+  where k not in ('title', 'description', 'risk_level', 'agent', 'priority', 'steps') limit 1;
+  if problem is not null then return; end if;
+
+  if p_template -> 'title' is null then path := 'title'; problem := 'is required'; return; end if;
+  select f.field, ops.field_problem(p_template, f.field, f.type, f.min, f.max) into path, problem
+  from (values ('title', 'string', 1, 200), ('description', 'string', 0, 4000), ('risk_level', 'string', 1, 20),
+    ('agent', 'string', 1, 100), ('priority', 'integer', -100, 100), ('steps', 'array', 0, 0)) f(field, type, min, max)
+  where ops.field_problem(p_template, f.field, f.type, f.min, f.max) is not null limit 1;
+  if problem is not null then return; end if;
+
+  if p_template ->> 'risk_level' not in ('low', 'medium', 'high', 'critical') then
+    path := 'risk_level'; problem := 'must be low, medium, high or critical'; return;
+  end if;
+  if p_template -> 'steps' is null then path := 'steps'; problem := 'is required'; return; end if;
+  if jsonb_array_length(p_template -> 'steps') not between 1 and 100 then
+    path := 'steps'; problem := 'must hold 1 to 100 steps'; return;
+  end if;
+
+  for v_step in select jsonb_array_elements(p_template -> 'steps') loop
+    v_index := v_index + 1;
+    v_at := 'steps[' || v_index || ']';
+    if jsonb_typeof(v_step) <> 'object' then path := v_at; problem := 'must be an object'; return; end if;
+
+    select v_at || '.' || k, 'is not a field of a step; known fields: key, kind, executor, agent, params, depends_on, '
+      || 'priority, run_at, delay_seconds, timeout_seconds, max_retries, cost_usd' into path, problem
+    from jsonb_object_keys(v_step) k
+    where k not in ('key', 'kind', 'executor', 'agent', 'params', 'depends_on', 'priority', 'run_at', 'delay_seconds',
+      'timeout_seconds', 'max_retries', 'cost_usd') limit 1;
+    if problem is not null then return; end if;
+
+    if v_step -> 'kind' is null then path := v_at || '.kind'; problem := 'is required'; return; end if;
+    select v_at || '.' || f.field, ops.field_problem(v_step, f.field, f.type, f.min, f.max) into path, problem
+    from (values ('key', 'string', 1, 64), ('kind', 'string', 1, 100), ('executor', 'string', 1, 64), ('agent', 'string', 1, 100),
+      ('params', 'object', 0, 0), ('depends_on', 'array', 0, 0), ('priority', 'integer', -100, 100), ('run_at', 'string', 1, 64),
+      ('delay_seconds', 'integer', 0, 31536000), ('timeout_seconds', 'integer', 1, 86400), ('max_retries', 'integer', 0, 100),
+      ('cost_usd', 'number', 0, 1000000)) f(field, type, min, max)
+    where ops.field_problem(v_step, f.field, f.type, f.min, f.max) is not null limit 1;
+    if problem is not null then return; end if;
+
+    if v_step ->> 'kind' !~ '^[A-Za-z0-9_.-]+(:[A-Za-z0-9_.-]+)?$' then
+      path := v_at || '.kind'; problem := 'must look like "executor" or "executor:agent"'; return;
+    end if;
+    if v_step ->> 'executor' !~ '^[A-Za-z0-9_.-]+$' then
+      path := v_at || '.executor'; problem := 'must be letters, digits, "_", "." or "-"'; return;
+    end if;
+    v_key := coalesce(v_step ->> 'key', 'step-' || v_index + 1);
+    if v_key !~ '^[A-Za-z0-9_-]+$' then
+      path := v_at || '.key'; problem := 'must be letters, digits, "_" or "-"'; return;
+    end if;
+    if v_key = any (v_keys) then
+      path := v_at || '.key'; problem := format('"%s" is the key of an earlier step', v_key); return;
+    end if;
+    v_keys := v_keys || v_key;
+    if v_step ? 'run_at' and v_step ? 'delay_seconds' then
+      path := v_at || '.delay_seconds'; problem := 'cannot stand beside run_at'; return;
+    end if;
+    if v_step ? 'run_at' then
+      begin
+        v_run_at := (v_step ->> 'run_at')::timestamptz;
+      exception when others then
+        path := v_at || '.run_at'; problem := 'must be a time such as "2026-01-31T09:00:00Z"'; return;
+      end;
+    end if;
+  end loop;
+
+  select g.path, g.problem into path, problem from ops.graph_problem(p_template) g;
+end
+$$;
+
+-- Dependencies: known, not circular; and `{{steps.<key>…}}` only from steps that are done before.
+create function ops.graph_problem(p_template jsonb, out path text, out problem text)
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_before jsonb := '{}'; -- key → {every key that is done before it: true}
+  v_row record;
+  v_left integer;
+  v_done integer;
+begin
+  if p_template::text !~ '"depends_on"|\{\{\s*steps\.' then
+    return;
+  end if;
+  if exists (select from jsonb_array_elements(p_template -> 'steps') s, jsonb_array_elements(s -> 'depends_on') d
+             where jsonb_typeof(s -> 'depends_on') = 'array' and jsonb_typeof(d) <> 'string') then
+    path := 'steps'; problem := 'depends_on must list step keys'; return;
+  end if;
+  select format('steps[%s].depends_on', s."position" - 1), format('names "%s", which is no step of this template', d)
+    into path, problem
+  from ops.template_steps(p_template) s, unnest(s.depends_on) d
+  where not exists (select from ops.template_steps(p_template) o where o.key = d)
+  order by s."position" limit 1;
+  if problem is not null then return; end if;
+
+  loop
+    v_done := 0;
+    for v_row in
+      select s.key, s.depends_on from ops.template_steps(p_template) s
+      where not v_before ? s.key and v_before ?& s.depends_on
+    loop
+      select v_before || jsonb_build_object(v_row.key, coalesce(
+          (select jsonb_object_agg(k, true) from (
+             select d as k from unnest(v_row.depends_on) d
+             union select jsonb_object_keys(v_before -> d) from unnest(v_row.depends_on) d) a), '{}'))
+        into v_before;
+      v_done := v_done + 1;
+    end loop;
+    exit when v_done = 0;
+  end loop;
+  select count(*), min(format('steps[%s].depends_on', s."position" - 1)) into v_left, path
+  from ops.template_steps(p_template) s where not v_before ? s.key;
+  if v_left > 0 then
+    problem := 'is part of a circle: these steps wait for each other'; return;
+  end if;
+  path := null;
+
+  select format('steps[%s].params', s."position" - 1),
+      format('uses the result of "%s", which is not done before this step', m.match[1])
+    into path, problem
+  from ops.template_steps(p_template) s,
+    lateral (select regexp_matches(s.params::text, '\{\{\s*steps\.([A-Za-z0-9_-]+)', 'g') as match) m
+  where not (v_before -> s.key) ? (m.match[1])
+  order by s."position" limit 1;
+end
+$$;
+
+-- What approving binds to: the SHA-256 of the template in jsonb's canonical text.
+create function ops.template_digest(p_template jsonb) returns text
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$ select encode(sha256(convert_to(p_template::text, 'UTF8')), 'hex') $$;
+
+-- The distinct kinds of a template's steps.
+create function public.ops_extract_step_kinds(p_template jsonb) returns text[]
+language sql immutable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  select coalesce(array_agg(distinct s ->> 'kind'), '{}')
+  from jsonb_array_elements(case when jsonb_typeof(p_template -> 'steps') = 'array' then p_template -> 'steps' else '[]' end) s
+  where s ->> 'kind' is not null
+$$;
+
+-- 55_gate.sql -----------------------------------------------------------------------------------------------
+
+-- The gate: the one place where a proposal is admitted, held for approval or rejected.
+--
+-- validate → dedupe → loop guard → caps → auto-approve or pending. Each verdict is a row with a code, a reason in words
+-- and the numbers compared. A rejection uses up nothing. A held proposal keeps its place under the caps until it is
+-- rejected or expires; approving it on a later day takes a place of that day.
+--
+-- Codes: auto_approved, pending_approval, duplicate, depth, missions_per_root_event, cap_daily, cap_source, cap_agent,
+-- cap_step_kind, cap_pattern, budget; later approved, rejected, expired.
+
+create function ops.risk_rank(p_level text) returns integer
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$ select array_position(array['low', 'medium', 'high', 'critical'], coalesce(p_level, 'medium')) $$;
+
+-- True when policy `auto_approve` lets the template run without a person: enabled, every step kind listed (no list
+-- allows all; `kind:agent` lists one agent's steps of a kind) and the risk not above `max_risk_level`. A missing or
+-- disabled policy denies; a template without a risk level counts as medium.
+create function public.ops_is_auto_approvable(p_template jsonb) returns boolean
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_policy jsonb := ops.policy('auto_approve');
+begin
+  if v_policy is null or not coalesce((v_policy ->> 'enabled')::boolean, false) or p_template is null then
+    return false;
+  end if;
+  if v_policy ? 'max_risk_level'
+    and coalesce(ops.risk_rank(p_template ->> 'risk_level'), 99) > ops.risk_rank(v_policy ->> 'max_risk_level')
+  then
+    return false;
+  end if;
+  if not v_policy ? 'allowed_step_kinds' then
+    return true;
+  end if;
+  return not exists (
+    select from ops.template_steps(p_template) s
+    where not (v_policy -> 'allowed_step_kinds') ?| array[
+      s.kind, split_part(s.kind, ':', 1), split_part(s.kind, ':', 1) || ':' || coalesce(s.agent, '')]);
+end
+$$;
+
+-- The day that caps count in, by the policy's time zone.
+create function ops.cap_day() returns date
+language sql volatile
+set search_path = pg_catalog, pg_temp
+as $$ select (ops.now() at time zone coalesce(ops.policy('proposal_caps') ->> 'time_zone', 'UTC'))::date $$;
+
+-- What a proposal takes from each counter, beside the limit in force (null: none).
+create function ops.cap_units(p_source text, p_pattern_id text, p_template jsonb)
+returns table (scope text, name text, units integer, usd numeric, max_units integer, max_usd numeric)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+  with caps as (select coalesce(ops.policy('proposal_caps'), '{}') as p),
+  steps as (select split_part(kind, ':', 1) as kind, coalesce((step ->> 'cost_usd')::numeric, 0) as usd from ops.template_steps(p_template)),
+  taken as (
+    select 'daily' as scope, '' as name, 1 as units, (select sum(usd) from steps) as usd, '{daily_limit}'::text[] as at
+    union all select 'source', p_source, 1, 0, array['per_source', p_source]
+    union all select 'agent', p_template ->> 'agent', 1, 0, array['per_agent', p_template ->> 'agent'] where p_template ? 'agent'
+    union all select 'pattern', p_pattern_id, 1, 0, array['per_pattern', p_pattern_id] where p_pattern_id is not null
+    union all select 'step_kind', kind, count(*)::integer, 0, array['per_step_kind', kind] from steps group by kind
+  )
+  select t.scope, t.name, t.units, t.usd,
+    coalesce((caps.p #>> t.at)::integer, case when t.scope = 'source' then (caps.p #>> array['per_source_limits', p_source])::integer end),
+    case when t.scope = 'daily' then (caps.p ->> 'daily_budget_usd')::numeric end
+  from taken t, caps
+  order by t.scope, t.name
+$$;
+
+-- The first cap that has no room, as a verdict; null when there is room under all of them. Reads only.
+create function ops.cap_verdict(p_day date, p_source text, p_pattern_id text, p_template jsonb, p_held boolean default false)
+returns jsonb
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+  select jsonb_strip_nulls(jsonb_build_object(
+    'code', case when over_usd then 'budget' else 'cap_' || scope end,
+    'name', nullif(name, ''),
+    'used', case when over_usd then used_usd else used end,
+    'wanted', case when over_usd then usd else units end,
+    'limit', case when over_usd then max_usd else max_units end,
+    'day', p_day,
+    'time_zone', coalesce(ops.policy('proposal_caps') ->> 'time_zone', 'UTC')))
+  from (
+    select u.scope, u.name, u.units, u.usd, u.max_units, u.max_usd, coalesce(c.used, 0) as used, coalesce(c.used_usd, 0) as used_usd,
+      coalesce(c.used, 0) + case when p_held then 0 else u.units end > u.max_units as over_units,
+      u.usd > 0 and coalesce(c.used_usd, 0) + case when p_held then 0 else u.usd end > u.max_usd as over_usd
+    from ops.cap_units(p_source, p_pattern_id, p_template) u
+    left join ops.cap_counters c on c.day = p_day and c.scope = u.scope and c.name = u.name
+  ) t
+  where over_units or over_usd
+  order by scope, name
+  limit 1
+$$;
+
+create function ops.verdict_reason(p_verdict jsonb) returns text
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+  select case p_verdict ->> 'code'
+    when 'depth' then format('loop guard: %s missions deep, at most %s are allowed', p_verdict ->> 'depth', p_verdict ->> 'limit')
+    when 'missions_per_root_event' then format('loop guard: the chain of one event has started %s missions, at most %s are allowed',
+      p_verdict ->> 'used', p_verdict ->> 'limit')
+    when 'budget' then format('daily budget: $%s of $%s used on %s (%s), this needs $%s',
+      p_verdict ->> 'used', p_verdict ->> 'limit', p_verdict ->> 'day', p_verdict ->> 'time_zone', p_verdict ->> 'wanted')
+    else format('%s: %s of %s used on %s (%s), this needs %s',
+      case when p_verdict ->> 'code' = 'cap_daily' then 'daily limit'
+        else format('limit for %s "%s"', replace(substr(p_verdict ->> 'code', 5), '_', ' '), p_verdict ->> 'name') end,
+      p_verdict ->> 'used', p_verdict ->> 'limit', p_verdict ->> 'day', p_verdict ->> 'time_zone', p_verdict ->> 'wanted')
+  end
+$$;
+
+-- Takes a place under every cap, or none; returns the verdict of the cap that has no room, or null.
+-- The counters are made and locked in one order, so caps hold however many gates stand open at once.
+create function ops.take_caps(p_day date, p_source text, p_pattern_id text, p_template jsonb) returns jsonb
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_verdict jsonb;
+begin
+  insert into ops.cap_counters (day, scope, name)
+  select p_day, u.scope, u.name from ops.cap_units(p_source, p_pattern_id, p_template) u order by u.scope, u.name
+  on conflict do nothing;
+  perform from ops.cap_counters c
+  join ops.cap_units(p_source, p_pattern_id, p_template) u on c.day = p_day and c.scope = u.scope and c.name = u.name
+  order by c.scope, c.name
+  for update of c;
+
+  v_verdict := ops.cap_verdict(p_day, p_source, p_pattern_id, p_template);
+  if v_verdict is null then
+    perform ops.move_caps(p_day, p_source, p_pattern_id, p_template, 1);
+  end if;
+  return v_verdict;
+end
+$$;
+
+-- Adds (+1) or gives back (-1) what a proposal takes.
+create function ops.move_caps(p_day date, p_source text, p_pattern_id text, p_template jsonb, p_sign integer) returns void
+language sql
+set search_path = pg_catalog, pg_temp
+as $$
+  update ops.cap_counters c
+  set used = c.used + p_sign * u.units, used_usd = c.used_usd + p_sign * u.usd
+  from ops.cap_units(p_source, p_pattern_id, p_template) u
+  where c.day = p_day and c.scope = u.scope and c.name = u.name
+$$;
+
+-- Counts a mission against its root event, or answers the verdict that forbids it.
+create function ops.take_root(p_root_event_id uuid, p_depth integer) returns jsonb
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_control jsonb := coalesce(ops.policy('control'), '{}');
+  v_max_depth integer := coalesce((v_control ->> 'max_depth')::integer, 8);
+  v_max integer := coalesce((v_control ->> 'max_missions_per_root_event')::integer, 50);
+  v_used integer;
+begin
+  if p_root_event_id is null then
+    return null;
+  end if;
+  if p_depth >= v_max_depth then
+    return jsonb_build_object('code', 'depth', 'depth', p_depth, 'limit', v_max_depth);
+  end if;
+  insert into ops.root_missions as r (root_event_id, missions) values (p_root_event_id, 1)
+  on conflict (root_event_id) do update set missions = r.missions + 1 where r.missions < v_max
+  returning missions into v_used;
+  if v_used is null then
+    return jsonb_build_object('code', 'missions_per_root_event', 'used', v_max, 'limit', v_max);
+  end if;
+  return null;
+end
+$$;
+
+-- Takes a dedupe key for a proposal. Returns the proposal that holds it, or null when it was free.
+create function ops.take_key(p_key text, p_proposal_id uuid, p_held_until timestamptz) returns uuid
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_holder uuid;
+begin
+  insert into ops.live_keys as k (dedupe_key, proposal_id, live, held_until) values (p_key, p_proposal_id, true, p_held_until)
+  on conflict (dedupe_key) do update set proposal_id = excluded.proposal_id, live = true, held_until = excluded.held_until
+  where not k.live and coalesce(k.held_until, '-infinity') <= ops.now()
+  returning proposal_id into v_holder;
+  if v_holder is not null then
+    return null;
+  end if;
+  select proposal_id into v_holder from ops.live_keys where dedupe_key = p_key;
+  return v_holder;
+end
+$$;
+
+-- Which versions of the policies decided.
+create function ops.policy_snapshot() returns jsonb
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+  select coalesce(jsonb_object_agg(key, version), '{}') from public.ops_policy
+  where key in ('auto_approve', 'proposal_caps', 'worker_policy', 'control', 'approvals', 'agent_roles')
+$$;
+
+-- A proposal as the entry functions answer it.
+create type ops.gate_answer as (proposal_id uuid, status text, mission_id uuid, reason text, code text, verdict jsonb);
+
+create function ops.gate_answer_of(p_proposal_id uuid, p_code text default null, p_reason text default null) returns ops.gate_answer
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+  select p.id, p.status::text, m.id, coalesce(p_reason, p.reason), coalesce(p_code, p.code), p.verdict
+  from public.ops_mission_proposals p left join public.ops_missions m on m.proposal_id = p.id
+  where p.id = p_proposal_id
+$$;
+
+-- One proposal through the gate. Whoever calls has locked its keys (ops.lock_keys).
+create function ops.pass_gate(
+  p_template jsonb, p_source text, p_dedupe_key text, p_dedupe_minutes numeric, p_idempotency_key text, p_proposed_by text,
+  p_reaction_id uuid default null, p_pattern_id text default null, p_root_event_id uuid default null, p_depth integer default 0)
+returns ops.gate_answer
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_id uuid := ops.new_id();
+  v_now timestamptz := ops.now();
+  v_day date := ops.cap_day();
+  v_path text;
+  v_problem text;
+  v_holder uuid;
+  v_verdict jsonb;
+  v_auto boolean;
+begin
+  select t.path, t.problem into v_path, v_problem from ops.template_problem(p_template) t;
+  if v_problem is not null then
+    perform ops.fail('OPS_004', format('template: %s %s', coalesce(nullif(v_path, ''), 'it'), v_problem), v_path);
+  end if;
+  if p_source is null or p_source !~ '^[A-Za-z0-9][A-Za-z0-9_.:-]{0,99}$' then
+    perform ops.fail('OPS_011', 'source must be 1 to 100 letters, digits, "_", ".", ":" or "-"', 'source');
+  end if;
+  if length(p_dedupe_key) > 500 or p_dedupe_key = '' then
+    perform ops.fail('OPS_011', 'dedupe_key must have 1 to 500 characters', 'dedupe_key');
+  end if;
+
+  -- The same question asked again gets the same answer.
+  select id into v_holder from public.ops_mission_proposals
+  where idempotency_key = p_idempotency_key or reaction_id = p_reaction_id;
+  if found then
+    return ops.gate_answer_of(v_holder);
+  end if;
+
+  if p_dedupe_key is not null then
+    v_holder := ops.take_key(p_dedupe_key, v_id, v_now + p_dedupe_minutes * interval '1 minute');
+    if v_holder is not null then
+      return ops.gate_answer_of(v_holder, 'duplicate', format('dedupe key "%s" is held by this proposal', p_dedupe_key));
+    end if;
+  end if;
+
+  v_verdict := ops.take_root(p_root_event_id, p_depth);
+  if v_verdict is null then
+    v_verdict := ops.take_caps(v_day, p_source, p_pattern_id, p_template);
+    if v_verdict is not null and p_root_event_id is not null then
+      update ops.root_missions set missions = missions - 1 where root_event_id = p_root_event_id;
+    end if;
+  end if;
+
+  if v_verdict is not null then
+    delete from ops.live_keys where dedupe_key = p_dedupe_key and proposal_id = v_id;
+  else
+    v_auto := public.ops_is_auto_approvable(p_template) and not ops.paused('approvals');
+  end if;
+
+  insert into public.ops_mission_proposals (
+    id, dedupe_key, source, status, template, reason, policy_snapshot, approved_at, created_at, code, verdict, digest,
+    idempotency_key, proposed_by, pattern_id, reaction_id, root_event_id, depth, cap_day, reserved_usd, expires_at,
+    decided_at, decided_by, updated_at)
+  values (
+    v_id, p_dedupe_key, p_source,
+    (case when v_verdict is not null then 'rejected' when v_auto then 'auto_approved' else 'pending' end)::public.ops_proposal_status,
+    p_template,
+    case when v_verdict is not null then ops.verdict_reason(v_verdict)
+      when v_auto then 'admitted by policy auto_approve'
+      when ops.paused('approvals') then 'waits for approval: approvals are paused by the control switch'
+      else 'waits for approval: policy auto_approve does not cover it' end,
+    ops.policy_snapshot(), case when v_auto then v_now end, v_now,
+    case when v_verdict is not null then v_verdict ->> 'code' when v_auto then 'auto_approved' else 'pending_approval' end,
+    coalesce(v_verdict, '{}'), ops.template_digest(p_template),
+    p_idempotency_key, coalesce(p_proposed_by, p_template ->> 'agent'), p_pattern_id, p_reaction_id, p_root_event_id, p_depth,
+    case when v_verdict is null then v_day end,
+    case when v_verdict is null then coalesce((select sum((s ->> 'cost_usd')::numeric) from jsonb_array_elements(p_template -> 'steps') s), 0) else 0 end,
+    case when v_verdict is null and not v_auto
+      then v_now + coalesce((ops.policy('approvals') ->> 'expires_minutes')::numeric, 1440) * interval '1 minute' end,
+    case when v_verdict is not null or v_auto then v_now end,
+    case when v_verdict is not null then 'gate' when v_auto then 'policy:auto_approve' end, v_now);
+
+  if v_auto then
+    insert into ops.decisions (proposal_id, decision, digest, actor, actor_context)
+    values (v_id, 'auto_approved', ops.template_digest(p_template), 'policy:auto_approve', ops.actor_context());
+    perform ops.start_mission(v_id);
+  elsif v_verdict is null then
+    perform ops.emit_own('proposal:pending', jsonb_build_object('proposal_id', v_id, 'title', p_template ->> 'title',
+      'source', p_source, 'risk_level', coalesce(p_template ->> 'risk_level', 'medium')), null, p_root_event_id, p_depth + 1);
+  end if;
+  return ops.gate_answer_of(v_id);
+end
+$$;
+
+-- An event of the engine itself.
+create function ops.emit_own(p_type text, p_data jsonb, p_mission_id uuid, p_root_event_id uuid, p_depth integer) returns void
+language sql
+set search_path = pg_catalog, pg_temp
+as $$
+  insert into public.ops_agent_events (type, data, mission_id, root_event_id, depth)
+  values (p_type, p_data, p_mission_id, p_root_event_id, p_depth)
+$$;
+
+-- Locks keys in one order before anything else is locked, so that gates with several keys cannot deadlock.
+create function ops.lock_keys(p_keys text[]) returns void
+language sql
+set search_path = pg_catalog, pg_temp
+as $$
+  select pg_advisory_xact_lock(h) from (
+    select distinct hashtextextended('ops:' || k, 0) as h from unnest(p_keys) k where k is not null order by 1) l
+$$;
+
+-- Proposes one mission: the single entry for clients. A dedupe key that live work holds answers with that proposal.
+-- Errors: OPS_004 with the JSON path of the template's problem, OPS_011 for the source or key.
+create function public.ops_create_proposal_and_maybe_autoapprove(p_dedupe_key text, p_source text, p_template jsonb)
+returns table (proposal_id uuid, status text, mission_id uuid, reason text, code text, verdict jsonb)
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform ops.lock_keys(array[p_dedupe_key]);
+  return query select a.* from ops.pass_gate(p_template, p_source, p_dedupe_key, null, null, null) a;
+end
+$$;
+
+-- Proposes up to 1,000 missions: [{"template", "source", "dedupe_key"?, "dedupe_minutes"?, "idempotency_key"?, "proposed_by"?}].
+-- `dedupe_minutes` keeps the key taken that long even when the work ends sooner; `idempotency_key` makes a retry answer as
+-- the first call did. An item that is not valid is answered with status `invalid` and does not stop the others.
+create function public.ops_create_proposals(p_proposals jsonb)
+returns table (ordinal integer, proposal_id uuid, status text, mission_id uuid, reason text, code text, verdict jsonb)
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  v_item record;
+  v_answer ops.gate_answer;
+begin
+  perform ops.require_array(p_proposals, 'p_proposals', 1000);
+  perform ops.lock_keys(array(
+    select unnest(array[i ->> 'dedupe_key', i ->> 'idempotency_key']) from jsonb_array_elements(p_proposals) i));
+  for v_item in select e.value as item, e.ordinality::integer as n from jsonb_array_elements(p_proposals) with ordinality e loop
+    begin
+      v_answer := ops.pass_gate(v_item.item -> 'template', v_item.item ->> 'source', v_item.item ->> 'dedupe_key',
+        (v_item.item ->> 'dedupe_minutes')::numeric, v_item.item ->> 'idempotency_key', v_item.item ->> 'proposed_by');
+    exception
+      when sqlstate 'OP004' or sqlstate 'OP011' or invalid_text_representation then
+        v_answer := row(null, 'invalid', null, sqlerrm, case sqlstate when 'OP004' then 'OPS_004' else 'OPS_011' end, '{}');
+    end;
+    ordinal := v_item.n;
+    proposal_id := v_answer.proposal_id; status := v_answer.status; mission_id := v_answer.mission_id;
+    reason := v_answer.reason; code := v_answer.code; verdict := v_answer.verdict;
+    return next;
+  end loop;
+end
+$$;
+
+-- What the gate would say to a template now. Changes nothing.
+create function public.ops_gate_proposal(p_template jsonb)
+returns table (ok boolean, reason text, code text, verdict jsonb)
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_problem record;
+  v_verdict jsonb;
+begin
+  select t.path, t.problem into v_problem from ops.template_problem(p_template) t;
+  if v_problem.problem is not null then
+    return query select false, format('template: %s %s', v_problem.path, v_problem.problem), 'OPS_004',
+      jsonb_build_object('path', v_problem.path);
+    return;
+  end if;
+  v_verdict := ops.cap_verdict(ops.cap_day(), 'api', null, p_template);
+  if v_verdict is not null then
+    return query select false, ops.verdict_reason(v_verdict), v_verdict ->> 'code', v_verdict;
+  elsif not public.ops_is_auto_approvable(p_template) then
+    return query select false, 'waits for approval: policy auto_approve does not cover it', 'pending_approval', '{}'::jsonb;
+  else
+    return query select true, 'would be admitted by policy auto_approve', 'auto_approved', '{}'::jsonb;
+  end if;
+end
+$$;
+
+-- The same for a proposal that is there: a pending one is judged as if it came now, another answers its verdict.
+create function public.ops_gate_proposal(p_proposal_id uuid)
+returns table (ok boolean, reason text, code text, verdict jsonb)
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_proposal public.ops_mission_proposals;
+  v_verdict jsonb;
+begin
+  select * into v_proposal from public.ops_mission_proposals where id = p_proposal_id;
+  if not found then
+    perform ops.fail('OPS_013', format('there is no proposal %s', p_proposal_id), 'p_proposal_id');
+  end if;
+  if v_proposal.status <> 'pending' then
+    return query select v_proposal.status in ('approved', 'auto_approved'), v_proposal.reason, v_proposal.code, v_proposal.verdict;
+    return;
+  end if;
+  v_verdict := ops.cap_verdict(ops.cap_day(), v_proposal.source, v_proposal.pattern_id, v_proposal.template,
+    v_proposal.cap_day = ops.cap_day());
+  if v_verdict is not null then
+    return query select false, ops.verdict_reason(v_verdict), v_verdict ->> 'code', v_verdict;
+  elsif not public.ops_is_auto_approvable(v_proposal.template) then
+    return query select false, 'waits for approval: policy auto_approve does not cover it', 'pending_approval', '{}'::jsonb;
+  else
+    return query select true, 'policy auto_approve would admit it now', 'auto_approved', '{}'::jsonb;
+  end if;
+end
+$$;
+
+-- 57_approvals.sql ------------------------------------------------------------------------------------------
+
+-- Approvals: a person's decision on a held proposal. Bound to the digest of exactly what will run, never by the agent
+-- that proposed it, once, before it expires. There is no second path to a mission.
+
+-- Locks a proposal and checks that it can still be decided; returns it.
+create function ops.proposal_to_decide(p_proposal_id uuid, p_actor text) returns public.ops_mission_proposals
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_proposal public.ops_mission_proposals;
+begin
+  if coalesce(p_actor, '') = '' then
+    perform ops.fail('OPS_011', 'say who decides', 'p_actor', 'pass the name of the person, such as "dana"');
+  end if;
+  select * into v_proposal from public.ops_mission_proposals where id = p_proposal_id for no key update;
+  if not found then
+    perform ops.fail('OPS_013', format('there is no proposal %s', p_proposal_id), 'p_proposal_id');
+  end if;
+  if v_proposal.status <> 'pending' then
+    perform ops.fail('OPS_009', format('proposal %s is %s already', p_proposal_id, v_proposal.status), 'status',
+      'a proposal is decided once');
+  end if;
+  return v_proposal;
+end
+$$;
+
+-- Ends a held proposal without a mission: gives back its place under the caps, its money and its key.
+create function ops.close_proposal(p_proposal public.ops_mission_proposals, p_status public.ops_proposal_status, p_actor text, p_reason text)
+returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  update public.ops_mission_proposals
+  set status = p_status, code = p_status::text, reason = p_reason, decided_at = ops.now(), decided_by = p_actor,
+    cap_day = null, reserved_usd = 0
+  where id = p_proposal.id;
+  insert into ops.decisions (proposal_id, decision, digest, actor, actor_context, note)
+  values (p_proposal.id, p_status::text, p_proposal.digest, p_actor, ops.actor_context(), p_reason);
+  delete from ops.live_keys where dedupe_key = p_proposal.dedupe_key and proposal_id = p_proposal.id;
+  update ops.root_missions set missions = missions - 1 where root_event_id = p_proposal.root_event_id;
+  perform ops.move_caps(p_proposal.cap_day, p_proposal.source, p_proposal.pattern_id, p_proposal.template, -1);
+end
+$$;
+
+-- Approves a held proposal and starts its mission. `p_digest`, when given, must be the digest that the person saw.
+-- A cap without room leaves it pending and answers with that cap's code.
+-- Errors: OPS_009 when it was decided before, has expired, was altered, or the proposing agent approves itself;
+-- OPS_013 unknown; OPS_015 while approvals are paused.
+create function public.ops_approve_proposal(p_proposal_id uuid, p_actor text, p_digest text default null, p_note text default null)
+returns table (proposal_id uuid, status text, mission_id uuid, reason text, code text, verdict jsonb)
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_proposal public.ops_mission_proposals;
+  v_verdict jsonb;
+  v_day date := ops.cap_day();
+  v_now timestamptz := ops.now();
+begin
+  perform ops.require_not_paused('approvals');
+  v_proposal := ops.proposal_to_decide(p_proposal_id, p_actor);
+  if v_proposal.expires_at <= v_now then
+    perform ops.fail('OPS_009', format('proposal %s expired at %s', p_proposal_id, v_proposal.expires_at), 'expires_at',
+      'propose it again');
+  end if;
+  if p_actor = v_proposal.proposed_by then
+    perform ops.fail('OPS_009', format('%s proposed this and cannot approve it', p_actor), 'p_actor');
+  end if;
+  if v_proposal.digest <> ops.template_digest(v_proposal.template) or (p_digest is not null and p_digest <> v_proposal.digest) then
+    perform ops.fail('OPS_009', 'the template is not the one that was shown', 'p_digest', 'look at the proposal again');
+  end if;
+
+  if v_proposal.cap_day = v_day then
+    v_verdict := ops.cap_verdict(v_day, v_proposal.source, v_proposal.pattern_id, v_proposal.template, true);
+  else
+    v_verdict := ops.take_caps(v_day, v_proposal.source, v_proposal.pattern_id, v_proposal.template);
+    if v_verdict is null then
+      perform ops.move_caps(v_proposal.cap_day, v_proposal.source, v_proposal.pattern_id, v_proposal.template, -1);
+    end if;
+  end if;
+  if v_verdict is not null then
+    return query select v_proposal.id, 'pending', null::uuid, ops.verdict_reason(v_verdict), v_verdict ->> 'code', v_verdict;
+    return;
+  end if;
+
+  update public.ops_mission_proposals p
+  set status = 'approved', code = 'approved', reason = coalesce(p_note, 'approved by ' || p_actor), approved_at = v_now,
+    decided_at = v_now, decided_by = p_actor, cap_day = v_day, policy_snapshot = ops.policy_snapshot()
+  where p.id = v_proposal.id;
+  insert into ops.decisions (proposal_id, decision, digest, actor, actor_context, note)
+  values (v_proposal.id, 'approved', v_proposal.digest, p_actor, ops.actor_context(), p_note);
+  perform ops.start_mission(v_proposal.id);
+  return query select a.* from ops.gate_answer_of(v_proposal.id) a;
+end
+$$;
+
+-- Rejects a held proposal. Errors as for approving.
+create function public.ops_reject_proposal(p_proposal_id uuid, p_actor text, p_note text default null)
+returns table (proposal_id uuid, status text, mission_id uuid, reason text, code text, verdict jsonb)
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform ops.close_proposal(ops.proposal_to_decide(p_proposal_id, p_actor), 'rejected', p_actor, coalesce(p_note, 'rejected by ' || p_actor));
+  return query select a.* from ops.gate_answer_of(p_proposal_id) a;
+end
+$$;
+
+-- Records the end of held proposals whose time is over, at most p_limit of them. Returns how many.
+create function public.ops_expire_proposals(p_limit integer default 500) returns integer
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_proposal public.ops_mission_proposals;
+  v_count integer := 0;
+begin
+  for v_proposal in
+    select * from public.ops_mission_proposals
+    where status = 'pending' and expires_at <= ops.now()
+    order by expires_at, id limit p_limit for no key update skip locked
+  loop
+    perform ops.close_proposal(v_proposal, 'expired', 'engine', format('nobody decided before %s', v_proposal.expires_at));
+    perform ops.emit_own('proposal:expired', jsonb_build_object('proposal_id', v_proposal.id, 'title', v_proposal.title,
+      'source', v_proposal.source), null, v_proposal.root_event_id, v_proposal.depth + 1);
+    v_count := v_count + 1;
+  end loop;
+  return v_count;
+end
+$$;
+
+-- 58_reactions.sql ------------------------------------------------------------------------------------------
+
+-- From event to reaction to proposal. Matching is done outside, purely; what it decided is settled here, in one call for
+-- a batch, so that any number of overlapping heartbeats give the result of one.
+
+-- The oldest events that nobody has settled yet. Empty while reactions are paused.
+create function public.ops_pending_events(p_limit integer)
+returns table (event_id uuid, type text, data jsonb, depth integer, root_event_id uuid, created_at timestamptz)
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  select e.id, e.type, e.data, e.depth, coalesce(e.root_event_id, e.id), e.created_at
+  from public.ops_agent_events e
+  where e.processed_at is null and not ops.paused('reactions')
+  order by e.created_at, e.id
+  limit least(p_limit, 1000)
+$$;
+
+-- What becomes of one match: null when it fires, otherwise the guard that stops it. Moves the guards' state.
+-- Times are the event's own, so that a backlog settles as it would have settled live.
+create function ops.hold_back(p_event public.ops_agent_events, p_decision jsonb, p_max_depth integer) returns text
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_pattern text := p_decision ->> 'pattern_id';
+  v_shadow boolean := p_decision ->> 'mode' = 'shadow';
+  v_key text;
+  v_since timestamptz;
+  v_hits integer;
+begin
+  if p_event.depth >= p_max_depth then
+    return 'depth';
+  end if;
+
+  if jsonb_typeof(p_decision -> 'threshold') = 'object' then
+    v_key := coalesce(p_decision #>> '{threshold,key}', '');
+    v_since := p_event.created_at - (p_decision #>> '{threshold,within_minutes}')::numeric * interval '1 minute';
+    insert into ops.threshold_hits (pattern_id, key, shadow, at, event_id)
+    values (v_pattern, v_key, v_shadow, p_event.created_at, p_event.id) on conflict do nothing;
+    delete from ops.threshold_hits h where h.pattern_id = v_pattern and h.key = v_key and h.shadow = v_shadow and h.at <= v_since;
+    select count(*) into v_hits from ops.threshold_hits h
+    where h.pattern_id = v_pattern and h.key = v_key and h.shadow = v_shadow and h.at <= p_event.created_at;
+    if v_hits < (p_decision #>> '{threshold,count}')::integer then
+      return 'threshold';
+    end if;
+  end if;
+
+  -- Read only here; the clock starts when nothing else holds the match back.
+  if jsonb_typeof(p_decision -> 'cooldown') = 'object' and exists (
+    select from ops.cooldowns c
+    where c.pattern_id = v_pattern and c.key = coalesce(p_decision #>> '{cooldown,key}', '') and c.shadow = v_shadow
+      and p_event.created_at < c.fired_at + (p_decision #>> '{cooldown,minutes}')::numeric * interval '1 minute')
+  then
+    return 'cooldown';
+  end if;
+
+  if p_decision ->> 'dedupe_key' is not null and not v_shadow and (
+    exists (select from ops.live_keys k
+            where k.dedupe_key = p_decision ->> 'dedupe_key' and (k.live or k.held_until > ops.now()))
+    or exists (select from public.ops_agent_reactions r
+               where r.status = 'queued' and r.payload ->> 'dedupe_key' = p_decision ->> 'dedupe_key'))
+  then
+    return 'dedupe';
+  end if;
+
+  if jsonb_typeof(p_decision -> 'cooldown') = 'object' then
+    insert into ops.cooldowns as c (pattern_id, key, shadow, fired_at, event_id)
+    values (v_pattern, coalesce(p_decision #>> '{cooldown,key}', ''), v_shadow, p_event.created_at, p_event.id)
+    on conflict (pattern_id, key, shadow) do update set fired_at = excluded.fired_at, event_id = excluded.event_id;
+  end if;
+  if jsonb_typeof(p_decision -> 'threshold') = 'object' then
+    delete from ops.threshold_hits h where h.pattern_id = v_pattern and h.key = v_key and h.shadow = v_shadow;
+  end if;
+  return null;
+end
+$$;
+
+-- Settles events that were matched: [{"event_id", "decisions": [{"pattern_id", "decision", "detail"?, "mode", "cooldown"?,
+-- "threshold"?, "dedupe_key"?, "proposal_source"?, "template"?}], "error"?}]. Each is marked processed, its decisions are kept
+-- for ops_why, and each match that no guard stops becomes a queued reaction (or a shadow one). Outcome `skipped`: another
+-- beat settled it before. Batches settle one after the other, in the order of their events.
+create function public.ops_settle_events(p_policy_version integer, p_events jsonb)
+returns table (event_id uuid, outcome text, queued integer)
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  v_max_depth integer := coalesce((ops.policy('control') ->> 'max_depth')::integer, 8);
+  v_row record;
+  v_event public.ops_agent_events;
+  v_item jsonb;
+  v_decision jsonb;
+  v_decisions jsonb;
+  v_held text;
+  v_done uuid[] := '{}';
+begin
+  perform ops.require_array(p_events, 'p_events', 1000);
+  perform pg_advisory_xact_lock(hashtextextended('ops settle', 0));
+
+  for v_row in
+    select e as event, i as item
+    from jsonb_array_elements(p_events) i
+    join public.ops_agent_events e on e.id = (i ->> 'event_id')::uuid
+    where e.processed_at is null
+    order by e.created_at, e.id
+    for no key update of e
+  loop
+    v_event := v_row.event;
+    v_item := v_row.item;
+    continue when v_event.id = any (v_done);
+    v_done := v_done || v_event.id;
+    v_decisions := '[]';
+    queued := 0;
+    for v_decision in select jsonb_array_elements(coalesce(v_item -> 'decisions', '[]')) loop
+      if v_decision ->> 'decision' = 'matched' then
+        v_held := ops.hold_back(v_event, v_decision, v_max_depth);
+        if v_held is not null then
+          v_decision := v_decision || jsonb_build_object('decision', v_held);
+        elsif v_decision ->> 'mode' = 'shadow' then
+          insert into ops.shadow_reactions (event_id, pattern_id, payload)
+          values (v_event.id, v_decision ->> 'pattern_id', ops.reaction_payload(v_event.type, v_decision)) on conflict do nothing;
+        else
+          insert into public.ops_agent_reactions (event_id, payload)
+          values (v_event.id, ops.reaction_payload(v_event.type, v_decision)) on conflict do nothing;
+          if found then
+            queued := queued + 1;
+          end if;
+        end if;
+      end if;
+      v_decisions := v_decisions || jsonb_strip_nulls(jsonb_build_object('pattern_id', v_decision -> 'pattern_id',
+        'decision', v_decision -> 'decision', 'mode', v_decision -> 'mode', 'detail', v_decision -> 'detail',
+        'cooldown', v_decision -> 'cooldown', 'threshold', v_decision -> 'threshold', 'dedupe_key', v_decision -> 'dedupe_key'));
+    end loop;
+    insert into ops.event_verdicts (event_id, policy_version, decisions, error)
+    values (v_event.id, p_policy_version, v_decisions, v_item ->> 'error')
+    on conflict (event_id) do update set policy_version = excluded.policy_version, decisions = excluded.decisions,
+      error = excluded.error, settled_at = ops.now();
+    event_id := v_event.id;
+    outcome := 'settled';
+    return next;
+  end loop;
+  update public.ops_agent_events set processed_at = ops.now() where id = any (v_done);
+
+  return query
+  select distinct (i ->> 'event_id')::uuid, 'skipped', 0 from jsonb_array_elements(p_events) i
+  where (i ->> 'event_id')::uuid <> all (v_done);
+end
+$$;
+
+create function ops.reaction_payload(p_event_type text, p_decision jsonb) returns jsonb
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+  select jsonb_strip_nulls(jsonb_build_object(
+    'pattern_id', p_decision -> 'pattern_id', 'event_type', p_event_type,
+    'proposal_source', coalesce(p_decision ->> 'proposal_source', 'reaction'), 'dedupe_key', p_decision -> 'dedupe_key'))
+    || jsonb_build_object('proposal_template', p_decision -> 'template')
+$$;
+
+-- Takes up to p_limit queued reactions, oldest first, through the gate. A reaction that cannot become a proposal is marked
+-- failed with its error and does not stop the others. Nothing happens while reactions are paused.
+create function public.ops_run_reactions(p_limit integer)
+returns table (reaction_id uuid, status text, proposal_id uuid, proposal_status text, mission_id uuid, code text, reason text)
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  v_reactions public.ops_agent_reactions[];
+  v_reaction public.ops_agent_reactions;
+  v_event public.ops_agent_events;
+  v_answer ops.gate_answer;
+begin
+  if ops.paused('reactions') then
+    return;
+  end if;
+  select array_agg(t.r order by (t.r).created_at, (t.r).id) into v_reactions
+  from (select q as r from public.ops_agent_reactions q where q.status = 'queued'
+        order by q.created_at, q.id limit least(p_limit, 1000) for no key update skip locked) t;
+  perform ops.lock_keys(array(select r.payload ->> 'dedupe_key' from unnest(v_reactions) r));
+
+  foreach v_reaction in array coalesce(v_reactions, '{}') loop
+    select * into v_event from public.ops_agent_events e where e.id = v_reaction.event_id;
+    begin
+      v_answer := ops.pass_gate(v_reaction.payload -> 'proposal_template', v_reaction.payload ->> 'proposal_source',
+        v_reaction.payload ->> 'dedupe_key', null, null, null, v_reaction.id, v_reaction.pattern_id,
+        coalesce(v_event.root_event_id, v_event.id), v_event.depth);
+      status := 'done';
+      proposal_id := v_answer.proposal_id; proposal_status := v_answer.status; mission_id := v_answer.mission_id;
+      code := v_answer.code; reason := v_answer.reason;
+      update public.ops_agent_reactions r
+      set status = 'done', payload = r.payload || jsonb_build_object('result', jsonb_strip_nulls(to_jsonb(v_answer) - 'verdict'))
+      where r.id = v_reaction.id;
+    exception
+      when query_canceled or admin_shutdown or lock_not_available or deadlock_detected or serialization_failure then
+        raise;
+      when others then
+        status := 'failed';
+        proposal_id := null; proposal_status := null; mission_id := null;
+        code := case when sqlstate like 'OP0%' then 'OPS_' || right(sqlstate, 3) else sqlstate end;
+        reason := sqlerrm;
+        update public.ops_agent_reactions r
+        set status = 'failed', payload = r.payload || jsonb_build_object('error', jsonb_build_object('code', code, 'message', reason))
+        where r.id = v_reaction.id;
+    end;
+    reaction_id := v_reaction.id;
+    return next;
+  end loop;
+end
+$$;
+
+-- 60_missions.sql -------------------------------------------------------------------------------------------
+
+-- Missions: started from an admitted proposal, rolled up by a counter, ended once.
+
+-- Turns an admitted proposal into its mission and steps. Only with an unused decision for exactly this template.
+create function ops.start_mission(p_proposal_id uuid) returns uuid
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_proposal public.ops_mission_proposals;
+  v_mission_id uuid;
+  v_now timestamptz := ops.now();
+begin
+  select id into v_mission_id from public.ops_missions where proposal_id = p_proposal_id;
+  if found then
+    return v_mission_id;
+  end if;
+  select * into v_proposal from public.ops_mission_proposals where id = p_proposal_id for no key update;
+  if not found then
+    perform ops.fail('OPS_013', format('there is no proposal %s', p_proposal_id), 'p_proposal_id');
+  end if;
+  if not exists (
+    select from ops.decisions d
+    where d.proposal_id = p_proposal_id and d.decision in ('approved', 'auto_approved')
+      and d.digest = ops.template_digest(v_proposal.template))
+  then
+    perform ops.fail('OPS_009', format('proposal %s is not approved', p_proposal_id), 'p_proposal_id',
+      'only ops_approve_proposal or policy auto_approve opens the way to a mission');
+  end if;
+
+  insert into public.ops_missions (proposal_id, policy_snapshot, title, source, agent, dedupe_key, root_event_id, depth,
+    steps_total, steps_open, created_at, updated_at)
+  values (p_proposal_id, v_proposal.policy_snapshot, v_proposal.title, v_proposal.source, v_proposal.template ->> 'agent',
+    v_proposal.dedupe_key, v_proposal.root_event_id, v_proposal.depth,
+    jsonb_array_length(v_proposal.template -> 'steps'), jsonb_array_length(v_proposal.template -> 'steps'), v_now, v_now)
+  on conflict (proposal_id) do nothing
+  returning id into v_mission_id;
+  if v_mission_id is null then
+    return (select id from public.ops_missions where proposal_id = p_proposal_id);
+  end if;
+
+  insert into public.ops_mission_steps (mission_id, kind, params, status, executor, created_at, updated_at, key, position, agent,
+    depends_on, uses_results, priority, run_at, delay_seconds, ready, timeout_seconds, declared_retries, cost_reserved_usd, revision)
+  select v_mission_id, s.kind, s.params,
+    case when s.depends_on = '{}' then 'queued' else 'waiting' end::public.ops_step_status,
+    s.executor, v_now, v_now, s.key, s."position", s.agent, s.depends_on, s.params::text ~ '\{\{\s*steps\.',
+    coalesce((s.step ->> 'priority')::smallint, (v_proposal.template ->> 'priority')::smallint, 0),
+    r.run_at, coalesce((s.step ->> 'delay_seconds')::integer, 0), r.run_at <= v_now,
+    (s.step ->> 'timeout_seconds')::integer, (s.step ->> 'max_retries')::integer, coalesce((s.step ->> 'cost_usd')::numeric, 0), 1
+  from ops.template_steps(v_proposal.template) s,
+    lateral (select greatest(v_now + coalesce((s.step ->> 'delay_seconds')::integer, 0) * interval '1 second',
+      (s.step ->> 'run_at')::timestamptz) as run_at) r;
+  perform ops.wake_workers();
+  return v_mission_id;
+end
+$$;
+
+-- The mission of an admitted proposal, made if it is not there yet. Errors: OPS_009 when it is not approved, OPS_013 unknown.
+create function public.ops_create_mission_from_proposal(p_proposal_id uuid) returns uuid
+language sql security definer
+set search_path = pg_catalog, pg_temp
+as $$ select ops.start_mission(p_proposal_id) $$;
+
+-- What follows the end of missions, once for each end: the event, the dedupe key set free, money settled.
+-- Whoever calls holds the missions' locks and has just made them terminal.
+create function ops.finish_missions(p_missions uuid[]) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  insert into public.ops_agent_events (dedupe_key, type, data, mission_id, root_event_id, depth)
+  select format('mission:%s:%s', m.id, m.round), 'mission:' || m.status,
+    jsonb_strip_nulls(jsonb_build_object('mission_id', m.id, 'proposal_id', m.proposal_id, 'title', m.title, 'source', m.source,
+      'agent', m.agent, 'status', m.status, 'steps', s.steps, 'failed_step', s.failed_step, 'error', s.error, 'reason', m.end_reason)),
+    m.id, m.root_event_id, m.depth + 1
+  from public.ops_missions m,
+    lateral (
+      select jsonb_object_agg(s.key, s.status) as steps,
+        min(s.key) filter (where s.status = 'failed') as failed_step,
+        min(s.last_error) filter (where s.status = 'failed') as error
+      from public.ops_mission_steps s where s.mission_id = m.id) s
+  where m.id = any (p_missions)
+  order by m.id;
+
+  update ops.live_keys k set live = false
+  from public.ops_missions m
+  where m.id = any (p_missions) and m.dedupe_key is not null and k.dedupe_key = m.dedupe_key and k.proposal_id = m.proposal_id;
+
+  perform ops.settle_costs(p_missions);
+end
+$$;
+
+-- Replaces what ended missions had reserved by what they cost: a step that never started costs nothing, one that
+-- reported no cost costs what it had declared.
+create function ops.settle_costs(p_missions uuid[]) returns void
+language sql
+set search_path = pg_catalog, pg_temp
+as $$
+  with cost as (
+    select p.id, p.cap_day, p.reserved_usd,
+      (select coalesce(sum(case when s.attempt = 0 then 0 else coalesce(s.cost_usd, s.cost_reserved_usd) end), 0)
+       from public.ops_mission_steps s where s.mission_id = m.id) as usd
+    from public.ops_missions m join public.ops_mission_proposals p on p.id = m.proposal_id
+    where m.id = any (p_missions)
+  ), changed as (
+    update public.ops_mission_proposals p set reserved_usd = c.usd
+    from cost c where p.id = c.id and c.usd <> c.reserved_usd
+    returning c.cap_day, c.usd - c.reserved_usd as usd
+  )
+  update ops.cap_counters k set used_usd = k.used_usd + d.usd
+  from (select cap_day, sum(usd) as usd from changed where cap_day is not null group by cap_day) d
+  where k.day = d.cap_day and k.scope = 'daily' and k.name = ''
+$$;
+
+-- Takes finished steps off their missions' counters and ends the missions that have none left. The missions are locked.
+create function ops.roll_up(p_missions uuid[]) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_now timestamptz := ops.now();
+  v_ended uuid[];
+begin
+  with finished as (
+    select mission_id, count(*)::integer as n from unnest(p_missions) mission_id group by mission_id
+  ), rolled as (
+    update public.ops_missions m
+    set steps_open = m.steps_open - f.n,
+      status = case when m.steps_open > f.n then 'running'
+        when m.steps_failed > 0 then 'failed' when m.steps_cancelled > 0 then 'cancelled' else 'succeeded' end::public.ops_mission_status,
+      started_at = coalesce(m.started_at, v_now),
+      completed_at = case when m.steps_open = f.n then v_now end,
+      updated_at = v_now
+    from finished f where m.id = f.mission_id
+    returning m.id, m.steps_open
+  )
+  select array_agg(id) filter (where steps_open = 0) into v_ended from rolled;
+  if v_ended is not null then
+    perform ops.finish_missions(v_ended);
+  end if;
+end
+$$;
+
+-- Queues the waiting steps whose dependencies have all succeeded. The missions are locked. Returns how many.
+create function ops.release_waiting(p_missions uuid[]) returns integer
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_now timestamptz := ops.now();
+  v_count integer;
+begin
+  update public.ops_mission_steps w
+  set status = 'queued', revision = w.revision + 1, updated_at = v_now,
+    run_at = greatest(w.run_at, v_now + w.delay_seconds * interval '1 second'),
+    ready = greatest(w.run_at, v_now + w.delay_seconds * interval '1 second') <= v_now
+  where w.mission_id = any (p_missions) and w.status = 'waiting'
+    and not exists (
+      select from public.ops_mission_steps d
+      where d.mission_id = w.mission_id and d.key = any (w.depends_on) and d.status <> 'succeeded');
+  get diagnostics v_count = row_count;
+  return v_count;
+end
+$$;
+
+-- Cancels steps that are not terminal. Attempts in flight end here: their token is void, and what they still send is kept
+-- as evidence. The missions are locked; their counters are the caller's.
+create function ops.cancel_steps(p_steps uuid[], p_reason text) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_now timestamptz := ops.now();
+begin
+  insert into public.ops_action_runs (id, step_id, executor, status, started_at, completed_at, error, attempt, worker_id)
+  select s.lease_token, s.id, s.executor, 'cancelled', s.reserved_at, v_now, p_reason, s.attempt, s.worker_id
+  from (select * from public.ops_mission_steps where id = any (p_steps) and status = 'running' order by id for no key update) s;
+  update public.ops_mission_steps s
+  set status = 'cancelled', end_reason = p_reason, lease_token = null, lease_expires_at = null, completed_at = v_now,
+    updated_at = v_now, revision = s.revision + 1
+  where s.id = any (p_steps) and s.status in ('waiting', 'queued', 'running');
+end
+$$;
+
+-- Ends missions before their time: everything not terminal is cancelled. The missions are locked and not terminal.
+create function ops.end_missions(p_missions uuid[], p_status public.ops_mission_status, p_actor text, p_reason text, p_step_reason text)
+returns integer
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_now timestamptz := ops.now();
+  v_steps uuid[];
+begin
+  select array_agg(id order by id) into v_steps from public.ops_mission_steps
+  where mission_id = any (p_missions) and status in ('waiting', 'queued', 'running');
+  perform ops.cancel_steps(v_steps, p_step_reason);
+  update public.ops_missions m
+  set status = p_status, steps_open = 0, completed_at = v_now, updated_at = v_now, ended_by = p_actor, end_reason = p_reason,
+    steps_cancelled = c.cancelled, steps_failed = c.failed
+  from (select s.mission_id, count(*) filter (where s.status = 'cancelled') as cancelled, count(*) filter (where s.status = 'failed') as failed
+        from public.ops_mission_steps s where s.mission_id = any (p_missions) group by s.mission_id) c
+  where m.id = c.mission_id;
+  perform ops.finish_missions(p_missions);
+  return coalesce(array_length(v_steps, 1), 0);
+end
+$$;
+
+-- Makes a mission agree with its steps, whatever happened to them. The mission is locked. An ended mission stays as it
+-- ended unless a step is open again.
+create function ops.resync_mission(p_mission_id uuid) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_now timestamptz := ops.now();
+  v_was public.ops_missions;
+  v_is public.ops_missions;
+begin
+  select * into v_was from public.ops_missions where id = p_mission_id for no key update;
+  update public.ops_missions m
+  set steps_total = greatest(c.total, m.steps_total), steps_open = c.open,
+    steps_failed = c.failed, steps_cancelled = c.cancelled,
+    status = case when c.open > 0 then case when c.started then 'running' else 'approved' end
+      when c.failed > 0 then 'failed' when c.cancelled > 0 then 'cancelled' else 'succeeded' end::public.ops_mission_status,
+    completed_at = case when c.open = 0 then coalesce(m.completed_at, v_now) end,
+    started_at = case when c.started then coalesce(m.started_at, v_now) else m.started_at end,
+    round = m.round + case when m.completed_at is not null and c.open > 0 then 1 else 0 end,
+    ended_by = case when c.open = 0 then m.ended_by end,
+    end_reason = case when c.open = 0 then m.end_reason end,
+    updated_at = v_now
+  from (select count(*) as total, count(*) filter (where status in ('waiting', 'queued', 'running')) as open,
+          count(*) filter (where status = 'failed') as failed, count(*) filter (where status = 'cancelled') as cancelled,
+          coalesce(bool_or(attempt > 0), false) as started
+        from public.ops_mission_steps where mission_id = p_mission_id) c
+  where m.id = p_mission_id and (m.completed_at is null or c.open > 0)
+  returning m.* into v_is;
+  if not found then
+    return;
+  end if;
+  if v_was.completed_at is null and v_is.completed_at is not null then
+    perform ops.finish_missions(array[p_mission_id]);
+  elsif v_was.completed_at is not null and v_is.completed_at is null and v_is.dedupe_key is not null then
+    if ops.take_key(v_is.dedupe_key, v_is.proposal_id, null) <> v_is.proposal_id then
+      perform ops.fail('OPS_014', format('dedupe key "%s" belongs to newer work', v_is.dedupe_key), 'dedupe_key',
+        'let that finish, or cancel it, then retry');
+    end if;
+  end if;
+end
+$$;
+
+-- Rolls a mission up again: idempotent, and a repair after edits that went round the triggers.
+create function public.ops_maybe_finalize_mission(p_mission_id uuid) returns void
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform from public.ops_missions where id = p_mission_id for no key update;
+  if found then
+    perform ops.resync_mission(p_mission_id);
+    if ops.release_waiting(array[p_mission_id]) > 0 then
+      perform ops.wake_workers();
+    end if;
+  end if;
+end
+$$;
+
+create function ops.locked_mission(p_mission_id uuid) returns public.ops_missions
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_mission public.ops_missions;
+begin
+  select * into v_mission from public.ops_missions where id = p_mission_id for no key update;
+  if not found then
+    perform ops.fail('OPS_013', format('there is no mission %s', p_mission_id), 'p_mission_id');
+  end if;
+  return v_mission;
+end
+$$;
+
+-- Stops a mission: steps that have not started are cancelled, those in flight are told to stop. Doing it again changes nothing.
+-- Errors: OPS_013 unknown mission.
+create function public.ops_cancel_mission(p_mission_id uuid, p_actor text, p_reason text default null)
+returns table (mission_id uuid, status text, cancelled_steps integer)
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_mission public.ops_missions := ops.locked_mission(p_mission_id);
+  v_cancelled integer := 0;
+begin
+  if v_mission.completed_at is null then
+    v_cancelled := ops.end_missions(array[p_mission_id], 'cancelled', p_actor, coalesce(p_reason, 'cancelled by ' || p_actor), 'mission_cancelled');
+  end if;
+  return query select m.id, m.status::text, v_cancelled from public.ops_missions m where m.id = p_mission_id;
+end
+$$;
+
+-- Stops one step and all that depend on it. Errors: OPS_013 unknown step.
+create function public.ops_cancel_step(p_step_id uuid, p_actor text, p_reason text default null)
+returns table (step_id uuid, status text, mission_status text)
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_mission_id uuid := ops.mission_of_step(p_step_id);
+  v_steps uuid[];
+begin
+  perform ops.locked_mission(v_mission_id);
+  select array_agg(d.id order by d.id) into v_steps from ops.step_and_dependents(p_step_id) d;
+  perform ops.cancel_steps(v_steps, coalesce(p_reason, 'cancelled by ' || p_actor));
+  perform ops.resync_mission(v_mission_id);
+  return query
+  select s.id, s.status::text, m.status::text
+  from public.ops_mission_steps s join public.ops_missions m on m.id = s.mission_id where s.id = p_step_id;
+end
+$$;
+
+create function ops.mission_of_step(p_step_id uuid) returns uuid
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_mission_id uuid;
+begin
+  select mission_id into v_mission_id from public.ops_mission_steps where id = p_step_id;
+  if not found then
+    perform ops.fail('OPS_013', format('there is no step %s', p_step_id), 'p_step_id');
+  end if;
+  return v_mission_id;
+end
+$$;
+
+create function ops.step_and_dependents(p_step_id uuid) returns table (id uuid)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+  with recursive affected as (
+    select s.id, s.key, s.mission_id from public.ops_mission_steps s where s.id = p_step_id
+    union
+    select d.id, d.key, d.mission_id
+    from affected a join public.ops_mission_steps d on d.mission_id = a.mission_id and a.key = any (d.depends_on)
+  )
+  select id from affected
+$$;
+
+-- Puts back what a mission's end had cancelled: queued where nothing is waited for, waiting otherwise. The mission is locked.
+create function ops.revive_steps(p_mission_id uuid) returns integer
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_now timestamptz := ops.now();
+  v_count integer;
+begin
+  update public.ops_mission_steps s
+  set status = 'waiting', end_reason = null, completed_at = null, reserved_at = null, revision = s.revision + 1, updated_at = v_now,
+    run_at = greatest(s.run_at, v_now)
+  where s.mission_id = p_mission_id and s.status = 'cancelled' and s.end_reason = 'mission_failed';
+  get diagnostics v_count = row_count;
+  perform ops.resync_mission(p_mission_id);
+  perform ops.release_waiting(array[p_mission_id]);
+  perform ops.wake_workers();
+  return v_count;
+end
+$$;
+
+-- Gives a dead step its attempts back and reopens its mission with the steps that were cancelled because of it, in one
+-- transaction. Errors: OPS_013 unknown; OPS_014 when the step is not a dead letter, or newer work holds the dedupe key.
+create function public.ops_retry_step(p_step_id uuid, p_actor text)
+returns table (step_id uuid, status text, mission_id uuid, mission_status text, reopened_steps integer)
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_mission_id uuid := ops.mission_of_step(p_step_id);
+  v_now timestamptz := ops.now();
+  v_reopened integer;
+begin
+  perform ops.locked_mission(v_mission_id);
+  update public.ops_mission_steps s
+  set status = 'queued', failure_count = 0, end_reason = null, completed_at = null, reserved_at = null, run_at = v_now, ready = true,
+    revision = s.revision + 1, updated_at = v_now
+  where s.id = p_step_id and s.status = 'failed';
+  if not found then
+    perform ops.fail('OPS_014', format('step %s is not a dead letter', p_step_id), 'status', 'only failed steps can be retried');
+  end if;
+  v_reopened := ops.revive_steps(v_mission_id);
+  return query
+  select s.id, s.status::text, m.id, m.status::text, v_reopened
+  from public.ops_mission_steps s join public.ops_missions m on m.id = s.mission_id where s.id = p_step_id;
+end
+$$;
+
+-- Retries dead letters, oldest first, all kinds or one, at most p_limit. Those whose key newer work holds are passed over.
+create function public.ops_retry_dead_steps(p_kind text default null, p_limit integer default 100, p_actor text default null)
+returns table (step_id uuid, mission_id uuid)
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  v_step record;
+begin
+  for v_step in
+    select d.id, d.mission_id from (
+      select s.id, s.mission_id from public.ops_mission_steps s
+      where s.status = 'failed' and (p_kind is null or s.kind = p_kind)
+      order by s.updated_at, s.id limit least(p_limit, 1000)) d
+    order by d.mission_id, d.id -- the order in which missions are locked
+  loop
+    begin
+      perform public.ops_retry_step(v_step.id, coalesce(p_actor, ops.actor()));
+    exception when sqlstate 'OP014' then
+      continue;
+    end;
+    step_id := v_step.id;
+    mission_id := v_step.mission_id;
+    return next;
+  end loop;
+end
+$$;
+
+-- 62_leases.sql ---------------------------------------------------------------------------------------------
+
+-- Leases: a worker takes steps until a deadline; the token proves that the lease is still its own.
+
+-- The first setting that is given: policy worker_policy, then the worker's environment, then the default.
+create function ops.worker_setting(p_key text, p_worker_id uuid, p_default numeric) returns numeric
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+  select coalesce(
+    (ops.policy('worker_policy') ->> p_key)::numeric,
+    (select (w.settings ->> p_key)::numeric from ops.workers w where w.id = p_worker_id),
+    p_default)
+$$;
+
+-- What a worker is told when it registers and at each of its heartbeats.
+create function ops.worker_orders(p_worker_id uuid) returns jsonb
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+  select jsonb_build_object(
+    'worker_id', p_worker_id,
+    'schema_version', ops.schema_version(),
+    'worker_policy', coalesce(ops.policy('worker_policy'), '{}'),
+    'agent_roles', coalesce(ops.policy('agent_roles'), '{}'),
+    'control', coalesce(ops.policy('control'), '{}'))
+$$;
+
+-- Registers a worker process. `p_schema_version` is the newest schema it understands; `p_settings` are its environment's
+-- {"max_retries", "lease_minutes"}, which policy overrides. Errors: OPS_011 when the schema is newer than the worker.
+create function public.ops_register_worker(
+  p_name text, p_version text, p_executors text[], p_concurrency integer, p_schema_version integer, p_settings jsonb default '{}')
+returns jsonb
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_id uuid;
+begin
+  if ops.schema_version() > p_schema_version then
+    perform ops.fail('OPS_011',
+      format('the database has schema %s, this worker (%s) understands up to %s', ops.schema_version(), p_version, p_schema_version),
+      'p_schema_version', 'update the worker');
+  end if;
+  if length(coalesce(p_name, '')) not between 1 and 200 then
+    perform ops.fail('OPS_011', 'a worker''s name must have 1 to 200 characters', 'p_name');
+  end if;
+  if coalesce(array_length(p_executors, 1), 0) not between 1 and 200 then
+    perform ops.fail('OPS_011', 'a worker must offer 1 to 200 executors', 'p_executors');
+  end if;
+  insert into ops.workers (name, version, executors, concurrency, settings, role)
+  values (p_name, p_version, p_executors, p_concurrency, coalesce(p_settings, '{}'),
+    coalesce(nullif(current_setting('role', true), 'none'), session_user))
+  returning id into v_id;
+  return ops.worker_orders(v_id);
+end
+$$;
+
+-- A worker's sign of life, at least once a minute. `p_listening` says that it sleeps until it is notified on channel
+-- `ops_steps`. Returns the policies it works under. Errors: OPS_013 when it has never registered.
+create function public.ops_worker_heartbeat(p_worker_id uuid, p_listening boolean default false) returns jsonb
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  update ops.workers set last_seen_at = ops.now() where id = p_worker_id;
+  if not found then
+    perform ops.fail('OPS_013', format('there is no worker %s', p_worker_id), 'p_worker_id', 'register first');
+  end if;
+  if p_listening then
+    insert into ops.sleepers (worker_id, until) values (p_worker_id, ops.now() + interval '2 minutes')
+    on conflict (worker_id) do update set until = excluded.until;
+  else
+    delete from ops.sleepers where worker_id = p_worker_id;
+  end if;
+  return ops.worker_orders(p_worker_id);
+end
+$$;
+
+-- Executors that have something claimable; hops from one to the next in the claim's index.
+create function ops.claimable_executors() returns text[]
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+  with recursive hop as (
+    (select s.executor from public.ops_mission_steps s where s.status = 'queued' and s.ready order by s.executor limit 1)
+    union all
+    select (select s.executor from public.ops_mission_steps s
+            where s.status = 'queued' and s.ready and s.executor > h.executor order by s.executor limit 1)
+    from hop h where h.executor is not null
+  )
+  select coalesce(array_agg(executor) filter (where executor is not null), '{}') from hop
+$$;
+
+-- Executors that the control switch or worker_policy keeps from being claimed.
+create function ops.blocked_executors() returns text[]
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+  select array(
+    select jsonb_array_elements_text(coalesce(ops.policy('control') #> '{pause,executors}', '[]'))
+    union
+    select jsonb_array_elements_text(coalesce(ops.policy('worker_policy') -> 'blocked_executors', '[]')))
+$$;
+
+-- Leases up to p_limit claimable steps: most urgent first (lower priority number), then the longest due. The planner is
+-- held to the claim's index: right after a burst its statistics are those of an empty table.
+create function ops.lease_steps(p_worker_id uuid, p_executors text[], p_limit integer, p_lease interval)
+returns setof public.ops_mission_steps
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_bitmapscan = off
+as $$
+declare
+  v_now timestamptz := ops.now();
+  v_executors text[];
+  v_default_retries integer := ops.worker_setting('max_retries', p_worker_id, 3);
+  v_steps public.ops_mission_steps[];
+begin
+  if ops.paused('claims') or p_limit < 1 then
+    return;
+  end if;
+
+  -- Steps whose time has come join the claimable ones.
+  update public.ops_mission_steps s set ready = true
+  from (select d.id from public.ops_mission_steps d where d.status = 'queued' and not d.ready and d.run_at <= v_now
+        order by d.run_at limit 500 for no key update skip locked) due
+  where s.id = due.id;
+
+  select array_agg(e) into v_executors
+  from unnest(ops.claimable_executors()) e
+  where (p_executors is null or e = any (p_executors)) and e <> all (ops.blocked_executors());
+
+  with candidates as materialized (
+    select c.id, c.priority, c.run_at
+    from unnest(v_executors) e,
+      lateral (
+        select s.id, s.priority, s.run_at
+        from public.ops_mission_steps s
+        where s.status = 'queued' and s.ready and s.executor = e and s.run_at <= v_now
+        order by s.priority, s.run_at, s.id
+        limit p_limit
+        for no key update skip locked) c
+  ), chosen as materialized (
+    select id from candidates order by priority, run_at, id limit p_limit
+  ), leased as (
+    update public.ops_mission_steps s
+    set status = 'running', lease_token = ops.new_id(), reserved_at = v_now, lease_expires_at = v_now + p_lease,
+      worker_id = p_worker_id, attempt = s.attempt + 1, updated_at = v_now, revision = s.revision + 1,
+      max_retries = coalesce(s.declared_retries, v_default_retries)
+    from chosen c where s.id = c.id
+    returning s.*
+  )
+  select array_agg(l::public.ops_mission_steps order by l.priority, l.run_at, l.id) into v_steps from leased l;
+
+  -- A mission starts with its first claim. One that is locked is being started, or ended, by somebody else.
+  update public.ops_missions m set status = 'running', started_at = coalesce(m.started_at, v_now), updated_at = v_now
+  from (select f.id from public.ops_missions f
+        where f.id in (select mission_id from unnest(v_steps)) and f.status = 'approved'
+        order by f.id for no key update skip locked) first
+  where m.id = first.id;
+
+  return query select * from unnest(v_steps);
+end
+$$;
+
+-- Claims up to p_limit (1..1000) steps of the named executors for a registered worker. Each claim gives a fresh token and a
+-- deadline by the database's clock, and counts as an attempt. `p_lease_seconds` overrides policy and environment.
+-- `inputs` holds the results of the mission's finished steps, by key, where params ask for them.
+create function public.ops_claim_steps(p_worker_id uuid, p_executors text[], p_limit integer, p_lease_seconds integer default null)
+returns table (step_id uuid, token uuid, mission_id uuid, key text, kind text, executor text, agent text, params jsonb, inputs jsonb,
+  attempt integer, failure_count integer, max_retries integer, timeout_seconds integer, lease_expires_at timestamptz,
+  lease_seconds integer, mission_title text, depth integer)
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  v_lease integer := coalesce(p_lease_seconds, ops.worker_setting('lease_minutes', p_worker_id, 5) * 60);
+begin
+  if p_limit not between 1 and 1000 then
+    perform ops.fail('OPS_011', 'p_limit must be between 1 and 1000', 'p_limit');
+  end if;
+  if v_lease not between 1 and 86400 then
+    perform ops.fail('OPS_011', 'a lease lasts 1 second to 24 hours', 'p_lease_seconds');
+  end if;
+  if p_executors is null then
+    perform ops.fail('OPS_011', 'name the executors', 'p_executors');
+  end if;
+  update ops.workers set last_seen_at = ops.now() where id = p_worker_id and last_seen_at < ops.now() - interval '10 seconds';
+  return query
+  select s.id, s.lease_token, s.mission_id, s.key, s.kind, s.executor, s.agent, s.params,
+    case when s.uses_results then (
+      select coalesce(jsonb_object_agg(d.key, d.result), '{}') from public.ops_mission_steps d
+      where d.mission_id = s.mission_id and d.status = 'succeeded') end,
+    s.attempt, s.failure_count, s.max_retries, s.timeout_seconds, s.lease_expires_at, v_lease, m.title, m.depth
+  from ops.lease_steps(p_worker_id, p_executors, p_limit, v_lease * interval '1 second') s
+  join public.ops_missions m on m.id = s.mission_id;
+end
+$$;
+
+-- Claims the next step whatever its executor, for clients without registration. The row carries the lease token.
+create function public.ops_claim_next_step(p_lease_minutes integer) returns setof public.ops_mission_steps
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if p_lease_minutes not between 1 and 1440 then
+    perform ops.fail('OPS_011', 'a lease lasts 1 to 1440 minutes', 'p_lease_minutes');
+  end if;
+  return query select * from ops.lease_steps(null, null, 1, p_lease_minutes * interval '1 minute');
+end
+$$;
+
+-- Prolongs leases: [{"step_id", "token"}], at most 1,000. Outcomes: ok (with the new deadline), lost (abort the work now), or busy:
+-- somebody is ending that step at this moment, ask again soon.
+create function public.ops_renew_steps(p_leases jsonb, p_lease_seconds integer default null)
+returns table (step_id uuid, outcome text, lease_expires_at timestamptz)
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  v_now timestamptz := ops.now();
+begin
+  perform ops.require_array(p_leases, 'p_leases', 1000);
+  return query
+  with given as materialized (
+    select distinct on (g.step_id) g.step_id, g.token from jsonb_to_recordset(p_leases) as g(step_id uuid, token uuid)
+  ), free as materialized (
+    select s.id from public.ops_mission_steps s join given g on g.step_id = s.id and g.token = s.lease_token
+    for no key update of s skip locked
+  ), renewed as (
+    update public.ops_mission_steps s
+    set lease_expires_at = v_now + coalesce(p_lease_seconds, ops.worker_setting('lease_minutes', s.worker_id, 5) * 60) * interval '1 second'
+    from free f where s.id = f.id
+    returning s.id, s.lease_expires_at
+  )
+  select g.step_id,
+    case when r.id is not null then 'ok' when s.id is not null then 'busy' else 'lost' end,
+    r.lease_expires_at
+  from given g
+  left join renewed r on r.id = g.step_id
+  left join public.ops_mission_steps s on s.id = g.step_id and s.lease_token = g.token;
+end
+$$;
+
+-- 63_outcomes.sql -------------------------------------------------------------------------------------------
+
+-- Outcomes: how an attempt ends. Every write carries the token and answers `ok` or `lost`; a lost one changes nothing and is
+-- kept as evidence. Missions are locked before their steps, so the last two steps of a mission may end at once, in any order.
+
+-- Locks the missions of steps whose token still holds, in id order.
+create function ops.lock_missions_of(p_leases jsonb) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform from public.ops_missions m
+  where m.id = any (array(
+    select s.mission_id from jsonb_to_recordset(p_leases) as g(step_id uuid, token uuid)
+    join public.ops_mission_steps s on s.id = g.step_id and s.lease_token = g.token))
+  order by m.id
+  for no key update;
+end
+$$;
+
+-- Keeps what came too late. p_kept are the steps whose token held.
+create function ops.keep_late(p_items jsonb, p_outcome text, p_kept uuid[]) returns void
+language sql
+set search_path = pg_catalog, pg_temp
+as $$
+  insert into ops.late_results (step_id, token, outcome, payload)
+  select (i ->> 'step_id')::uuid, (i ->> 'token')::uuid, p_outcome, i - 'step_id' - 'token'
+  from jsonb_array_elements(p_items) i
+  where (i ->> 'step_id')::uuid <> all (coalesce(p_kept, '{}'))
+    and exists (select from public.ops_mission_steps s where s.id = (i ->> 'step_id')::uuid)
+$$;
+
+-- Stores what executors emitted, in the chain of their mission. Part of the outcome's transaction: an event of an attempt that
+-- was not recorded never happened. Errors: OPS_011 names the event.
+create function ops.emit_of_runs(p_items jsonb, p_kept uuid[]) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_bad record;
+begin
+  if not jsonb_path_exists(p_items, '$[*].events[*] ? (@ != null)') then
+    return;
+  end if;
+  select i ->> 'step_id' as step_id, p.field, p.problem into v_bad
+  from jsonb_array_elements(p_items) i, jsonb_path_query(i, '$.events[*] ? (@ != null)') e, ops.event_problem(e, false) p
+  where p.problem is not null limit 1;
+  if found then
+    perform ops.fail('OPS_011', format('event of step %s: %s %s', v_bad.step_id, v_bad.field, v_bad.problem), 'events.' || v_bad.field);
+  end if;
+  insert into public.ops_agent_events (type, data, dedupe_key, mission_id, run_id, root_event_id, depth)
+  select e ->> 'type', coalesce(nullif(e -> 'data', 'null'), '{}'), e ->> 'dedupe_key', m.id, (i ->> 'token')::uuid,
+    m.root_event_id, m.depth + 1
+  from jsonb_array_elements(p_items) i
+  join public.ops_mission_steps s on s.id = (i ->> 'step_id')::uuid and s.id = any (p_kept)
+  join public.ops_missions m on m.id = s.mission_id,
+  jsonb_path_query(i, '$.events[*] ? (@ != null)') e
+  order by e ->> 'dedupe_key'
+  on conflict (dedupe_key) do nothing;
+end
+$$;
+
+-- Records success: [{"step_id", "token", "result"?, "cost_usd"?, "meta"?, "events"?}], at most 1,000. Steps that waited for
+-- these become claimable, missions without open steps end, all in this one transaction.
+create function public.ops_complete_steps(p_results jsonb)
+returns table (step_id uuid, outcome text, mission_id uuid, mission_status text)
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  v_now timestamptz;
+  v_steps uuid[];
+  v_missions uuid[];
+begin
+  perform ops.require_array(p_results, 'p_results', 1000);
+  perform ops.lock_missions_of(p_results);
+  v_now := ops.now();
+
+  with given as materialized (
+    select distinct on (g.step_id) g.*
+    from jsonb_to_recordset(p_results) as g(step_id uuid, token uuid, result jsonb, cost_usd numeric, meta jsonb)
+  ), done as (
+    update public.ops_mission_steps s
+    set status = 'succeeded', result = g.result, cost_usd = coalesce(s.cost_usd, 0) + g.cost_usd, lease_token = null,
+      lease_expires_at = null, last_error = null, completed_at = v_now, updated_at = v_now, revision = s.revision + 1
+    from given g where s.id = g.step_id and s.lease_token = g.token
+    returning s.id, s.mission_id, s.executor, s.reserved_at, s.attempt, s.worker_id, g.token, g.meta, g.cost_usd
+  ), recorded as (
+    insert into public.ops_action_runs (id, step_id, executor, status, started_at, completed_at, meta, attempt, worker_id, cost_usd)
+    select token, id, executor, 'succeeded', reserved_at, v_now, coalesce(nullif(meta, 'null'), '{}'), attempt, worker_id, cost_usd from done
+  )
+  select array_agg(id), array_agg(mission_id) into v_steps, v_missions from done;
+
+  if v_steps is not null then
+    perform ops.emit_of_runs(p_results, v_steps);
+    if ops.release_waiting(v_missions) > 0 then
+      perform ops.wake_workers();
+    end if;
+    perform ops.roll_up(v_missions);
+  end if;
+  if coalesce(array_length(v_steps, 1), 0) < jsonb_array_length(p_results) then
+    perform ops.keep_late(p_results, 'succeeded', v_steps);
+  end if;
+
+  return query
+  select g.step_id, case when g.step_id = any (v_steps) then 'ok' else 'lost' end, m.id, m.status::text
+  from (select distinct (i ->> 'step_id')::uuid as step_id from jsonb_array_elements(p_results) i) g
+  left join public.ops_mission_steps s on s.id = g.step_id
+  left join public.ops_missions m on m.id = s.mission_id;
+end
+$$;
+
+-- Seconds to wait after the n-th failure: full jitter under an exponential ceiling, bounded for any n.
+create function ops.backoff_seconds(p_failures integer) returns double precision
+language sql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+  select random() * least(
+    coalesce((ops.policy('worker_policy') ->> 'backoff_max_seconds')::double precision, 900),
+    coalesce((ops.policy('worker_policy') ->> 'backoff_base_seconds')::double precision, 5) * power(2, least(greatest(p_failures, 1), 30) - 1))
+$$;
+
+-- Ends attempts as failures: back to the queue after a backoff, or dead when attempts are used up or the error is permanent;
+-- a death ends the mission. The missions of steps that may die are locked. Returns the steps whose token held.
+create function ops.fail_attempts(p_failures jsonb) returns uuid[]
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_now timestamptz := ops.now();
+  v_steps uuid[];
+  v_dead uuid[];
+  v_missions uuid[];
+begin
+  with given as materialized (
+    select distinct on (g.step_id) g.*
+    from jsonb_to_recordset(p_failures)
+      as g(step_id uuid, token uuid, error text, permanent boolean, retry_after_seconds numeric, meta jsonb, cost_usd numeric)
+  ), judged as materialized (
+    select g.*, s.executor, s.reserved_at, s.attempt, s.worker_id,
+      coalesce(g.permanent, false) or s.failure_count + 1 >= coalesce(s.max_retries, 3) as dies,
+      v_now + least(coalesce(g.retry_after_seconds, ops.backoff_seconds(s.failure_count + 1)), 604800) * interval '1 second' as run_at
+    from given g join public.ops_mission_steps s on s.id = g.step_id and s.lease_token = g.token
+  ), ended as (
+    update public.ops_mission_steps s
+    set status = case when j.dies then 'failed' else 'queued' end::public.ops_step_status,
+      failure_count = s.failure_count + 1, last_error = left(coalesce(j.error, 'failed without a message'), 8000),
+      cost_usd = coalesce(s.cost_usd, 0) + j.cost_usd,
+      lease_token = null, lease_expires_at = null, completed_at = case when j.dies then v_now end,
+      end_reason = case when j.dies then case when coalesce(j.permanent, false) then 'permanent' else 'attempts_used_up' end end,
+      run_at = case when j.dies then s.run_at else j.run_at end, ready = case when j.dies then s.ready else j.run_at <= v_now end,
+      updated_at = v_now, revision = s.revision + 1
+    from judged j where s.id = j.step_id and s.lease_token = j.token
+    returning s.id, s.mission_id, j.dies, j.token
+  ), recorded as (
+    insert into public.ops_action_runs (id, step_id, executor, status, started_at, completed_at, meta, error, attempt, worker_id, cost_usd)
+    select j.token, j.step_id, j.executor, 'failed', j.reserved_at, v_now, coalesce(nullif(j.meta, 'null'), '{}'),
+      left(coalesce(j.error, 'failed without a message'), 8000), j.attempt, j.worker_id, j.cost_usd
+    from judged j join ended e on e.id = j.step_id
+  )
+  select array_agg(id), array_agg(id) filter (where dies), array_agg(distinct mission_id) filter (where dies)
+  into v_steps, v_dead, v_missions from ended;
+
+  if v_dead is not null then
+    insert into public.ops_agent_events (type, data, mission_id, run_id, root_event_id, depth)
+    select 'step:' || s.kind || ':failed',
+      jsonb_strip_nulls(jsonb_build_object('step_id', s.id, 'mission_id', m.id, 'title', m.title, 'source', m.source, 'key', s.key, 'kind', s.kind,
+        'executor', s.executor, 'agent', s.agent, 'attempts', s.attempt, 'error', s.last_error, 'reason', s.end_reason)),
+      m.id, (select r.id from public.ops_action_runs r where r.step_id = s.id and r.attempt = s.attempt), m.root_event_id, m.depth + 1
+    from public.ops_mission_steps s join public.ops_missions m on m.id = s.mission_id
+    where s.id = any (v_dead) order by s.id;
+    perform ops.end_missions(array(select id from public.ops_missions where id = any (v_missions) and completed_at is null),
+      'failed', 'engine', 'a step failed', 'mission_failed');
+  end if;
+  return v_steps;
+end
+$$;
+
+-- Records failure: [{"step_id", "token", "error", "permanent"?, "retry_after_seconds"?, "meta"?, "cost_usd"?, "events"?}].
+-- Answers the step's new status: queued (again at run_at) or failed (dead letter).
+create function public.ops_fail_steps(p_failures jsonb)
+returns table (step_id uuid, outcome text, step_status text, run_at timestamptz, mission_id uuid, mission_status text)
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  v_steps uuid[];
+begin
+  perform ops.require_array(p_failures, 'p_failures', 1000);
+  perform ops.lock_missions_of(p_failures);
+  v_steps := ops.fail_attempts(p_failures);
+  if v_steps is not null then
+    perform ops.emit_of_runs(p_failures, v_steps);
+  end if;
+  if coalesce(array_length(v_steps, 1), 0) < jsonb_array_length(p_failures) then
+    perform ops.keep_late(p_failures, 'failed', v_steps);
+  end if;
+  return query
+  select g.step_id, case when g.step_id = any (v_steps) then 'ok' else 'lost' end, s.status::text,
+    case when s.status = 'queued' then s.run_at end, m.id, m.status::text
+  from (select distinct (i ->> 'step_id')::uuid as step_id from jsonb_array_elements(p_failures) i) g
+  left join public.ops_mission_steps s on s.id = g.step_id
+  left join public.ops_missions m on m.id = s.mission_id;
+end
+$$;
+
+-- Gives leases back without a failure, to run again after some seconds. p_status tells the run's record why.
+create function ops.hand_back(p_items jsonb, p_status text) returns uuid[]
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_now timestamptz := ops.now();
+  v_steps uuid[];
+begin
+  with given as materialized (
+    select distinct on (g.step_id) g.* from jsonb_to_recordset(p_items) as g(step_id uuid, token uuid, seconds numeric, reason text)
+  ), held as materialized (
+    select s.id, s.executor, s.reserved_at, s.attempt, s.worker_id, g.token, g.reason,
+      v_now + least(greatest(coalesce(g.seconds, 0), 0), 31536000) * interval '1 second' as run_at
+    from public.ops_mission_steps s join given g on g.step_id = s.id and g.token = s.lease_token
+    order by s.id for no key update of s
+  ), returned as (
+    update public.ops_mission_steps s
+    set status = 'queued', lease_token = null, lease_expires_at = null, run_at = h.run_at, ready = h.run_at <= v_now,
+      updated_at = v_now, revision = s.revision + 1
+    from held h where s.id = h.id
+    returning s.id
+  ), recorded as (
+    insert into public.ops_action_runs (id, step_id, executor, status, started_at, completed_at, error, attempt, worker_id)
+    select h.token, h.id, h.executor, p_status, h.reserved_at, v_now, h.reason, h.attempt, h.worker_id from held h
+  )
+  select array_agg(id) into v_steps from returned;
+  if v_steps is not null then
+    perform ops.wake_workers();
+  end if;
+  return v_steps;
+end
+$$;
+
+-- Puts steps off: [{"step_id", "token", "seconds", "reason"?}]. Costs no failure.
+create function public.ops_snooze_steps(p_snoozes jsonb) returns table (step_id uuid, outcome text, run_at timestamptz)
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  v_steps uuid[];
+begin
+  perform ops.require_array(p_snoozes, 'p_snoozes', 1000);
+  v_steps := ops.hand_back(p_snoozes, 'snoozed');
+  return query
+  select g.step_id, case when g.step_id = any (v_steps) then 'ok' else 'lost' end, case when g.step_id = any (v_steps) then s.run_at end
+  from (select distinct (i ->> 'step_id')::uuid as step_id from jsonb_array_elements(p_snoozes) i) g
+  left join public.ops_mission_steps s on s.id = g.step_id;
+end
+$$;
+
+-- Hands leases back at once, as a stopping worker does: [{"step_id", "token"}]. Costs no failure.
+create function public.ops_release_steps(p_leases jsonb) returns table (step_id uuid, outcome text)
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  v_steps uuid[];
+begin
+  perform ops.require_array(p_leases, 'p_leases', 1000);
+  v_steps := ops.hand_back(p_leases, 'released');
+  return query
+  select g.step_id, case when g.step_id = any (v_steps) then 'ok' else 'lost' end
+  from (select distinct (i ->> 'step_id')::uuid as step_id from jsonb_array_elements(p_leases) i) g;
+end
+$$;
+
+-- 64_recovery.sql -------------------------------------------------------------------------------------------
+
+-- Recovery: attempts whose worker fell silent, or that renew for ever.
+--
+-- A step that can be tried again needs no lock but its own. One that would die takes its mission down, so its mission is
+-- locked first. Both skip what somebody else holds: that step is being ended this very moment, or will be met next time;
+-- locked rows are passed over before the limit counts, so they never starve the rest.
+
+-- Fails up to p_limit running steps that p_condition, evaluated under the step's lock, names as overdue.
+create function ops.recover(p_mode text, p_threshold interval, p_limit integer, out requeued integer, out died integer)
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_now timestamptz := ops.now();
+  v_missions uuid[];
+  v_failures jsonb;
+  v_steps uuid[];
+begin
+  select jsonb_agg(jsonb_build_object('step_id', o.id, 'token', o.lease_token, 'error', o.error)) into v_failures
+  from (
+    select s.id, s.lease_token, ops.overdue(s, p_mode, p_threshold, v_now) as error
+    from public.ops_mission_steps s
+    where s.status = 'running' and (p_mode <> 'lease' or s.lease_expires_at < v_now)
+      and ops.overdue(s, p_mode, p_threshold, v_now) is not null
+      and s.failure_count + 1 < coalesce(s.max_retries, 3)
+    order by s.lease_expires_at limit p_limit
+    for no key update skip locked) o;
+  v_steps := ops.fail_attempts(coalesce(v_failures, '[]'));
+  requeued := coalesce(array_length(v_steps, 1), 0);
+  if requeued > 0 then
+    perform ops.wake_workers();
+  end if;
+
+  select array_agg(l.id) into v_missions
+  from (
+    select m.id from public.ops_missions m
+    where m.id in (
+      select s.mission_id from public.ops_mission_steps s
+      where s.status = 'running' and (p_mode <> 'lease' or s.lease_expires_at < v_now)
+        and ops.overdue(s, p_mode, p_threshold, v_now) is not null
+        and s.failure_count + 1 >= coalesce(s.max_retries, 3))
+    order by m.id limit p_limit
+    for no key update skip locked) l;
+  select jsonb_agg(jsonb_build_object('step_id', o.id, 'token', o.lease_token, 'error', o.error)) into v_failures
+  from (
+    select s.id, s.lease_token, ops.overdue(s, p_mode, p_threshold, v_now) as error
+    from public.ops_mission_steps s
+    where s.mission_id = any (v_missions) and s.status = 'running'
+      and ops.overdue(s, p_mode, p_threshold, v_now) is not null
+    order by s.id
+    for no key update skip locked) o;
+  v_steps := ops.fail_attempts(coalesce(v_failures, '[]'));
+  select count(*) into died from public.ops_mission_steps where id = any (v_steps) and status = 'failed';
+end
+$$;
+
+-- Why a running step is overdue, or null. Mode `lease`: its deadline has passed. Mode `stale`: it is older than its own timeout
+-- and a minute's grace for the worker to end it, or, without one, than the threshold; however often it was renewed.
+create function ops.overdue(p_step public.ops_mission_steps, p_mode text, p_threshold interval, p_now timestamptz) returns text
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+  select case
+    when p_mode = 'lease' and p_step.lease_expires_at < p_now
+      then 'lease expired: the worker fell silent'
+    when p_mode = 'stale' and p_step.reserved_at < p_now
+        - coalesce((p_step.timeout_seconds + 60) * interval '1 second', p_threshold)
+      then 'stale: still running after ' || round(extract(epoch from p_now - p_step.reserved_at)) || ' seconds'
+  end
+$$;
+
+-- Requeues, with backoff, or dead-letters up to p_limit steps whose lease has expired. Never NULL counts.
+create function public.ops_recover_expired_leases(p_limit integer default 500)
+returns table (requeued_steps integer, failed_steps integer)
+language sql security definer
+set search_path = pg_catalog, pg_temp
+as $$ select r.requeued, r.died from ops.recover('lease', null, p_limit) r $$;
+
+-- Fails up to p_limit steps that run on past their timeout, or past p_threshold_minutes where they have none
+-- (null: worker_policy.stale_minutes, then 15).
+create function public.ops_recover_stale_steps(p_threshold_minutes integer default null, p_limit integer default 500)
+returns table (recovered_steps integer)
+language sql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  select r.requeued + r.died
+  from ops.recover('stale',
+    coalesce(p_threshold_minutes, (ops.policy('worker_policy') ->> 'stale_minutes')::numeric, 15) * interval '1 minute', p_limit) r
+$$;
+
+-- 65_hand_edits.sql -----------------------------------------------------------------------------------------
+
+-- Hand edits: an operator's UPDATE or INSERT on a step does what the engine's own functions would have done.
+--
+-- The engine raises `revision` with each of its transitions; a change of status that leaves it alone was made by hand.
+-- The first trigger makes the row whole, so that constraints can judge it; the second lets the mission follow. A hand edit
+-- holds its step before it locks the mission, the engine the other way round: Postgres may answer one of them with a deadlock,
+-- and then nothing has happened.
+
+create function ops.complete_hand_edit() returns trigger
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_now timestamptz := ops.now();
+begin
+  if new.status = 'running' then
+    perform ops.fail('OPS_014', 'only a claim can start a step', 'status', 'set it to queued and let a worker claim it');
+  end if;
+  new.lease_token := null;
+  new.lease_expires_at := null;
+  new.updated_at := v_now;
+  if new.status in ('succeeded', 'failed', 'cancelled') then
+    new.completed_at := v_now;
+    new.end_reason := coalesce(new.end_reason, 'by hand');
+  else
+    new.completed_at := null;
+    new.end_reason := null;
+    if old.status in ('succeeded', 'failed', 'cancelled') then
+      new.run_at := greatest(new.run_at, v_now);
+    end if;
+    new.ready := new.run_at <= v_now;
+  end if;
+  return new;
+end
+$$;
+
+create function ops.follow_hand_edit() returns trigger
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform from public.ops_missions where id = new.mission_id for no key update;
+  if old.status = 'running' then
+    insert into public.ops_action_runs (id, step_id, executor, status, started_at, completed_at, error, attempt, worker_id)
+    values (old.lease_token, old.id, old.executor,
+      case new.status when 'succeeded' then 'succeeded' when 'failed' then 'failed' else 'cancelled' end,
+      old.reserved_at, ops.now(), 'ended by hand: ' || ops.actor(), old.attempt, old.worker_id);
+  end if;
+
+  if new.status in ('queued', 'waiting') then
+    perform ops.revive_steps(new.mission_id);
+  elsif new.status = 'failed' and exists (select from public.ops_missions where id = new.mission_id and completed_at is null) then
+    perform ops.end_missions(array[new.mission_id], 'failed', ops.actor(), 'a step was failed by hand', 'mission_failed');
+  else
+    if new.status = 'cancelled' then
+      perform ops.cancel_steps(array(select id from ops.step_and_dependents(new.id)), 'by hand');
+    end if;
+    perform public.ops_maybe_finalize_mission(new.mission_id);
+  end if;
+  return null;
+end
+$$;
+
+create trigger ops_mission_steps_hand_edit before update of status on public.ops_mission_steps
+  for each row when (new.status is distinct from old.status and new.revision = old.revision)
+  execute function ops.complete_hand_edit();
+create trigger ops_mission_steps_hand_edit_follow after update of status on public.ops_mission_steps
+  for each row when (new.status is distinct from old.status and new.revision = old.revision)
+  execute function ops.follow_hand_edit();
+
+-- A step that somebody inserts joins its mission; an open step that somebody deletes must be cancelled first.
+create function ops.follow_hand_insert() returns trigger
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform from public.ops_missions where id = new.mission_id for no key update;
+  if new.executor is null then
+    update public.ops_mission_steps set executor = split_part(new.kind, ':', 1) where id = new.id;
+  end if;
+  perform ops.resync_mission(new.mission_id);
+  perform ops.wake_workers();
+  return null;
+end
+$$;
+create trigger ops_mission_steps_hand_insert after insert on public.ops_mission_steps
+  for each row when (new.revision = 0) execute function ops.follow_hand_insert();
+
+create function ops.refuse_open_delete() returns trigger
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform ops.fail('OPS_014', format('step %s is %s and cannot be deleted', old.id, old.status), 'status',
+    format('first: select * from ops_cancel_step(''%s'', ''your name'')', old.id));
+  return null;
+end
+$$;
+create trigger ops_mission_steps_open_delete before delete on public.ops_mission_steps
+  for each row when (old.status in ('waiting', 'queued', 'running')) execute function ops.refuse_open_delete();
+
+-- 68_provenance.sql -----------------------------------------------------------------------------------------
+
+-- Provenance: every row can say why it exists.
+--
+-- event → reaction → proposal → mission → step → run → event. Each row has one parent, so a chain is a tree under its root.
+
+-- All rows of the loop in one shape, live and archived. Events stand here three times, by what their parent is, so that each
+-- look-up by parent can go by an index.
+create view ops.lineage as
+  select 'event' as entity, e.id, null::uuid as parent_id, e.created_at as at,
+    case when e.processed_at is null then 'unprocessed' else 'processed' end as status, e.type as summary,
+    jsonb_build_object('depth', e.depth, 'root_event_id', coalesce(e.root_event_id, e.id), 'dedupe_key', e.dedupe_key) as details
+  from public.ops_agent_events e where e.run_id is null and e.mission_id is null
+union all
+  select 'event' as entity, e.id, e.mission_id as parent_id, e.created_at as at,
+    case when e.processed_at is null then 'unprocessed' else 'processed' end as status, e.type as summary,
+    jsonb_build_object('depth', e.depth, 'root_event_id', coalesce(e.root_event_id, e.id), 'dedupe_key', e.dedupe_key) as details
+  from public.ops_agent_events e where e.run_id is null and e.mission_id is not null
+union all
+  select 'event' as entity, e.id, e.run_id as parent_id, e.created_at as at,
+    case when e.processed_at is null then 'unprocessed' else 'processed' end as status, e.type as summary,
+    jsonb_build_object('depth', e.depth, 'root_event_id', coalesce(e.root_event_id, e.id), 'dedupe_key', e.dedupe_key) as details
+  from public.ops_agent_events e where e.run_id is not null
+union all
+  select 'reaction', r.id, r.event_id, r.created_at, r.status, coalesce(r.pattern_id, 'reaction'), r.payload - 'proposal_template'
+  from public.ops_agent_reactions r
+union all
+  select 'proposal', p.id, p.reaction_id, p.created_at, p.status::text, coalesce(p.title, 'proposal'),
+    jsonb_build_object('source', p.source, 'code', p.code, 'reason', p.reason, 'decided_by', p.decided_by)
+  from public.ops_mission_proposals p
+union all
+  select 'mission', m.id, m.proposal_id, m.created_at, m.status::text, coalesce(m.title, 'mission'),
+    jsonb_build_object('steps_total', m.steps_total, 'started_at', m.started_at, 'completed_at', m.completed_at, 'end_reason', m.end_reason)
+  from public.ops_missions m
+union all
+  select 'step', s.id, s.mission_id, s.created_at, s.status::text, s.key || ' (' || s.kind || ')',
+    jsonb_build_object('executor', s.executor, 'agent', s.agent, 'attempt', s.attempt, 'failure_count', s.failure_count,
+      'last_error', s.last_error, 'completed_at', s.completed_at, 'position', s.position)
+  from public.ops_mission_steps s
+union all
+  select 'run', r.id, r.step_id, r.started_at, r.status, 'attempt ' || coalesce(r.attempt::text, '?'),
+    jsonb_build_object('executor', r.executor, 'completed_at', r.completed_at, 'error', r.error, 'worker_id', r.worker_id)
+  from public.ops_action_runs r
+union all
+  select a.entity, a.id, a.parent_id, a.at, a.status, a.summary, a.details || '{"archived": true}'
+  from ops.archive a;
+
+-- The whole chain that any row belongs to, both ways: from the event or proposal that began it to everything that came of it,
+-- parents before children. At most 10,000 rows. Errors: OPS_013 when no row has that id.
+create function public.ops_trace(p_id uuid)
+returns table ("position" integer, entity text, id uuid, parent_id uuid, at timestamptz, status text, summary text, details jsonb)
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  v_root uuid := p_id;
+  v_parent uuid;
+begin
+  for i in 1..1000 loop
+    select l.parent_id into v_parent from ops.lineage l where l.id = v_root;
+    if not found then
+      if i = 1 then
+        perform ops.fail('OPS_013', format('nothing has the id %s', p_id), 'p_id', 'pass the id of an event, reaction, proposal, mission, step or run');
+      end if;
+      exit;
+    end if;
+    exit when v_parent is null or not exists (select from ops.lineage l where l.id = v_parent);
+    v_root := v_parent;
+  end loop;
+
+  return query
+  with recursive tree as (
+    select l.*, array[(l.at, l.id)] as path from ops.lineage l where l.id = v_root
+    union all
+    select l.*, t.path || (l.at, l.id)
+    from tree t join ops.lineage l on l.parent_id = t.id
+    where array_length(t.path, 1) < 500
+  )
+  select row_number() over (order by t.path)::integer, t.entity, t.id, t.parent_id, t.at, t.status, t.summary, t.details
+  from (select * from tree limit 10000) t
+  order by 1;
+end
+$$;
+
+-- What each pattern decided about an event, and why. Patterns that the event's type ruled out are listed too, as the policy
+-- version in force had them. No rows: nobody has settled the event yet. Errors: OPS_013 unknown event.
+create function public.ops_why(p_event_id uuid)
+returns table (pattern_id text, decision text, detail jsonb, reaction_id uuid)
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+begin
+  if not exists (select from public.ops_agent_events where id = p_event_id) then
+    perform ops.fail('OPS_013', format('there is no event %s', p_event_id), 'p_event_id');
+  end if;
+  return query
+  with verdict as (
+    select v.policy_version, v.decisions, v.error, e.type
+    from ops.event_verdicts v join public.ops_agent_events e on e.id = v.event_id where v.event_id = p_event_id
+  ), told as (
+    select d ->> 'pattern_id' as pattern_id, d ->> 'decision' as decision, d - 'pattern_id' - 'decision' as detail
+    from verdict, jsonb_array_elements(decisions) d
+  )
+  select t.pattern_id, t.decision, t.detail,
+    (select r.id from public.ops_agent_reactions r where r.event_id = p_event_id and r.pattern_id = t.pattern_id)
+  from told t
+  union all
+  select coalesce(p ->> 'id', p ->> 'name'), 'not_matched',
+    jsonb_build_object('condition', 'event_type', 'wanted', coalesce(p -> 'event_type', p -> 'type'), 'got', v.type), null
+  from verdict v
+  join ops.policy_history h on h.key = 'reaction_matrix' and h.version = v.policy_version,
+  jsonb_array_elements(h.value -> 'patterns') p
+  where not exists (select from told t where t.pattern_id = coalesce(p ->> 'id', p ->> 'name'))
+  union all
+  select '*', 'error', jsonb_build_object('message', v.error), null from verdict v where v.error is not null;
+end
+$$;
+
+-- What happened since a moment, oldest first, one row for each thing that reached a state. Rows carry the time they were
+-- written, which is before they could be seen: poll with an overlap, and remember (entity, id, status).
+create function public.ops_timeline(p_since timestamptz, p_limit integer default 500)
+returns table (at timestamptz, entity text, id uuid, root_event_id uuid, status text, summary text, details jsonb)
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  select t.* from (
+    select e.created_at as at, 'event' as entity, e.id, coalesce(e.root_event_id, e.id) as root_event_id, 'received' as status, e.type as summary,
+      jsonb_strip_nulls(jsonb_build_object('type', e.type, 'depth', e.depth, 'mission_id', e.mission_id, 'run_id', e.run_id,
+        'source', e.data -> 'source', 'action', e.data -> 'action', 'title', e.data -> 'title',
+        'repository', e.data #> '{repository,full_name}')) as details
+    from public.ops_agent_events e where e.created_at >= p_since
+    union all
+    select r.updated_at, 'reaction', r.id, coalesce(e.root_event_id, e.id), r.status, r.pattern_id,
+      jsonb_strip_nulls(jsonb_build_object('pattern_id', r.pattern_id, 'event_id', r.event_id, 'event_type', e.type, 'error', r.payload #> '{error,message}'))
+    from public.ops_agent_reactions r join public.ops_agent_events e on e.id = r.event_id where r.created_at >= p_since - interval '1 day' and r.updated_at >= p_since
+    union all
+    select p.updated_at, 'proposal', p.id, p.root_event_id, p.status::text, p.title,
+      jsonb_strip_nulls(jsonb_build_object('title', p.title, 'code', p.code, 'reason', p.reason, 'source', p.source, 'pattern_id', p.pattern_id,
+        'decided_by', p.decided_by,
+        'event_id', (select r.event_id from public.ops_agent_reactions r where r.id = p.reaction_id),
+        'mission_id', (select m.id from public.ops_missions m where m.proposal_id = p.id)))
+    from public.ops_mission_proposals p where p.updated_at >= p_since
+    union all
+    select r.completed_at, 'step', s.id, m.root_event_id, case when r.status = 'failed' and s.attempt > r.attempt then 'queued' when r.status = 'failed' then s.status::text else r.status end,
+      s.key, jsonb_strip_nulls(jsonb_build_object('key', s.key, 'kind', s.kind, 'mission_id', m.id, 'title', m.title, 'error', r.error, 'attempt', r.attempt,
+        'duration_ms', round(extract(epoch from r.completed_at - r.started_at) * 1000)))
+    from public.ops_action_runs r join public.ops_mission_steps s on s.id = r.step_id join public.ops_missions m on m.id = s.mission_id
+    where r.completed_at >= p_since
+    union all
+    select m.completed_at, 'mission', m.id, m.root_event_id, m.status::text, m.title,
+      jsonb_strip_nulls(jsonb_build_object('title', m.title, 'steps_total', m.steps_total, 'proposal_id', m.proposal_id, 'reason', m.end_reason,
+        'duration_ms', round(extract(epoch from m.completed_at - m.created_at) * 1000)))
+    from public.ops_missions m where m.completed_at >= p_since
+  ) t
+  order by t.at, t.id
+  limit least(p_limit, 5000)
+$$;
+
+-- 69_archive.sql --------------------------------------------------------------------------------------------
+
+-- Archive: finished work leaves the live tables and keeps its trace.
+--
+-- Deleting is archiving: whoever deletes rows of the loop, by ops_archive or by a DELETE of their own, a trigger keeps a copy
+-- with its place in the chain.
+
+create function ops.keep_deleted() returns trigger
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if tg_argv[0] = 'event' then
+    insert into ops.archive (entity, id, parent_id, at, status, summary, details, data)
+    select 'event', e.id, coalesce(e.run_id, e.mission_id), e.created_at, 'processed', e.type, jsonb_build_object('depth', e.depth), to_jsonb(e)
+    from gone e on conflict do nothing;
+  elsif tg_argv[0] = 'reaction' then
+    insert into ops.archive (entity, id, parent_id, at, status, summary, details, data)
+    select 'reaction', r.id, r.event_id, r.created_at, r.status, coalesce(r.pattern_id, 'reaction'), '{}', to_jsonb(r)
+    from gone r on conflict do nothing;
+  elsif tg_argv[0] = 'proposal' then
+    insert into ops.archive (entity, id, parent_id, at, status, summary, details, data)
+    select 'proposal', p.id, p.reaction_id, p.created_at, p.status::text, coalesce(p.title, 'proposal'), jsonb_build_object('code', p.code), to_jsonb(p)
+    from gone p on conflict do nothing;
+  elsif tg_argv[0] = 'mission' then
+    insert into ops.archive (entity, id, parent_id, at, status, summary, details, data)
+    select 'mission', m.id, m.proposal_id, m.created_at, m.status::text, coalesce(m.title, 'mission'), jsonb_build_object('completed_at', m.completed_at), to_jsonb(m)
+    from gone m on conflict do nothing;
+  elsif tg_argv[0] = 'step' then
+    insert into ops.archive (entity, id, parent_id, at, status, summary, details, data)
+    select 'step', s.id, s.mission_id, s.created_at, s.status::text, s.key || ' (' || s.kind || ')', jsonb_build_object('attempt', s.attempt), to_jsonb(s)
+    from gone s on conflict do nothing;
+  else
+    insert into ops.archive (entity, id, parent_id, at, status, summary, details, data)
+    select 'run', r.id, r.step_id, r.started_at, r.status, 'attempt ' || coalesce(r.attempt::text, '?'), jsonb_build_object('error', r.error), to_jsonb(r)
+    from gone r on conflict do nothing;
+  end if;
+  return null;
+end
+$$;
+
+create trigger ops_agent_events_archive after delete on public.ops_agent_events
+  referencing old table as gone for each statement execute function ops.keep_deleted('event');
+create trigger ops_agent_reactions_archive after delete on public.ops_agent_reactions
+  referencing old table as gone for each statement execute function ops.keep_deleted('reaction');
+create trigger ops_mission_proposals_archive after delete on public.ops_mission_proposals
+  referencing old table as gone for each statement execute function ops.keep_deleted('proposal');
+create trigger ops_missions_archive after delete on public.ops_missions
+  referencing old table as gone for each statement execute function ops.keep_deleted('mission');
+create trigger ops_mission_steps_archive after delete on public.ops_mission_steps
+  referencing old table as gone for each statement execute function ops.keep_deleted('step');
+create trigger ops_action_runs_archive after delete on public.ops_action_runs
+  referencing old table as gone for each statement execute function ops.keep_deleted('run');
+
+-- Copies rows of the loop as they stand, links and all, before anything is deleted.
+create function ops.copy_to_archive(p_ids uuid[]) returns void
+language sql
+set search_path = pg_catalog, pg_temp
+as $$
+  insert into ops.archive (entity, id, parent_id, at, status, summary, details, data)
+  select l.entity, l.id, l.parent_id, l.at, l.status, l.summary, l.details,
+    case l.entity
+      when 'event' then (select to_jsonb(t) from public.ops_agent_events t where t.id = l.id)
+      when 'reaction' then (select to_jsonb(t) from public.ops_agent_reactions t where t.id = l.id)
+      when 'proposal' then (select to_jsonb(t) from public.ops_mission_proposals t where t.id = l.id)
+      when 'mission' then (select to_jsonb(t) from public.ops_missions t where t.id = l.id)
+      when 'step' then (select to_jsonb(t) from public.ops_mission_steps t where t.id = l.id)
+      else (select to_jsonb(t) from public.ops_action_runs t where t.id = l.id)
+    end
+  from unnest(p_ids) i join ops.lineage l on l.id = i
+  where not l.details ? 'archived'
+  on conflict do nothing
+$$;
+
+-- Moves finished chains to the archive: those that began, and whose every row ended, before p_older_than ago. One call moves at
+-- most p_limit chains (1..10000); call it until it answers zero. Returns how many chains and rows moved.
+-- Errors: OPS_011 for an interval below one hour.
+create function public.ops_archive(p_older_than interval, p_limit integer default 1000)
+returns table (chains integer, rows integer)
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  v_before timestamptz := ops.now() - p_older_than;
+  v_events uuid[];
+  v_proposals uuid[];
+  v_ids uuid[];
+begin
+  if p_older_than < interval '1 hour' then
+    perform ops.fail('OPS_011', 'p_older_than must be at least one hour', 'p_older_than');
+  end if;
+
+  -- Chains under an event from outside.
+  select array_agg(e.id) into v_events
+  from (
+    select e.id from public.ops_agent_events e
+    where e.created_at < v_before and e.processed_at < v_before and e.root_event_id is null and e.mission_id is null and e.run_id is null
+      and not exists (select from public.ops_agent_events c
+                      where c.root_event_id = e.id and (c.processed_at is null or c.processed_at >= v_before))
+      and not exists (select from public.ops_mission_proposals p left join public.ops_missions m on m.proposal_id = p.id
+                      where p.root_event_id = e.id
+                        and (p.status = 'pending' or p.updated_at >= v_before
+                          or (m.id is not null and coalesce(m.completed_at, 'infinity') >= v_before)))
+      and not exists (select from public.ops_agent_reactions r
+                      where (r.event_id = e.id or r.event_id in (select c.id from public.ops_agent_events c where c.root_event_id = e.id))
+                        and r.status in ('queued', 'processing'))
+    order by e.created_at, e.id limit least(greatest(p_limit, 1), 10000)
+    for update skip locked) e;
+
+  -- Chains that a person or program began with a proposal.
+  select array_agg(p.id) into v_proposals
+  from (
+    select p.id from public.ops_mission_proposals p left join public.ops_missions m on m.proposal_id = p.id
+    where p.created_at < v_before and p.root_event_id is null and p.status <> 'pending' and p.updated_at < v_before
+      and (m.id is null or m.completed_at < v_before)
+      and not exists (select from public.ops_agent_events c where c.mission_id = m.id
+                      and (c.processed_at is null or c.processed_at >= v_before
+                        or exists (select from public.ops_agent_reactions r where r.event_id = c.id)))
+    order by p.created_at, p.id limit greatest(least(p_limit, 10000) - coalesce(array_length(v_events, 1), 0), 0)
+    for update of p skip locked) p;
+
+  select array_agg(distinct t.id) into v_ids
+  from unnest(v_events || v_proposals) r, public.ops_trace(r) t;
+  chains := coalesce(array_length(v_events, 1), 0) + coalesce(array_length(v_proposals, 1), 0);
+  rows := coalesce(array_length(v_ids, 1), 0);
+  if chains > 0 then
+    perform ops.copy_to_archive(v_ids);
+    delete from public.ops_agent_events where id = any (v_ids) and (mission_id is not null or run_id is not null);
+    delete from public.ops_mission_proposals where id = any (v_ids);
+    delete from public.ops_agent_events where id = any (v_ids);
+    delete from ops.root_missions where root_event_id = any (v_ids);
+  end if;
+  return next;
+end
+$$;
+
+-- 75_reads.sql ----------------------------------------------------------------------------------------------
+
+-- Reads for the control plane and the command line: pages of rows, health, the radar.
+
+-- Lists answer newest first, at most 200 rows; p_after is the last id of the page before. Ids are time-ordered.
+
+create function public.ops_list_events(p_filter jsonb default '{}', p_limit integer default 50, p_after uuid default null) returns setof jsonb
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  select to_jsonb(e) from public.ops_agent_events e
+  where (p_after is null or e.id < p_after)
+    and (not p_filter ? 'type' or e.type = p_filter ->> 'type')
+    and (not p_filter ? 'processed' or (e.processed_at is not null) = (p_filter ->> 'processed')::boolean)
+    and (not p_filter ? 'root_event_id' or coalesce(e.root_event_id, e.id) = (p_filter ->> 'root_event_id')::uuid)
+    and (not p_filter ? 'id' or e.id = (p_filter ->> 'id')::uuid)
+  order by e.id desc limit least(p_limit, 200)
+$$;
+
+create function public.ops_list_proposals(p_filter jsonb default '{}', p_limit integer default 50, p_after uuid default null) returns setof jsonb
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  select to_jsonb(p) || jsonb_build_object('mission_id', (select m.id from public.ops_missions m where m.proposal_id = p.id))
+  from public.ops_mission_proposals p
+  where (p_after is null or p.id < p_after)
+    and (not p_filter ? 'status' or p.status::text = p_filter ->> 'status')
+    and (not p_filter ? 'source' or p.source = p_filter ->> 'source')
+    and (not p_filter ? 'id' or p.id = (p_filter ->> 'id')::uuid)
+  order by p.id desc limit least(p_limit, 200)
+$$;
+
+create function public.ops_list_missions(p_filter jsonb default '{}', p_limit integer default 50, p_after uuid default null) returns setof jsonb
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  select to_jsonb(m) from public.ops_missions m
+  where (p_after is null or m.id < p_after)
+    and (not p_filter ? 'status' or m.status::text = p_filter ->> 'status')
+    and (not p_filter ? 'id' or m.id = (p_filter ->> 'id')::uuid)
+  order by m.id desc limit least(p_limit, 200)
+$$;
+
+create function public.ops_list_steps(p_filter jsonb default '{}', p_limit integer default 50, p_after uuid default null) returns setof jsonb
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  select to_jsonb(s) - 'lease_token' from public.ops_mission_steps s
+  where (p_after is null or s.id < p_after)
+    and (not p_filter ? 'status' or s.status::text = p_filter ->> 'status')
+    and (not p_filter ? 'mission_id' or s.mission_id = (p_filter ->> 'mission_id')::uuid)
+    and (not p_filter ? 'kind' or s.kind = p_filter ->> 'kind')
+    and (not p_filter ? 'executor' or s.executor = p_filter ->> 'executor')
+    and (not p_filter ? 'id' or s.id = (p_filter ->> 'id')::uuid)
+  order by s.id desc limit least(p_limit, 200)
+$$;
+
+-- One beat of the control plane: kept with its report, and told as an event heartbeat:success or heartbeat:failure, which no
+-- pattern ever sees. Returns the event's id.
+create function public.ops_record_heartbeat(p_ok boolean, p_report jsonb) returns uuid
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_id uuid;
+begin
+  insert into ops.heartbeats (ok, report) values (p_ok, coalesce(p_report, '{}'));
+  insert into public.ops_agent_events (type, data, processed_at)
+  values (case when p_ok then 'heartbeat:success' else 'heartbeat:failure' end, coalesce(p_report, '{}'), ops.now())
+  returning id into v_id;
+  return v_id;
+end
+$$;
+
+-- The state of the loop in one object. A worker is live when it was seen within two minutes.
+create function public.ops_health() returns jsonb
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  select jsonb_build_object(
+    'status', case when h.ok is false then 'degraded' else 'healthy' end,
+    'database', 'connected',
+    'postgres_version', current_setting('server_version'),
+    'schema_version', ops.schema_version(),
+    'queues', jsonb_build_object(
+      'events', (select count(*) from public.ops_agent_events where processed_at is null),
+      'reactions', (select count(*) from public.ops_agent_reactions where status = 'queued'),
+      'proposals_pending', (select count(*) from public.ops_mission_proposals where status = 'pending'),
+      'steps', (select count(*) from public.ops_mission_steps where status = 'queued'),
+      'steps_running', (select count(*) from public.ops_mission_steps where status = 'running'),
+      'missions_open', (select count(*) from public.ops_missions where status in ('approved', 'running'))),
+    'oldest_queued_seconds', (
+      select coalesce(round(extract(epoch from ops.now() - min(run_at))), 0) from public.ops_mission_steps where status = 'queued' and ready),
+    'workers', jsonb_build_object('live', (select count(*) from ops.workers where last_seen_at > ops.now() - interval '2 minutes')),
+    'last_heartbeat_at', h.at,
+    'paused', coalesce(ops.policy('control') -> 'pause', '{}'))
+  from (select 1) one left join lateral (select ok, at from ops.heartbeats order by at desc limit 1) h on true
+$$;
+
+-- Radar. Adding is idempotent for a step: its retry finds what the first attempt added.
+-- p_item: {"title", "description"?, "stage"?, "notes"?, "entity"?, "event_type"?, "topic"?, "source_url"?, "evidence_snippet"?,
+-- "confidence"?, "impact_areas"?: [text], "curator_name"?}. Errors: OPS_011.
+create function public.ops_radar_add(p_item jsonb, p_step_id uuid default null)
+returns table (id uuid, stage text, created boolean)
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+begin
+  if coalesce(p_item ->> 'title', '') = '' then
+    perform ops.fail('OPS_011', 'a radar item needs a title', 'title');
+  end if;
+  return query
+  insert into public.ops_demand_radar as r (title, description, stage, notes, entity, event_type, topic, source_url, evidence_snippet,
+    confidence, impact_areas, curator_name, step_id)
+  values (p_item ->> 'title', p_item ->> 'description', coalesce(p_item ->> 'stage', 'watching'), p_item ->> 'notes', p_item ->> 'entity',
+    p_item ->> 'event_type', p_item ->> 'topic', p_item ->> 'source_url', p_item ->> 'evidence_snippet', p_item ->> 'confidence',
+    array(select jsonb_array_elements_text(coalesce(p_item -> 'impact_areas', '[]'))), p_item ->> 'curator_name', p_step_id)
+  on conflict (step_id) do nothing
+  returning r.id, r.stage, true;
+  if not found then
+    return query select r.id, r.stage, false from public.ops_demand_radar r where r.step_id = p_step_id;
+  end if;
+end
+$$;
+
+-- Changes the named fields of a radar item and answers the stage before and after. Errors: OPS_013 unknown item.
+create function public.ops_radar_update(p_id uuid, p_changes jsonb)
+returns table (id uuid, stage text, previous_stage text)
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  v_before text;
+begin
+  select r.stage into v_before from public.ops_demand_radar r where r.id = p_id for no key update;
+  if not found then
+    perform ops.fail('OPS_013', format('there is no radar item %s', p_id), 'p_id');
+  end if;
+  return query
+  update public.ops_demand_radar r
+  set title = coalesce(p_changes ->> 'title', r.title), description = coalesce(p_changes ->> 'description', r.description),
+    stage = coalesce(p_changes ->> 'stage', r.stage), notes = coalesce(p_changes ->> 'notes', r.notes),
+    topic = coalesce(p_changes ->> 'topic', r.topic), source_url = coalesce(p_changes ->> 'source_url', r.source_url),
+    evidence_snippet = coalesce(p_changes ->> 'evidence_snippet', r.evidence_snippet), confidence = coalesce(p_changes ->> 'confidence', r.confidence)
+  where r.id = p_id
+  returning r.id, r.stage, v_before;
+end
+$$;
+
+create function public.ops_radar_list(p_stage text default null, p_limit integer default 50) returns setof jsonb
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  select to_jsonb(r) from public.ops_demand_radar r
+  where p_stage is null or r.stage = p_stage
+  order by r.updated_at desc, r.id desc limit least(p_limit, 200)
+$$;
+
+-- 80_views.sql ----------------------------------------------------------------------------------------------
+
+-- Views for dashboards and the runbook's queries. They run with their reader's own rights.
+
+create view public.ops_policy_history with (security_invoker = true) as
+  select key, version, value, updated_at, changed_by from ops.policy_history;
+
+create view public.ops_policy_audit with (security_invoker = true) as
+  select id, policy_key, action, old_value, new_value, old_version, new_version, changed_by, actor, changed_at from ops.policy_audit;
+
+-- What waits, and where.
+create view public.ops_queue_depth with (security_invoker = true) as
+  select 'queued_events' as metric, count(*) as count from public.ops_agent_events where processed_at is null
+  union all select 'queued_reactions', count(*) from public.ops_agent_reactions where status = 'queued'
+  union all select 'pending_proposals', count(*) from public.ops_mission_proposals where status = 'pending'
+  union all select 'queued_steps', count(*) from public.ops_mission_steps where status = 'queued'
+  union all select 'running_steps', count(*) from public.ops_mission_steps where status = 'running'
+  union all select 'waiting_steps', count(*) from public.ops_mission_steps where status = 'waiting';
+
+-- Steps that are out of attempts, kept for an operator.
+create view public.ops_dead_letters with (security_invoker = true) as
+  select s.id as step_id, s.kind, s.executor, s.last_error, s.failure_count, s.max_retries, s.end_reason, s.updated_at,
+    s.mission_id, m.title as mission_title, m.status as mission_status, m.source as proposal_source
+  from public.ops_mission_steps s join public.ops_missions m on m.id = s.mission_id
+  where s.status = 'failed';
+
+-- Queued steps that no live worker offers to run.
+create view public.ops_unclaimable_steps with (security_invoker = true) as
+  select s.executor, count(*) as steps, min(s.run_at) as oldest_run_at
+  from public.ops_mission_steps s
+  where s.status = 'queued' and s.ready
+    and not exists (select from ops.workers w where s.executor = any (w.executors) and w.last_seen_at > ops.now() - interval '2 minutes')
+  group by s.executor;
+
+-- What shadow patterns would have done, beside what active ones did.
+create view public.ops_reactions_and_shadows with (security_invoker = true) as
+  select id, event_id, pattern_id, 'active' as mode, status, payload, created_at from public.ops_agent_reactions
+  union all
+  select id, event_id, pattern_id, 'shadow', 'shadow', payload, created_at from ops.shadow_reactions;
+
+create view public.ops_workers with (security_invoker = true) as
+  select id, name, version, executors, concurrency, role, registered_at, last_seen_at,
+    last_seen_at > ops.now() - interval '2 minutes' as live
+  from ops.workers;
+
+-- 90_rights.sql ---------------------------------------------------------------------------------------------
+
+-- Rights, by name. anon and authenticated get nothing, and neither does the public.
+--
+-- `ops.seal()` is the one place that says who may do what. Every migration calls it at its end, and where the database allows
+-- event triggers it also runs whenever somebody adds an `ops_*` object to schema public, because Supabase's default grants would
+-- open that to the world.
+
+create function ops.seal() returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_object record;
+  v_worker text[] := array['ops_register_worker', 'ops_worker_heartbeat', 'ops_claim_steps', 'ops_claim_next_step', 'ops_renew_steps',
+    'ops_complete_steps', 'ops_fail_steps', 'ops_snooze_steps', 'ops_release_steps', 'ops_radar_add', 'ops_radar_update', 'ops_radar_list',
+    'ops_recover_expired_leases', 'ops_recover_stale_steps'];
+  v_reader text[] := array['ops_trace', 'ops_why', 'ops_timeline', 'ops_health', 'ops_read_policies', 'ops_list_events', 'ops_list_proposals',
+    'ops_list_missions', 'ops_list_steps', 'ops_radar_list', 'ops_gate_proposal', 'ops_is_auto_approvable', 'ops_extract_step_kinds'];
+  v_operator text[] := array['ops_approve_proposal', 'ops_reject_proposal', 'ops_cancel_mission', 'ops_cancel_step', 'ops_retry_step',
+    'ops_retry_dead_steps', 'ops_policy_rollback', 'ops_maybe_finalize_mission', 'ops_recover_expired_leases', 'ops_recover_stale_steps',
+    'ops_emit_events', 'ops_create_proposal_and_maybe_autoapprove', 'ops_archive', 'ops_radar_add', 'ops_radar_update'];
+begin
+  for v_object in
+    select p.oid::regprocedure as name, p.proname from pg_proc p
+    where p.pronamespace = 'public'::regnamespace and p.proname like 'ops\_%' and pg_has_role(p.proowner, 'usage')
+  loop
+    execute format('revoke all on function %s from public, anon, authenticated, service_role, ops_worker, ops_operator, ops_readonly', v_object.name);
+    execute format('grant execute on function %s to service_role', v_object.name);
+    if v_object.proname = any (v_worker) then
+      execute format('grant execute on function %s to ops_worker', v_object.name);
+    end if;
+    if v_object.proname = any (v_reader) then
+      execute format('grant execute on function %s to ops_operator, ops_readonly', v_object.name);
+    end if;
+    if v_object.proname = any (v_operator) then
+      execute format('grant execute on function %s to ops_operator', v_object.name);
+    end if;
+  end loop;
+
+  for v_object in
+    select c.oid::regclass as name, c.relname, c.relkind from pg_class c
+    where c.relnamespace = 'public'::regnamespace and c.relname like 'ops\_%' and c.relkind in ('r', 'v', 'm', 'p') and pg_has_role(c.relowner, 'usage')
+  loop
+    execute format('revoke all on %s from public, anon, authenticated, service_role, ops_worker, ops_operator, ops_readonly', v_object.name);
+    execute format('grant select on %s to service_role, ops_operator, ops_readonly', v_object.name);
+    if v_object.relkind = 'r' then
+      execute format('grant insert, update, delete on %s to service_role', v_object.name);
+    end if;
+  end loop;
+  grant insert, update, delete on public.ops_policy to ops_operator;
+  grant insert, update, delete on public.ops_mission_steps to ops_operator;
+  grant insert, update, delete on public.ops_demand_radar to ops_operator;
+
+  for v_object in
+    select p.oid::regprocedure as name from pg_proc p
+    where p.pronamespace = 'ops'::regnamespace and pg_has_role(p.proowner, 'usage')
+  loop
+    execute format('revoke all on function %s from public, anon, authenticated, service_role, ops_worker, ops_operator, ops_readonly', v_object.name);
+  end loop;
+  -- Column defaults and views need these.
+  grant execute on function ops.now(), ops.new_id() to service_role, ops_operator, ops_readonly;
+  grant select on ops.policy_history, ops.policy_audit, ops.workers, ops.shadow_reactions to service_role, ops_operator, ops_readonly;
+end
+$$;
+
+-- Row level security: on for every table, with a policy for each role that has business there.
+do $$
+declare
+  v_table text;
+begin
+  foreach v_table in array array['ops_policy', 'ops_mission_proposals', 'ops_missions', 'ops_mission_steps', 'ops_agent_events',
+    'ops_agent_reactions', 'ops_action_runs', 'ops_demand_radar']
+  loop
+    execute format('alter table public.%I enable row level security', v_table);
+    execute format('create policy control_plane on public.%I for all to service_role using (true) with check (true)', v_table);
+    execute format('create policy readers on public.%I for select to ops_readonly using (true)', v_table);
+    if v_table in ('ops_policy', 'ops_mission_steps', 'ops_demand_radar') then
+      execute format('create policy operators on public.%I for all to ops_operator using (true) with check (true)', v_table);
+    else
+      execute format('create policy operators on public.%I for select to ops_operator using (true)', v_table);
+    end if;
+  end loop;
+  for v_table in select relname from pg_class where relnamespace = 'ops'::regnamespace and relkind = 'r' loop
+    execute format('alter table ops.%I enable row level security', v_table);
+    if v_table in ('policy_history', 'policy_audit', 'workers', 'shadow_reactions') then
+      execute format('create policy readers on ops.%I for select to service_role, ops_operator, ops_readonly using (true)', v_table);
+    else
+      execute format('create policy engine_only on ops.%I for all to public using (false)', v_table);
+    end if;
+  end loop;
+end
+$$;
+
+create function ops.seal_on_ddl() returns event_trigger
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if exists (select from pg_event_trigger_ddl_commands() c
+             where c.schema_name = 'public' and c.command_tag in ('CREATE FUNCTION', 'CREATE PROCEDURE', 'CREATE TABLE', 'CREATE TABLE AS', 'CREATE VIEW', 'CREATE MATERIALIZED VIEW', 'SELECT INTO')
+               and c.object_identity ~ '^public\."?ops_')
+  then
+    perform ops.seal();
+  end if;
+end
+$$;
+
+do $$
+begin
+  create event trigger ops_seal on ddl_command_end execute function ops.seal_on_ddl();
+exception when insufficient_privilege then
+  raise notice 'event triggers are not allowed here: run select ops.seal() after adding ops_* objects by hand';
+end
+$$;
+
+do $$ begin perform ops.seal(); end $$;
+
+-- bookkeeping -----------------------------------------------------------------------------------------------
+
+insert into ops.migrations (version, name) values ('0002', 'ops_functions');

@@ -1,0 +1,2 @@
+-- The default policies: generated from policies/default by npm run sql:build. Run it as often as you like: a policy that
+-- exists is left as it is.
