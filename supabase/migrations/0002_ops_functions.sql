@@ -25,15 +25,23 @@ $$;
 
 -- A policy's value, or null when there is no such row.
 create function ops.policy(p_key text) returns jsonb
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
-as $$ select value from public.ops_policy where key = p_key $$;
+as $$
+begin
+  return (select value from public.ops_policy where key = p_key);
+end
+$$;
 
 -- True while the control switch pauses that part: intake, reactions, approvals or claims.
 create function ops.paused(p_part text) returns boolean
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
-as $$ select coalesce((ops.policy('control') #>> array['pause', p_part])::boolean, false) $$;
+as $$
+begin
+  return coalesce((ops.policy('control') #>> array['pause', p_part])::boolean, false);
+end
+$$;
 
 create function ops.require_not_paused(p_part text) returns void
 language plpgsql stable
@@ -49,29 +57,37 @@ $$;
 
 -- Who is calling, as far as the database can tell: the login, the JWT's subject and role, the application's name.
 create function ops.actor_context() returns jsonb
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
-  select jsonb_strip_nulls(jsonb_build_object(
+begin
+  return jsonb_strip_nulls(jsonb_build_object(
     'session_user', session_user,
     'role', nullif(current_setting('role', true), 'none'),
     'jwt_subject', nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'sub',
     'jwt_role', nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'role',
-    'application_name', nullif(current_setting('application_name', true), '')))
+    'application_name', nullif(current_setting('application_name', true), '')));
+end
 $$;
 
 create function ops.actor() returns text
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
-  select coalesce(ops.actor_context() ->> 'jwt_subject', ops.actor_context() ->> 'jwt_role', session_user::text)
+begin
+  return coalesce(ops.actor_context() ->> 'jwt_subject', ops.actor_context() ->> 'jwt_role', session_user::text);
+end
 $$;
 
 -- The version of the schema: how many migrations have been applied.
 create function ops.schema_version() returns integer
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
-as $$ select coalesce(max(version::integer), 0) from ops.migrations where version ~ '^\d{4}$' $$;
+as $$
+begin
+  return (select coalesce(max(version::integer), 0) from ops.migrations where version ~ '^\d{4}$');
+end
+$$;
 
 -- Wakes workers that lie down, if there are any. Transactional: they wake when the work can be seen.
 create function ops.wake_workers() returns void
@@ -461,22 +477,27 @@ $$;
 -- The steps of a template as rows, with all that is implied written out.
 create function ops.template_steps(p_template jsonb)
 returns table ("position" integer, key text, kind text, executor text, agent text, params jsonb, depends_on text[], step jsonb)
-language sql immutable
+language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 as $$
-  with numbered as (
-    select e.ordinality::integer as n, e.value as step, coalesce(e.value ->> 'key', 'step-' || e.ordinality) as key
-    from jsonb_array_elements(p_template -> 'steps') with ordinality e
-  )
-  select n, key, step ->> 'kind',
-    coalesce(step ->> 'executor', split_part(step ->> 'kind', ':', 1)),
-    coalesce(step ->> 'agent', nullif(split_part(step ->> 'kind', ':', 2), ''), p_template ->> 'agent'),
-    coalesce(step -> 'params', '{}'),
-    case when jsonb_typeof(step -> 'depends_on') = 'array'
+declare
+  v_before text;
+begin
+  "position" := 0;
+  for step in select jsonb_array_elements(p_template -> 'steps') loop
+    "position" := "position" + 1;
+    key := coalesce(step ->> 'key', 'step-' || "position");
+    kind := step ->> 'kind';
+    executor := coalesce(step ->> 'executor', split_part(kind, ':', 1));
+    agent := coalesce(step ->> 'agent', nullif(split_part(kind, ':', 2), ''), p_template ->> 'agent');
+    params := coalesce(step -> 'params', '{}');
+    depends_on := case when jsonb_typeof(step -> 'depends_on') = 'array'
       then array(select jsonb_array_elements_text(step -> 'depends_on'))
-      else array_remove(array[lag(key) over (order by n)], null) end,
-    step
-  from numbered
+      else array_remove(array[v_before], null) end;
+    v_before := key;
+    return next;
+  end loop;
+end
 $$;
 
 -- One field of a template or step: its type, and a range or length for numbers and strings.
@@ -649,18 +670,24 @@ $$;
 
 -- What approving binds to: the SHA-256 of the template in jsonb's canonical text.
 create function ops.template_digest(p_template jsonb) returns text
-language sql immutable
+language plpgsql immutable
 set search_path = pg_catalog, pg_temp
-as $$ select encode(sha256(convert_to(p_template::text, 'UTF8')), 'hex') $$;
+as $$
+begin
+  return encode(sha256(convert_to(p_template::text, 'UTF8')), 'hex');
+end
+$$;
 
 -- The distinct kinds of a template's steps.
 create function public.ops_extract_step_kinds(p_template jsonb) returns text[]
-language sql immutable security definer
+language plpgsql immutable security definer
 set search_path = pg_catalog, pg_temp
 as $$
-  select coalesce(array_agg(distinct s ->> 'kind'), '{}')
+begin
+  return (select coalesce(array_agg(distinct s ->> 'kind'), '{}')
   from jsonb_array_elements(case when jsonb_typeof(p_template -> 'steps') = 'array' then p_template -> 'steps' else '[]' end) s
-  where s ->> 'kind' is not null
+  where s ->> 'kind' is not null);
+end
 $$;
 
 -- 55_gate.sql -----------------------------------------------------------------------------------------------
@@ -675,9 +702,13 @@ $$;
 -- cap_step_kind, cap_pattern, budget; later approved, rejected, expired.
 
 create function ops.risk_rank(p_level text) returns integer
-language sql immutable
+language plpgsql immutable
 set search_path = pg_catalog, pg_temp
-as $$ select array_position(array['low', 'medium', 'high', 'critical'], coalesce(p_level, 'medium')) $$;
+as $$
+begin
+  return array_position(array['low', 'medium', 'high', 'critical'], coalesce(p_level, 'medium'));
+end
+$$;
 
 -- True when policy `auto_approve` lets the template run without a person: enabled, every step kind listed (no list
 -- allows all; `kind:agent` lists one agent's steps of a kind) and the risk not above `max_risk_level`. A missing or
@@ -709,63 +740,88 @@ $$;
 
 -- The day that caps count in, by the policy's time zone.
 create function ops.cap_day() returns date
-language sql volatile
-set search_path = pg_catalog, pg_temp
-as $$ select (ops.now() at time zone coalesce(ops.policy('proposal_caps') ->> 'time_zone', 'UTC'))::date $$;
-
--- What a proposal takes from each counter, beside the limit in force (null: none).
-create function ops.cap_units(p_source text, p_pattern_id text, p_template jsonb)
-returns table (scope text, name text, units integer, usd numeric, max_units integer, max_usd numeric)
-language sql stable
+language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
-  with caps as (select coalesce(ops.policy('proposal_caps'), '{}') as p),
-  steps as (select split_part(kind, ':', 1) as kind, coalesce((step ->> 'cost_usd')::numeric, 0) as usd from ops.template_steps(p_template)),
-  taken as (
-    select 'daily' as scope, '' as name, 1 as units, (select sum(usd) from steps) as usd, '{daily_limit}'::text[] as at
-    union all select 'source', p_source, 1, 0, array['per_source', p_source]
-    union all select 'agent', p_template ->> 'agent', 1, 0, array['per_agent', p_template ->> 'agent'] where p_template ? 'agent'
-    union all select 'pattern', p_pattern_id, 1, 0, array['per_pattern', p_pattern_id] where p_pattern_id is not null
-    union all select 'step_kind', kind, count(*)::integer, 0, array['per_step_kind', kind] from steps group by kind
-  )
-  select t.scope, t.name, t.units, t.usd,
-    coalesce((caps.p #>> t.at)::integer, case when t.scope = 'source' then (caps.p #>> array['per_source_limits', p_source])::integer end),
-    case when t.scope = 'daily' then (caps.p ->> 'daily_budget_usd')::numeric end
-  from taken t, caps
-  order by t.scope, t.name
+begin
+  return (ops.now() at time zone coalesce(ops.policy('proposal_caps') ->> 'time_zone', 'UTC'))::date;
+end
 $$;
 
--- The first cap that has no room, as a verdict; null when there is room under all of them. Reads only.
-create function ops.cap_verdict(p_day date, p_source text, p_pattern_id text, p_template jsonb, p_held boolean default false)
-returns jsonb
-language sql stable
+-- What a proposal takes from one counter, beside the limit in force (null: none).
+create type ops.cap_unit as (scope text, name text, units integer, usd numeric, max_units integer, max_usd numeric);
+
+-- All that a proposal takes, in the order in which counters are locked.
+create function ops.cap_units(p_source text, p_pattern_id text, p_template jsonb) returns ops.cap_unit[]
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
-  select jsonb_strip_nulls(jsonb_build_object(
-    'code', case when over_usd then 'budget' else 'cap_' || scope end,
-    'name', nullif(name, ''),
-    'used', case when over_usd then used_usd else used end,
-    'wanted', case when over_usd then usd else units end,
-    'limit', case when over_usd then max_usd else max_units end,
-    'day', p_day,
-    'time_zone', coalesce(ops.policy('proposal_caps') ->> 'time_zone', 'UTC')))
-  from (
-    select u.scope, u.name, u.units, u.usd, u.max_units, u.max_usd, coalesce(c.used, 0) as used, coalesce(c.used_usd, 0) as used_usd,
-      coalesce(c.used, 0) + case when p_held then 0 else u.units end > u.max_units as over_units,
-      u.usd > 0 and coalesce(c.used_usd, 0) + case when p_held then 0 else u.usd end > u.max_usd as over_usd
-    from ops.cap_units(p_source, p_pattern_id, p_template) u
+declare
+  v_caps jsonb := coalesce(ops.policy('proposal_caps'), '{}');
+  v_agent text := p_template ->> 'agent';
+  v_kinds ops.cap_unit[];
+  v_units ops.cap_unit[] := '{}';
+  v_usd numeric;
+begin
+  select array_agg(row('step_kind', k.kind, k.n, 0, (v_caps #>> array['per_step_kind', k.kind])::integer, null)::ops.cap_unit order by k.kind),
+      coalesce(sum(k.usd), 0)
+    into v_kinds, v_usd
+  from (select split_part(s ->> 'kind', ':', 1) as kind, count(*) as n, sum((s ->> 'cost_usd')::numeric) as usd
+        from jsonb_array_elements(p_template -> 'steps') s group by 1) k;
+  if v_agent is not null then
+    v_units := v_units || row('agent', v_agent, 1, 0, (v_caps #>> array['per_agent', v_agent])::integer, null)::ops.cap_unit;
+  end if;
+  v_units := v_units || row('daily', '', 1, v_usd, (v_caps ->> 'daily_limit')::integer, (v_caps ->> 'daily_budget_usd')::numeric)::ops.cap_unit;
+  if p_pattern_id is not null then
+    v_units := v_units || row('pattern', p_pattern_id, 1, 0, (v_caps #>> array['per_pattern', p_pattern_id])::integer, null)::ops.cap_unit;
+  end if;
+  v_units := v_units || row('source', p_source, 1, 0,
+    coalesce(v_caps #>> array['per_source', p_source], v_caps #>> array['per_source_limits', p_source])::integer, null)::ops.cap_unit;
+  return v_units || v_kinds;
+end
+$$;
+
+-- The first cap that has no room for p_units, as a verdict; null when there is room under all of them. Reads only.
+-- p_held: the units are counted already, so the question is whether the count still fits.
+create function ops.cap_verdict(p_day date, p_units ops.cap_unit[], p_held boolean default false) returns jsonb
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_unit record;
+  v_over_units boolean;
+  v_over_usd boolean;
+begin
+  for v_unit in
+    select u.*, coalesce(c.used, 0) as used, coalesce(c.used_usd, 0) as used_usd
+    from unnest(p_units) with ordinality u
     left join ops.cap_counters c on c.day = p_day and c.scope = u.scope and c.name = u.name
-  ) t
-  where over_units or over_usd
-  order by scope, name
-  limit 1
+    where u.max_units is not null or u.max_usd is not null
+    order by u.ordinality
+  loop
+    v_over_units := v_unit.used + (case when p_held then 0 else v_unit.units end) > v_unit.max_units;
+    v_over_usd := v_unit.usd > 0 and v_unit.used_usd + (case when p_held then 0 else v_unit.usd end) > v_unit.max_usd;
+    if v_over_units or v_over_usd then
+      return jsonb_strip_nulls(jsonb_build_object(
+        'code', case when v_over_units then 'cap_' || v_unit.scope else 'budget' end,
+        'name', nullif(v_unit.name, ''),
+        'used', case when v_over_units then v_unit.used else v_unit.used_usd end,
+        'wanted', case when v_over_units then v_unit.units else v_unit.usd end,
+        'limit', case when v_over_units then v_unit.max_units else v_unit.max_usd end,
+        'day', p_day,
+        'time_zone', coalesce(ops.policy('proposal_caps') ->> 'time_zone', 'UTC')));
+    end if;
+  end loop;
+  return null;
+end
 $$;
 
 create function ops.verdict_reason(p_verdict jsonb) returns text
-language sql immutable
+language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 as $$
-  select case p_verdict ->> 'code'
+begin
+  return case p_verdict ->> 'code'
     when 'depth' then format('loop guard: %s missions deep, at most %s are allowed', p_verdict ->> 'depth', p_verdict ->> 'limit')
     when 'missions_per_root_event' then format('loop guard: the chain of one event has started %s missions, at most %s are allowed',
       p_verdict ->> 'used', p_verdict ->> 'limit')
@@ -775,43 +831,52 @@ as $$
       case when p_verdict ->> 'code' = 'cap_daily' then 'daily limit'
         else format('limit for %s "%s"', replace(substr(p_verdict ->> 'code', 5), '_', ' '), p_verdict ->> 'name') end,
       p_verdict ->> 'used', p_verdict ->> 'limit', p_verdict ->> 'day', p_verdict ->> 'time_zone', p_verdict ->> 'wanted')
-  end
+  end;
+end
 $$;
 
 -- Takes a place under every cap, or none; returns the verdict of the cap that has no room, or null.
 -- The counters are made and locked in one order, so caps hold however many gates stand open at once.
-create function ops.take_caps(p_day date, p_source text, p_pattern_id text, p_template jsonb) returns jsonb
+create function ops.take_caps(p_day date, p_units ops.cap_unit[]) returns jsonb
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+  v_locked integer;
   v_verdict jsonb;
 begin
-  insert into ops.cap_counters (day, scope, name)
-  select p_day, u.scope, u.name from ops.cap_units(p_source, p_pattern_id, p_template) u order by u.scope, u.name
-  on conflict do nothing;
-  perform from ops.cap_counters c
-  join ops.cap_units(p_source, p_pattern_id, p_template) u on c.day = p_day and c.scope = u.scope and c.name = u.name
-  order by c.scope, c.name
-  for update of c;
+  for v_try in 1..2 loop
+    select count(*) into v_locked from (
+      select from ops.cap_counters c
+      join unnest(p_units) u on c.day = p_day and c.scope = u.scope and c.name = u.name
+      order by c.scope, c.name
+      for no key update of c) l;
+    exit when v_locked = array_length(p_units, 1) or v_try = 2;
+    -- The first of the day makes the counters.
+    insert into ops.cap_counters (day, scope, name)
+    select p_day, u.scope, u.name from unnest(p_units) u order by u.scope, u.name
+    on conflict do nothing;
+  end loop;
 
-  v_verdict := ops.cap_verdict(p_day, p_source, p_pattern_id, p_template);
+  v_verdict := ops.cap_verdict(p_day, p_units);
   if v_verdict is null then
-    perform ops.move_caps(p_day, p_source, p_pattern_id, p_template, 1);
+    perform ops.move_caps(p_day, p_units, 1);
   end if;
   return v_verdict;
 end
 $$;
 
 -- Adds (+1) or gives back (-1) what a proposal takes.
-create function ops.move_caps(p_day date, p_source text, p_pattern_id text, p_template jsonb, p_sign integer) returns void
-language sql
+create function ops.move_caps(p_day date, p_units ops.cap_unit[], p_sign integer) returns void
+language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
+begin
   update ops.cap_counters c
   set used = c.used + p_sign * u.units, used_usd = c.used_usd + p_sign * u.usd
-  from ops.cap_units(p_source, p_pattern_id, p_template) u
-  where c.day = p_day and c.scope = u.scope and c.name = u.name
+  from unnest(p_units) u
+  where c.day = p_day and c.scope = u.scope and c.name = u.name;
+end
 $$;
 
 -- Counts a mission against its root event, or answers the verdict that forbids it.
@@ -863,23 +928,30 @@ $$;
 
 -- Which versions of the policies decided.
 create function ops.policy_snapshot() returns jsonb
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
-  select coalesce(jsonb_object_agg(key, version), '{}') from public.ops_policy
-  where key in ('auto_approve', 'proposal_caps', 'worker_policy', 'control', 'approvals', 'agent_roles')
+begin
+  return (select coalesce(jsonb_object_agg(key, version), '{}') from public.ops_policy
+  where key in ('auto_approve', 'proposal_caps', 'worker_policy', 'control', 'approvals', 'agent_roles'));
+end
 $$;
 
 -- A proposal as the entry functions answer it.
 create type ops.gate_answer as (proposal_id uuid, status text, mission_id uuid, reason text, code text, verdict jsonb);
 
 create function ops.gate_answer_of(p_proposal_id uuid, p_code text default null, p_reason text default null) returns ops.gate_answer
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
-  select p.id, p.status::text, m.id, coalesce(p_reason, p.reason), coalesce(p_code, p.code), p.verdict
+declare
+  v_answer ops.gate_answer;
+begin
+  select p.id, p.status::text, m.id, coalesce(p_reason, p.reason), coalesce(p_code, p.code), p.verdict into v_answer
   from public.ops_mission_proposals p left join public.ops_missions m on m.proposal_id = p.id
-  where p.id = p_proposal_id
+  where p.id = p_proposal_id;
+  return v_answer;
+end
 $$;
 
 -- One proposal through the gate. Whoever calls has locked its keys (ops.lock_keys).
@@ -927,7 +999,7 @@ begin
 
   v_verdict := ops.take_root(p_root_event_id, p_depth);
   if v_verdict is null then
-    v_verdict := ops.take_caps(v_day, p_source, p_pattern_id, p_template);
+    v_verdict := ops.take_caps(v_day, ops.cap_units(p_source, p_pattern_id, p_template));
     if v_verdict is not null and p_root_event_id is not null then
       update ops.root_missions set missions = missions - 1 where root_event_id = p_root_event_id;
     end if;
@@ -976,20 +1048,24 @@ $$;
 
 -- An event of the engine itself.
 create function ops.emit_own(p_type text, p_data jsonb, p_mission_id uuid, p_root_event_id uuid, p_depth integer) returns void
-language sql
+language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
+begin
   insert into public.ops_agent_events (type, data, mission_id, root_event_id, depth)
-  values (p_type, p_data, p_mission_id, p_root_event_id, p_depth)
+  values (p_type, p_data, p_mission_id, p_root_event_id, p_depth);
+end
 $$;
 
 -- Locks keys in one order before anything else is locked, so that gates with several keys cannot deadlock.
 create function ops.lock_keys(p_keys text[]) returns void
-language sql
+language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
-  select pg_advisory_xact_lock(h) from (
-    select distinct hashtextextended('ops:' || k, 0) as h from unnest(p_keys) k where k is not null order by 1) l
+begin
+  perform pg_advisory_xact_lock(h) from (
+    select distinct hashtextextended('ops:' || k, 0) as h from unnest(p_keys) k where k is not null order by 1) l;
+end
 $$;
 
 -- Proposes one mission: the single entry for clients. A dedupe key that live work holds answers with that proposal.
@@ -1053,7 +1129,7 @@ begin
       jsonb_build_object('path', v_problem.path);
     return;
   end if;
-  v_verdict := ops.cap_verdict(ops.cap_day(), 'api', null, p_template);
+  v_verdict := ops.cap_verdict(ops.cap_day(), ops.cap_units('api', null, p_template));
   if v_verdict is not null then
     return query select false, ops.verdict_reason(v_verdict), v_verdict ->> 'code', v_verdict;
   elsif not public.ops_is_auto_approvable(p_template) then
@@ -1082,7 +1158,7 @@ begin
     return query select v_proposal.status in ('approved', 'auto_approved'), v_proposal.reason, v_proposal.code, v_proposal.verdict;
     return;
   end if;
-  v_verdict := ops.cap_verdict(ops.cap_day(), v_proposal.source, v_proposal.pattern_id, v_proposal.template,
+  v_verdict := ops.cap_verdict(ops.cap_day(), ops.cap_units(v_proposal.source, v_proposal.pattern_id, v_proposal.template),
     v_proposal.cap_day = ops.cap_day());
   if v_verdict is not null then
     return query select false, ops.verdict_reason(v_verdict), v_verdict ->> 'code', v_verdict;
@@ -1092,6 +1168,27 @@ begin
     return query select true, 'policy auto_approve would admit it now', 'auto_approved', '{}'::jsonb;
   end if;
 end
+$$;
+
+-- Today's counters beside the limits in force, also limits that nothing has used yet.
+create function public.ops_cap_usage()
+returns table (day date, scope text, name text, used integer, max_units integer, used_usd numeric, max_usd numeric)
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  with today as (select ops.cap_day() as day),
+  caps as (select coalesce(ops.policy('proposal_caps'), '{}') as p),
+  limits as (
+    select 'daily' as scope, '' as name, (p ->> 'daily_limit')::integer as max_units, (p ->> 'daily_budget_usd')::numeric as max_usd from caps
+    union all
+    select l.scope, e.key, e.value::integer, null
+    from caps, (values ('source', 'per_source'), ('source', 'per_source_limits'), ('agent', 'per_agent'), ('step_kind', 'per_step_kind'),
+      ('pattern', 'per_pattern')) l(scope, field), jsonb_each_text(coalesce(p -> l.field, '{}')) e
+  ),
+  counted as (select c.* from ops.cap_counters c, today where c.day = today.day)
+  select today.day, coalesce(c.scope, l.scope), coalesce(c.name, l.name), coalesce(c.used, 0), l.max_units, coalesce(c.used_usd, 0), l.max_usd
+  from today, counted c full join limits l on l.scope = c.scope and l.name = c.name
+  order by 2, 3
 $$;
 
 -- 57_approvals.sql ------------------------------------------------------------------------------------------
@@ -1137,7 +1234,7 @@ begin
   values (p_proposal.id, p_status::text, p_proposal.digest, p_actor, ops.actor_context(), p_reason);
   delete from ops.live_keys where dedupe_key = p_proposal.dedupe_key and proposal_id = p_proposal.id;
   update ops.root_missions set missions = missions - 1 where root_event_id = p_proposal.root_event_id;
-  perform ops.move_caps(p_proposal.cap_day, p_proposal.source, p_proposal.pattern_id, p_proposal.template, -1);
+  perform ops.move_caps(p_proposal.cap_day, ops.cap_units(p_proposal.source, p_proposal.pattern_id, p_proposal.template), -1);
 end
 $$;
 
@@ -1154,6 +1251,7 @@ declare
   v_proposal public.ops_mission_proposals;
   v_verdict jsonb;
   v_day date := ops.cap_day();
+  v_units ops.cap_unit[];
   v_now timestamptz := ops.now();
 begin
   perform ops.require_not_paused('approvals');
@@ -1169,12 +1267,13 @@ begin
     perform ops.fail('OPS_009', 'the template is not the one that was shown', 'p_digest', 'look at the proposal again');
   end if;
 
+  v_units := ops.cap_units(v_proposal.source, v_proposal.pattern_id, v_proposal.template);
   if v_proposal.cap_day = v_day then
-    v_verdict := ops.cap_verdict(v_day, v_proposal.source, v_proposal.pattern_id, v_proposal.template, true);
+    v_verdict := ops.cap_verdict(v_day, v_units, true);
   else
-    v_verdict := ops.take_caps(v_day, v_proposal.source, v_proposal.pattern_id, v_proposal.template);
+    v_verdict := ops.take_caps(v_day, v_units);
     if v_verdict is null then
-      perform ops.move_caps(v_proposal.cap_day, v_proposal.source, v_proposal.pattern_id, v_proposal.template, -1);
+      perform ops.move_caps(v_proposal.cap_day, v_units, -1);
     end if;
   end if;
   if v_verdict is not null then
@@ -1380,13 +1479,15 @@ end
 $$;
 
 create function ops.reaction_payload(p_event_type text, p_decision jsonb) returns jsonb
-language sql immutable
+language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 as $$
-  select jsonb_strip_nulls(jsonb_build_object(
+begin
+  return jsonb_strip_nulls(jsonb_build_object(
     'pattern_id', p_decision -> 'pattern_id', 'event_type', p_event_type,
     'proposal_source', coalesce(p_decision ->> 'proposal_source', 'reaction'), 'dedupe_key', p_decision -> 'dedupe_key'))
-    || jsonb_build_object('proposal_template', p_decision -> 'template')
+    || jsonb_build_object('proposal_template', p_decision -> 'template');
+end
 $$;
 
 -- Takes up to p_limit queued reactions, oldest first, through the gate. A reaction that cannot become a proposal is marked
@@ -1537,9 +1638,10 @@ $$;
 -- Replaces what ended missions had reserved by what they cost: a step that never started costs nothing, one that
 -- reported no cost costs what it had declared.
 create function ops.settle_costs(p_missions uuid[]) returns void
-language sql
+language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
+begin
   with cost as (
     select p.id, p.cap_day, p.reserved_usd,
       (select coalesce(sum(case when s.attempt = 0 then 0 else coalesce(s.cost_usd, s.cost_reserved_usd) end), 0)
@@ -1553,7 +1655,8 @@ as $$
   )
   update ops.cap_counters k set used_usd = k.used_usd + d.usd
   from (select cap_day, sum(usd) as usd from changed where cap_day is not null group by cap_day) d
-  where k.day = d.cap_day and k.scope = 'daily' and k.name = ''
+  where k.day = d.cap_day and k.scope = 'daily' and k.name = '';
+end
 $$;
 
 -- Takes finished steps off their missions' counters and ends the missions that have none left. The missions are locked.
@@ -1616,9 +1719,11 @@ as $$
 declare
   v_now timestamptz := ops.now();
 begin
+  -- Locked first, in a statement of its own: a claim that is under way is then seen as the attempt it has become.
+  perform from public.ops_mission_steps where id = any (p_steps) order by id for no key update;
   insert into public.ops_action_runs (id, step_id, executor, status, started_at, completed_at, error, attempt, worker_id)
   select s.lease_token, s.id, s.executor, 'cancelled', s.reserved_at, v_now, p_reason, s.attempt, s.worker_id
-  from (select * from public.ops_mission_steps where id = any (p_steps) and status = 'running' order by id for no key update) s;
+  from public.ops_mission_steps s where s.id = any (p_steps) and s.status = 'running';
   update public.ops_mission_steps s
   set status = 'cancelled', end_reason = p_reason, lease_token = null, lease_expires_at = null, completed_at = v_now,
     updated_at = v_now, revision = s.revision + 1
@@ -1873,26 +1978,30 @@ $$;
 
 -- The first setting that is given: policy worker_policy, then the worker's environment, then the default.
 create function ops.worker_setting(p_key text, p_worker_id uuid, p_default numeric) returns numeric
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
-  select coalesce(
+begin
+  return coalesce(
     (ops.policy('worker_policy') ->> p_key)::numeric,
     (select (w.settings ->> p_key)::numeric from ops.workers w where w.id = p_worker_id),
-    p_default)
+    p_default);
+end
 $$;
 
 -- What a worker is told when it registers and at each of its heartbeats.
 create function ops.worker_orders(p_worker_id uuid) returns jsonb
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
-  select jsonb_build_object(
+begin
+  return jsonb_build_object(
     'worker_id', p_worker_id,
     'schema_version', ops.schema_version(),
     'worker_policy', coalesce(ops.policy('worker_policy'), '{}'),
     'agent_roles', coalesce(ops.policy('agent_roles'), '{}'),
-    'control', coalesce(ops.policy('control'), '{}'))
+    'control', coalesce(ops.policy('control'), '{}'));
+end
 $$;
 
 -- Registers a worker process. `p_schema_version` is the newest schema it understands; `p_settings` are its environment's
@@ -1948,28 +2057,32 @@ $$;
 
 -- Executors that have something claimable; hops from one to the next in the claim's index.
 create function ops.claimable_executors() returns text[]
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
-  with recursive hop as (
+begin
+  return (with recursive hop as (
     (select s.executor from public.ops_mission_steps s where s.status = 'queued' and s.ready order by s.executor limit 1)
     union all
     select (select s.executor from public.ops_mission_steps s
             where s.status = 'queued' and s.ready and s.executor > h.executor order by s.executor limit 1)
     from hop h where h.executor is not null
   )
-  select coalesce(array_agg(executor) filter (where executor is not null), '{}') from hop
+  select coalesce(array_agg(executor) filter (where executor is not null), '{}') from hop);
+end
 $$;
 
 -- Executors that the control switch or worker_policy keeps from being claimed.
 create function ops.blocked_executors() returns text[]
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
-  select array(
+begin
+  return array(
     select jsonb_array_elements_text(coalesce(ops.policy('control') #> '{pause,executors}', '[]'))
     union
-    select jsonb_array_elements_text(coalesce(ops.policy('worker_policy') -> 'blocked_executors', '[]')))
+    select jsonb_array_elements_text(coalesce(ops.policy('worker_policy') -> 'blocked_executors', '[]')));
+end
 $$;
 
 -- Leases up to p_limit claimable steps: most urgent first (lower priority number), then the longest due. The planner is
@@ -2137,14 +2250,16 @@ $$;
 
 -- Keeps what came too late. p_kept are the steps whose token held.
 create function ops.keep_late(p_items jsonb, p_outcome text, p_kept uuid[]) returns void
-language sql
+language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
+begin
   insert into ops.late_results (step_id, token, outcome, payload)
   select (i ->> 'step_id')::uuid, (i ->> 'token')::uuid, p_outcome, i - 'step_id' - 'token'
   from jsonb_array_elements(p_items) i
   where (i ->> 'step_id')::uuid <> all (coalesce(p_kept, '{}'))
-    and exists (select from public.ops_mission_steps s where s.id = (i ->> 'step_id')::uuid)
+    and exists (select from public.ops_mission_steps s where s.id = (i ->> 'step_id')::uuid);
+end
 $$;
 
 -- Stores what executors emitted, in the chain of their mission. Part of the outcome's transaction: an event of an attempt that
@@ -2230,12 +2345,14 @@ $$;
 
 -- Seconds to wait after the n-th failure: full jitter under an exponential ceiling, bounded for any n.
 create function ops.backoff_seconds(p_failures integer) returns double precision
-language sql volatile
+language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
-  select random() * least(
+begin
+  return random() * least(
     coalesce((ops.policy('worker_policy') ->> 'backoff_max_seconds')::double precision, 900),
-    coalesce((ops.policy('worker_policy') ->> 'backoff_base_seconds')::double precision, 5) * power(2, least(greatest(p_failures, 1), 30) - 1))
+    coalesce((ops.policy('worker_policy') ->> 'backoff_base_seconds')::double precision, 5) * power(2, least(greatest(p_failures, 1), 30) - 1));
+end
 $$;
 
 -- Ends attempts as failures: back to the queue after a backoff, or dead when attempts are used up or the error is permanent;
@@ -2452,16 +2569,18 @@ $$;
 -- Why a running step is overdue, or null. Mode `lease`: its deadline has passed. Mode `stale`: it is older than its own timeout
 -- and a minute's grace for the worker to end it, or, without one, than the threshold; however often it was renewed.
 create function ops.overdue(p_step public.ops_mission_steps, p_mode text, p_threshold interval, p_now timestamptz) returns text
-language sql immutable
+language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 as $$
-  select case
+begin
+  return case
     when p_mode = 'lease' and p_step.lease_expires_at < p_now
       then 'lease expired: the worker fell silent'
     when p_mode = 'stale' and p_step.reserved_at < p_now
         - coalesce((p_step.timeout_seconds + 60) * interval '1 second', p_threshold)
       then 'stale: still running after ' || round(extract(epoch from p_now - p_step.reserved_at)) || ' seconds'
-  end
+  end;
+end
 $$;
 
 -- Requeues, with backoff, or dead-letters up to p_limit steps whose lease has expired. Never NULL counts.
@@ -3087,6 +3206,277 @@ create view public.ops_workers with (security_invoker = true) as
     last_seen_at > ops.now() - interval '2 minutes' as live
   from ops.workers;
 
+-- 81_dashboard_views.sql ------------------------------------------------------------------------------------
+
+-- The runbook's queries, as views: for Supabase Reports, Grafana or psql. Each looks back over a fixed window by an index, so
+-- that it stays fast over ten million rows. Days and hours are those of the session's time zone.
+--
+-- The clock stands in a sub-select on purpose: read once, it can steer an index scan.
+
+-- Everything at a glance, over the last 24 hours.
+create view public.ops_system_health with (security_invoker = true) as
+  with w as (select (select ops.now()) - interval '24 hours' as day, (select ops.now()) - interval '1 hour' as hour)
+  select e.*, r.*, p.*, m.*, s.*
+  from
+    (select count(*) filter (where processed_at is null) as unprocessed_events,
+       count(*) filter (where processed_at > (select hour from w)) as recent_events
+     from public.ops_agent_events where created_at > (select day from w)) e,
+    (select count(*) filter (where status = 'queued') as queued_reactions, count(*) filter (where status = 'processing') as processing_reactions
+     from public.ops_agent_reactions where created_at > (select day from w)) r,
+    (select count(*) filter (where status = 'pending') as pending_proposals, count(*) filter (where created_at > (select hour from w)) as recent_proposals
+     from public.ops_mission_proposals where created_at > (select day from w)) p,
+    (select count(*) filter (where status = 'running') as running_missions, count(*) filter (where status = 'failed') as failed_missions
+     from public.ops_missions where created_at > (select day from w)) m,
+    (select count(*) filter (where status = 'queued') as queued_steps, count(*) filter (where status = 'running') as running_steps,
+       count(*) filter (where status = 'failed') as failed_steps
+     from public.ops_mission_steps where created_at > (select day from w)) s;
+
+-- Beats by the hour, over 24 hours.
+create view public.ops_heartbeat_health with (security_invoker = true) as
+  select date_trunc('hour', created_at) as hour,
+    count(*) filter (where type = 'heartbeat:success') as successes,
+    count(*) filter (where type = 'heartbeat:failure') as failures
+  from public.ops_agent_events
+  where created_at > (select ops.now()) - interval '24 hours' and type in ('heartbeat:success', 'heartbeat:failure')
+  group by 1 order by 1 desc;
+
+-- Claims by the hour, over 24 hours, with what became of those steps.
+create view public.ops_worker_activity with (security_invoker = true) as
+  select date_trunc('hour', reserved_at) as hour, count(*) as steps_claimed,
+    count(*) filter (where status = 'succeeded') as succeeded, count(*) filter (where status = 'failed') as failed
+  from public.ops_mission_steps
+  where reserved_at > (select ops.now()) - interval '24 hours'
+  group by 1 order by 1 desc;
+
+-- Seconds from an event to the proposal that answers it, over 24 hours.
+create view public.ops_proposal_latency with (security_invoker = true) as
+  select count(*) as proposals, avg(seconds) as avg_latency_seconds,
+    percentile_cont(0.5) within group (order by seconds) as p50_latency,
+    percentile_cont(0.95) within group (order by seconds) as p95_latency,
+    percentile_cont(0.99) within group (order by seconds) as p99_latency
+  from (
+    select extract(epoch from p.created_at - e.created_at) as seconds
+    from public.ops_mission_proposals p
+    join public.ops_agent_reactions r on r.id = p.reaction_id
+    join public.ops_agent_events e on e.id = r.event_id
+    where p.created_at > (select ops.now()) - interval '24 hours') latency;
+
+-- Seconds from a step's creation to its end, and spent in its last attempt, by kind, over 24 hours.
+create view public.ops_step_durations with (security_invoker = true) as
+  select kind, count(*) as total_steps, avg(extract(epoch from completed_at - created_at)) as avg_duration_seconds,
+    percentile_cont(0.95) within group (order by extract(epoch from completed_at - created_at)) as p95_duration_seconds,
+    avg(extract(epoch from completed_at - reserved_at)) as avg_attempt_seconds
+  from public.ops_mission_steps
+  where status in ('succeeded', 'failed') and created_at > (select ops.now()) - interval '24 hours'
+  group by kind order by 3 desc;
+
+-- Proposals by day and source, over 7 days.
+create view public.ops_proposal_rate with (security_invoker = true) as
+  select date_trunc('day', created_at) as day, source, count(*) as proposals, count(*) filter (where status = 'rejected') as rejected
+  from public.ops_mission_proposals
+  where created_at > (select ops.now()) - interval '7 days'
+  group by 1, 2 order by 1 desc, 2;
+
+-- Ended missions by day, over 7 days.
+create view public.ops_mission_success_rate with (security_invoker = true) as
+  select date_trunc('day', completed_at) as day, count(*) as total_missions, count(*) filter (where status = 'succeeded') as succeeded,
+    100.0 * count(*) filter (where status = 'succeeded') / count(*) as success_rate_pct
+  from public.ops_missions
+  where completed_at > (select ops.now()) - interval '7 days'
+  group by 1 order by 1 desc;
+
+-- Steps that died, by day, over 7 days.
+create view public.ops_dead_letter_rate with (security_invoker = true) as
+  select date_trunc('day', updated_at) as day, count(*) as dead_letters
+  from public.ops_mission_steps
+  where status = 'failed' and updated_at > (select ops.now()) - interval '7 days'
+  group by 1 order by 1 desc;
+
+-- The steps that failed last, over 24 hours.
+create view public.ops_recent_failures with (security_invoker = true) as
+  select s.id as step_id, s.kind, s.executor, s.last_error, s.failure_count, s.updated_at, m.id as mission_id, m.source as proposal_source
+  from public.ops_mission_steps s join public.ops_missions m on m.id = s.mission_id
+  where s.status = 'failed' and s.updated_at > (select ops.now()) - interval '24 hours'
+  order by s.updated_at desc;
+
+-- Limits beside their use, on the current day of the policy's time zone.
+create view public.ops_policy_compliance with (security_invoker = true) as
+  select c.scope, c.name, c.used, c.max_units as limit, c.used_usd, c.max_usd as budget_usd, c.day
+  from public.ops_cap_usage() c;
+
+-- How often each pattern of the matrix answered, over 30 days; also those that never did.
+create view public.ops_pattern_effectiveness with (security_invoker = true) as
+  select coalesce(p.value ->> 'id', p.value ->> 'name') as pattern_id, coalesce(p.value ->> 'mode', 'active') as mode,
+    (select count(*) from public.ops_agent_reactions r
+     where r.pattern_id = coalesce(p.value ->> 'id', p.value ->> 'name') and r.created_at > (select ops.now()) - interval '30 days') as reactions_created
+  from public.ops_policy m, jsonb_array_elements(m.value -> 'patterns') p
+  where m.key = 'reaction_matrix'
+  order by 3 desc;
+
+-- What the tables and their indexes take on disk.
+create view public.ops_table_sizes with (security_invoker = true) as
+  select c.relnamespace::regnamespace::text as schema, c.relname::text as "table", c.reltuples::bigint as rows_estimated,
+    pg_size_pretty(pg_total_relation_size(c.oid)) as total_size, pg_size_pretty(pg_relation_size(c.oid)) as table_size,
+    pg_total_relation_size(c.oid) as total_bytes
+  from pg_class c
+  where c.relkind = 'r' and (c.relnamespace = 'ops'::regnamespace or (c.relnamespace = 'public'::regnamespace and c.relname like 'ops\_%'))
+  order by 6 desc;
+
+-- 85_invariants.sql -----------------------------------------------------------------------------------------
+
+-- Invariants: what must be true at every moment, whatever happened. One row for each breach; no rows is the good answer.
+-- Tests run this after everything they do, and the monitor runs it in production.
+
+create function ops.broken_invariants()
+returns table (invariant text, id text, problem text)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+  -- Events are processed exactly once.
+  select 'event_processed_once', e.id::text, 'processed without a verdict: ' || e.type
+  from public.ops_agent_events e
+  where e.processed_at is not null and e.type not like 'heartbeat:%' and not exists (select from ops.event_verdicts v where v.event_id = e.id)
+  union all
+  select 'event_processed_once', e.id::text, 'has a verdict and is not processed'
+  from ops.event_verdicts v join public.ops_agent_events e on e.id = v.event_id where e.processed_at is null
+  union all
+  select 'reaction_needs_verdict', r.id::text, 'the event''s verdict does not name the pattern ' || r.pattern_id
+  from public.ops_agent_reactions r join ops.event_verdicts v on v.event_id = r.event_id
+  where not v.decisions @> jsonb_build_array(jsonb_build_object('pattern_id', r.pattern_id, 'decision', 'matched'))
+
+  -- Results are recorded exactly once.
+  union all
+  select 'one_success_per_step', r.step_id::text, count(*) || ' successful runs'
+  from public.ops_action_runs r where r.status = 'succeeded' group by r.step_id having count(*) > 1
+  union all
+  select 'success_has_run', s.id::text, 'succeeded without a successful run'
+  from public.ops_mission_steps s
+  where s.status = 'succeeded' and s.end_reason is distinct from 'by hand'
+    and not exists (select from public.ops_action_runs r where r.step_id = s.id and r.status = 'succeeded')
+  union all
+  select 'terminal_is_final', s.id::text, 'an attempt began after the step had ended'
+  from public.ops_mission_steps s join public.ops_action_runs r on r.step_id = s.id
+  where s.status in ('succeeded', 'failed', 'cancelled') and r.started_at > s.completed_at
+  union all
+  select 'claims_equal_runs', s.id::text, format('%s claims, %s ended runs, status %s', s.attempt, r.n, s.status)
+  from public.ops_mission_steps s, lateral (select count(*) as n from public.ops_action_runs r where r.step_id = s.id) r
+  where s.attempt <> r.n + case when s.status = 'running' then 1 else 0 end
+
+  -- At most one live lease per step.
+  union all
+  select 'running_has_lease', s.id::text, 'running without token or deadline'
+  from public.ops_mission_steps s where s.status = 'running' and (s.lease_token is null or s.lease_expires_at is null)
+  union all
+  select 'token_names_one_attempt', s.id::text, 'the live token already ended an attempt'
+  from public.ops_mission_steps s join public.ops_action_runs r on r.id = s.lease_token
+
+  -- Steps run in order.
+  union all
+  select 'order', s.id::text, format('%s before its dependencies have succeeded', s.status)
+  from public.ops_mission_steps s
+  where s.status in ('queued', 'running', 'succeeded') and s.end_reason is null and exists (
+    select from public.ops_mission_steps d where d.mission_id = s.mission_id and d.key = any (s.depends_on) and d.status <> 'succeeded')
+  union all
+  select 'no_step_waits_for_nothing', s.id::text, 'waiting though all its dependencies have succeeded'
+  from public.ops_mission_steps s
+  where s.status = 'waiting' and not exists (
+    select from public.ops_mission_steps d where d.mission_id = s.mission_id and d.key = any (s.depends_on) and d.status <> 'succeeded')
+
+  -- A mission is terminal if and only if all of its steps are, and says so exactly once.
+  union all
+  select 'mission_agrees_with_steps', m.id::text, format('%s, %s open by its counter, %s open, %s failed, %s cancelled in fact', m.status, m.steps_open, c.open, c.failed, c.cancelled)
+  from public.ops_missions m, lateral (
+    select count(*) filter (where s.status in ('waiting', 'queued', 'running')) as open, count(*) filter (where s.status = 'failed') as failed,
+      count(*) filter (where s.status = 'cancelled') as cancelled, count(*) as total
+    from public.ops_mission_steps s where s.mission_id = m.id) c
+  where c.total > 0 and (m.steps_open <> c.open or (m.completed_at is null) <> (c.open > 0)
+    or (m.status = 'succeeded' and c.failed + c.cancelled > 0) or (m.status = 'failed' and c.failed = 0))
+  union all
+  select 'mission_runs_once_started', m.id::text, 'a step was claimed and the mission still says approved'
+  from public.ops_missions m where m.status = 'approved' and exists (
+    select from public.ops_mission_steps s where s.mission_id = m.id and s.attempt > 0)
+  union all
+  select 'one_event_per_end', m.id::text, format('%s roll-up events after round %s, %s', e.n, m.round, m.status)
+  from public.ops_missions m, lateral (
+    select count(*) as n from public.ops_agent_events e
+    where e.mission_id = m.id and e.type in ('mission:succeeded', 'mission:failed', 'mission:cancelled') and e.dedupe_key like 'mission:%') e
+  where e.n <> m.round - case when m.completed_at is null then 1 else 0 end
+  union all
+  select 'depth_follows_mission', e.id::text, format('depth %s under a mission of depth %s', e.depth, m.depth)
+  from public.ops_agent_events e join public.ops_missions m on m.id = e.mission_id where e.depth <> m.depth + 1
+
+  -- Only an approval of exactly what runs leads to a mission.
+  union all
+  select 'admitted_has_mission', p.id::text, format('%s, %s missions', p.status, count(m.id))
+  from public.ops_mission_proposals p left join public.ops_missions m on m.proposal_id = p.id
+  group by p.id, p.status having count(m.id) <> case when p.status in ('approved', 'auto_approved') then 1 else 0 end
+  union all
+  select 'mission_was_decided', m.id::text, 'no decision for the template''s digest'
+  from public.ops_missions m join public.ops_mission_proposals p on p.id = m.proposal_id
+  where not exists (select from ops.decisions d where d.proposal_id = p.id and d.decision = p.status::text and d.digest = ops.template_digest(p.template))
+
+  -- No cap is ever exceeded, and counters say what is there.
+  union all
+  select 'counters_are_true', format('%s %s %s', coalesce(k.day, t.day), coalesce(k.scope, t.scope), coalesce(k.name, t.name)),
+    format('counted %s, in fact %s', k.used, t.units)
+  from ops.cap_counters k
+  full join (
+    select p.cap_day as day, u.scope, u.name, sum(u.units)::integer as units
+    from (select cap_day, source, pattern_id, template from public.ops_mission_proposals where cap_day is not null
+          union all
+          select (a.data ->> 'cap_day')::date, a.data ->> 'source', a.data ->> 'pattern_id', a.data -> 'template'
+          from ops.archive a where a.entity = 'proposal' and a.data ->> 'cap_day' is not null) p,
+      unnest(ops.cap_units(p.source, p.pattern_id, p.template)) u
+    group by p.cap_day, u.scope, u.name) t using (day, scope, name)
+  where coalesce(k.used, 0) <> coalesce(t.units, 0)
+  union all
+  select 'money_is_true', k.day::text, format('counted $%s, in fact $%s', k.used_usd, t.usd)
+  from ops.cap_counters k, lateral (
+    select coalesce(sum(usd), 0) as usd from (
+      select p.reserved_usd as usd from public.ops_mission_proposals p where p.cap_day = k.day
+      union all
+      select (a.data ->> 'reserved_usd')::numeric from ops.archive a where a.entity = 'proposal' and (a.data ->> 'cap_day')::date = k.day) s) t
+  where k.scope = 'daily' and k.used_usd <> t.usd
+  union all
+  select 'cap_kept', format('%s %s %s', k.day, k.scope, k.name), format('%s admitted, %s allowed at most', k.used, l.most)
+  from ops.cap_counters k, lateral (
+    -- The most that any version of the policy in force that day allowed; a version without the limit allows all.
+    select max(coalesce((h.value #>> case k.scope when 'daily' then '{daily_limit}' else array['per_' || k.scope, k.name] end)::integer,
+      (h.value #>> array['per_' || k.scope || '_limits', k.name])::integer, 2147483647)) as most
+    from ops.policy_history h where h.key = 'proposal_caps') l
+  where k.used > l.most and not exists (
+    select from ops.policy_audit a where a.policy_key in ('proposal_caps', '*') and a.action in ('delete', 'truncate'))
+  union all
+  select 'chain_is_counted', r.root_event_id::text, format('counted %s missions, in fact %s', r.missions, t.n)
+  from ops.root_missions r, lateral (
+    select count(*) as n from public.ops_mission_proposals p
+    where p.root_event_id = r.root_event_id and p.status in ('pending', 'approved', 'auto_approved')) t
+  where r.missions <> t.n
+
+  -- A dedupe key is held exactly by live work.
+  union all
+  select 'live_key_is_live', k.dedupe_key, 'held by work that has ended'
+  from ops.live_keys k
+  where k.live and not exists (
+    select from public.ops_mission_proposals p left join public.ops_missions m on m.proposal_id = p.id
+    where p.id = k.proposal_id and (p.status = 'pending' or (m.id is not null and m.completed_at is null)))
+  union all
+  select 'live_work_holds_its_key', p.id::text, format('dedupe key "%s" is not held by this proposal', p.dedupe_key)
+  from public.ops_mission_proposals p left join public.ops_missions m on m.proposal_id = p.id
+  where p.dedupe_key is not null and (p.status = 'pending' or (m.id is not null and m.completed_at is null))
+    and not exists (select from ops.live_keys k where k.dedupe_key = p.dedupe_key and k.proposal_id = p.id and k.live)
+
+  -- Every policy change is audited.
+  union all
+  select 'policy_is_audited', h.key || ' ' || h.version, 'this version has no audit entry'
+  from ops.policy_history h where not exists (
+    select from ops.policy_audit a where a.policy_key = h.key and a.new_version = h.version and a.new_value = h.value)
+  union all
+  select 'policy_is_in_history', p.key || ' ' || p.version, 'the row in force is not the version kept'
+  from public.ops_policy p where not exists (
+    select from ops.policy_history h where h.key = p.key and h.version = p.version and h.value = p.value)
+$$;
+
 -- 90_rights.sql ---------------------------------------------------------------------------------------------
 
 -- Rights, by name. anon and authenticated get nothing, and neither does the public.
@@ -3105,7 +3495,7 @@ declare
     'ops_complete_steps', 'ops_fail_steps', 'ops_snooze_steps', 'ops_release_steps', 'ops_radar_add', 'ops_radar_update', 'ops_radar_list',
     'ops_recover_expired_leases', 'ops_recover_stale_steps'];
   v_reader text[] := array['ops_trace', 'ops_why', 'ops_timeline', 'ops_health', 'ops_read_policies', 'ops_list_events', 'ops_list_proposals',
-    'ops_list_missions', 'ops_list_steps', 'ops_radar_list', 'ops_gate_proposal', 'ops_is_auto_approvable', 'ops_extract_step_kinds'];
+    'ops_list_missions', 'ops_list_steps', 'ops_radar_list', 'ops_cap_usage', 'ops_gate_proposal', 'ops_is_auto_approvable', 'ops_extract_step_kinds'];
   v_operator text[] := array['ops_approve_proposal', 'ops_reject_proposal', 'ops_cancel_mission', 'ops_cancel_step', 'ops_retry_step',
     'ops_retry_dead_steps', 'ops_policy_rollback', 'ops_maybe_finalize_mission', 'ops_recover_expired_leases', 'ops_recover_stale_steps',
     'ops_emit_events', 'ops_create_proposal_and_maybe_autoapprove', 'ops_archive', 'ops_radar_add', 'ops_radar_update'];
@@ -3204,6 +3594,1284 @@ end
 $$;
 
 do $$ begin perform ops.seal(); end $$;
+
+-- policies/schemas ------------------------------------------------------------------------------------------
+
+insert into ops.policy_schemas (key, schema) values
+  ('reaction_matrix', $json${
+  "$schema": "https://json-schema.org/draft/2020-12/schema",
+  "type": "object",
+  "properties": {
+    "patterns": {
+      "description": "The rules; each answers events on its own.",
+      "maxItems": 5000,
+      "type": "array",
+      "items": {
+        "type": "object",
+        "properties": {
+          "id": {
+            "description": "What reactions, caps and traces call the pattern. Default: its name.",
+            "type": "string",
+            "minLength": 1,
+            "maxLength": 100
+          },
+          "name": {
+            "description": "What people call it. Default: its id.",
+            "type": "string",
+            "minLength": 1,
+            "maxLength": 100
+          },
+          "description": {
+            "description": "What the pattern is for.",
+            "type": "string",
+            "maxLength": 2000
+          },
+          "enabled": {
+            "default": true,
+            "description": "Off: the pattern answers nothing.",
+            "type": "boolean"
+          },
+          "mode": {
+            "default": "active",
+            "description": "\"shadow\" records what the pattern would have done and does nothing.",
+            "type": "string",
+            "enum": [
+              "active",
+              "shadow"
+            ]
+          },
+          "event_type": {
+            "description": "The events it answers: types, with \"*\" for any run of characters. heartbeat:* events are never answered.",
+            "anyOf": [
+              {
+                "type": "string",
+                "minLength": 1,
+                "maxLength": 200,
+                "pattern": "^[A-Za-z0-9*][A-Za-z0-9_.:*-]*$"
+              },
+              {
+                "minItems": 1,
+                "maxItems": 50,
+                "type": "array",
+                "items": {
+                  "type": "string",
+                  "minLength": 1,
+                  "maxLength": 200,
+                  "pattern": "^[A-Za-z0-9*][A-Za-z0-9_.:*-]*$"
+                }
+              }
+            ]
+          },
+          "type": {
+            "description": "Another name for event_type.",
+            "anyOf": [
+              {
+                "type": "string",
+                "minLength": 1,
+                "maxLength": 200,
+                "pattern": "^[A-Za-z0-9*][A-Za-z0-9_.:*-]*$"
+              },
+              {
+                "minItems": 1,
+                "maxItems": 50,
+                "type": "array",
+                "items": {
+                  "type": "string",
+                  "minLength": 1,
+                  "maxLength": 200,
+                  "pattern": "^[A-Za-z0-9*][A-Za-z0-9_.:*-]*$"
+                }
+              }
+            ]
+          },
+          "tags": {
+            "description": "Answers only events with at least one of these tags in event.data.tags.",
+            "minItems": 1,
+            "maxItems": 100,
+            "type": "array",
+            "items": {
+              "type": "string",
+              "minLength": 1,
+              "maxLength": 200
+            }
+          },
+          "source": {
+            "description": "Answers only events whose event.data.source is this.",
+            "type": "string",
+            "minLength": 1,
+            "maxLength": 200
+          },
+          "when": {
+            "description": "Answers only events for which this CEL expression is true: \"event.data.issue.comments > 3\". It sees event.id, type, data, depth and created_at.",
+            "type": "string",
+            "minLength": 1,
+            "maxLength": 2000
+          },
+          "probability": {
+            "default": 1,
+            "description": "The share of events it answers, 0 to 1; the same event always falls the same way.",
+            "type": "number",
+            "minimum": 0,
+            "maximum": 1
+          },
+          "cooldown_minutes": {
+            "description": "Minutes of silence after it has answered an event.",
+            "type": "number",
+            "minimum": 0,
+            "maximum": 525600
+          },
+          "cooldown": {
+            "description": "Another name for cooldown_minutes.",
+            "type": "number",
+            "minimum": 0,
+            "maximum": 525600
+          },
+          "cooldown_key": {
+            "description": "Keeps a cooldown for each value of this text, with placeholders. Absent: one for the pattern.",
+            "type": "string",
+            "minLength": 1,
+            "maxLength": 1000
+          },
+          "threshold": {
+            "description": "Answers only when matches come in numbers.",
+            "type": "object",
+            "properties": {
+              "count": {
+                "type": "integer",
+                "minimum": 1,
+                "maximum": 10000,
+                "description": "How many matches it takes."
+              },
+              "within_minutes": {
+                "type": "number",
+                "exclusiveMinimum": 0,
+                "maximum": 10080,
+                "description": "The minutes within which they must come."
+              },
+              "key": {
+                "description": "Counts matches apart by this text, with placeholders. Absent: all together.",
+                "type": "string",
+                "minLength": 1,
+                "maxLength": 1000
+              }
+            },
+            "required": [
+              "count",
+              "within_minutes"
+            ],
+            "additionalProperties": false
+          },
+          "dedupe_key": {
+            "description": "No second proposal while one with this text, with placeholders, is alive. Patterns and API callers share these keys: begin it with a word of your own.",
+            "type": "string",
+            "minLength": 1,
+            "maxLength": 1000
+          },
+          "proposal_source": {
+            "default": "reaction",
+            "description": "The source of its proposals, which caps count by. Events have no say in it.",
+            "type": "string",
+            "minLength": 1,
+            "maxLength": 100,
+            "pattern": "^[A-Za-z0-9][A-Za-z0-9_.:-]*$"
+          },
+          "target": {
+            "description": "The agent that answers: another name for template.agent.",
+            "type": "string",
+            "minLength": 1,
+            "maxLength": 100,
+            "pattern": "^[A-Za-z0-9][A-Za-z0-9_.-]*$"
+          },
+          "template": {
+            "type": "object",
+            "properties": {
+              "title": {
+                "type": "string",
+                "minLength": 1,
+                "maxLength": 200,
+                "description": "The mission in a few words; may hold placeholders."
+              },
+              "description": {
+                "description": "The mission at length; may hold placeholders.",
+                "type": "string",
+                "maxLength": 4000
+              },
+              "risk_level": {
+                "description": "How much could go wrong. Absent, it counts as \"medium\".",
+                "type": "string",
+                "enum": [
+                  "low",
+                  "medium",
+                  "high",
+                  "critical"
+                ]
+              },
+              "agent": {
+                "description": "The agent that asks for the mission and, by default, does its steps.",
+                "type": "string",
+                "minLength": 1,
+                "maxLength": 100,
+                "pattern": "^[A-Za-z0-9][A-Za-z0-9_.-]*$"
+              },
+              "priority": {
+                "description": "Lower runs first. Default 0.",
+                "type": "integer",
+                "minimum": -100,
+                "maximum": 100
+              },
+              "steps": {
+                "minItems": 1,
+                "maxItems": 100,
+                "type": "array",
+                "items": {
+                  "type": "object",
+                  "properties": {
+                    "key": {
+                      "description": "The name by which other steps refer to this one. Default: \"step-1\", \"step-2\", ….",
+                      "type": "string",
+                      "minLength": 1,
+                      "maxLength": 64,
+                      "pattern": "^[A-Za-z0-9][A-Za-z0-9_-]*$"
+                    },
+                    "kind": {
+                      "type": "string",
+                      "minLength": 1,
+                      "maxLength": 100,
+                      "pattern": "^[A-Za-z0-9][A-Za-z0-9_.-]*(:[A-Za-z0-9][A-Za-z0-9_.-]*)?$",
+                      "description": "What the step does: an executor, or \"executor:agent\"."
+                    },
+                    "executor": {
+                      "description": "The executor that runs it. Default: what the kind names before \":\".",
+                      "type": "string",
+                      "minLength": 1,
+                      "maxLength": 64,
+                      "pattern": "^[A-Za-z0-9][A-Za-z0-9_.-]*$"
+                    },
+                    "agent": {
+                      "description": "The agent that does it. Default: the kind after \":\", then the template.",
+                      "type": "string",
+                      "minLength": 1,
+                      "maxLength": 100,
+                      "pattern": "^[A-Za-z0-9][A-Za-z0-9_.-]*$"
+                    },
+                    "params": {
+                      "description": "Input for the executor. Strings may hold placeholders, also {{steps.<key>.result.<path>}} of earlier steps.",
+                      "type": "object",
+                      "propertyNames": {
+                        "type": "string"
+                      },
+                      "additionalProperties": {}
+                    },
+                    "depends_on": {
+                      "description": "Keys of the steps that must succeed first; [] starts at once. Absent: the step before this one.",
+                      "maxItems": 100,
+                      "type": "array",
+                      "items": {
+                        "type": "string",
+                        "minLength": 1,
+                        "maxLength": 64,
+                        "pattern": "^[A-Za-z0-9][A-Za-z0-9_-]*$"
+                      }
+                    },
+                    "priority": {
+                      "description": "Lower runs first. Default: that of the template.",
+                      "type": "integer",
+                      "minimum": -100,
+                      "maximum": 100
+                    },
+                    "run_at": {
+                      "description": "Not before this time.",
+                      "type": "string",
+                      "maxLength": 40,
+                      "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,6})?)?(Z|[+-][0-9]{2}(:?[0-9]{2})?)$"
+                    },
+                    "delay_seconds": {
+                      "description": "Not before this many seconds after the step could have run.",
+                      "type": "integer",
+                      "minimum": 0,
+                      "maximum": 31536000
+                    },
+                    "timeout_seconds": {
+                      "description": "Seconds that one attempt may take.",
+                      "type": "integer",
+                      "minimum": 1,
+                      "maximum": 86400
+                    },
+                    "max_retries": {
+                      "description": "Failures after which the step is a dead letter.",
+                      "type": "integer",
+                      "minimum": 0,
+                      "maximum": 100
+                    },
+                    "cost_usd": {
+                      "description": "US dollars to set aside for the step.",
+                      "type": "number",
+                      "minimum": 0,
+                      "maximum": 1000000
+                    }
+                  },
+                  "required": [
+                    "kind"
+                  ],
+                  "additionalProperties": false
+                },
+                "description": "The work to do."
+              }
+            },
+            "required": [
+              "title",
+              "steps"
+            ],
+            "additionalProperties": false,
+            "description": "The proposal it makes."
+          }
+        },
+        "required": [
+          "template"
+        ],
+        "additionalProperties": false,
+        "allOf": [
+          {
+            "anyOf": [
+              {
+                "required": [
+                  "id"
+                ]
+              },
+              {
+                "required": [
+                  "name"
+                ]
+              }
+            ]
+          },
+          {
+            "anyOf": [
+              {
+                "required": [
+                  "event_type"
+                ]
+              },
+              {
+                "required": [
+                  "type"
+                ]
+              }
+            ]
+          }
+        ]
+      }
+    },
+    "salt": {
+      "default": "",
+      "description": "Enters the hash behind probability; another salt draws another sample of the same share.",
+      "type": "string",
+      "maxLength": 100
+    }
+  },
+  "additionalProperties": false
+}$json$),
+  ('auto_approve', $json${
+  "$schema": "https://json-schema.org/draft/2020-12/schema",
+  "type": "object",
+  "properties": {
+    "enabled": {
+      "default": false,
+      "description": "Approve by rule at all. Off: every proposal waits for a person.",
+      "type": "boolean"
+    },
+    "allowed_step_kinds": {
+      "description": "Every step of the proposal must be of one of these kinds: \"openclaw\" allows all agents, \"openclaw:scout\" that one. Absent: all kinds.",
+      "maxItems": 500,
+      "type": "array",
+      "items": {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": 100,
+        "pattern": "^[A-Za-z0-9][A-Za-z0-9_.-]*(:[A-Za-z0-9][A-Za-z0-9_.-]*)?$"
+      }
+    },
+    "max_risk_level": {
+      "description": "The highest risk approved by rule. A template that states no risk counts as \"medium\". Absent: any.",
+      "type": "string",
+      "enum": [
+        "low",
+        "medium",
+        "high",
+        "critical"
+      ]
+    }
+  },
+  "additionalProperties": false
+}$json$),
+  ('proposal_caps', $json${
+  "$schema": "https://json-schema.org/draft/2020-12/schema",
+  "type": "object",
+  "properties": {
+    "daily_limit": {
+      "description": "Proposals let through in a day, all together. Absent: no limit.",
+      "type": "integer",
+      "minimum": 0,
+      "maximum": 1000000
+    },
+    "per_source": {
+      "description": "Proposals let through in a day for each source, such as \"github\".",
+      "type": "object",
+      "propertyNames": {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": 100,
+        "pattern": "^[A-Za-z0-9][A-Za-z0-9_.:-]*$"
+      },
+      "additionalProperties": {
+        "type": "integer",
+        "minimum": 0,
+        "maximum": 1000000
+      }
+    },
+    "per_source_limits": {
+      "description": "Another name for per_source.",
+      "type": "object",
+      "propertyNames": {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": 100,
+        "pattern": "^[A-Za-z0-9][A-Za-z0-9_.:-]*$"
+      },
+      "additionalProperties": {
+        "type": "integer",
+        "minimum": 0,
+        "maximum": 1000000
+      }
+    },
+    "per_agent": {
+      "description": "Proposals let through in a day for each agent that asks.",
+      "type": "object",
+      "propertyNames": {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": 100,
+        "pattern": "^[A-Za-z0-9][A-Za-z0-9_.-]*$"
+      },
+      "additionalProperties": {
+        "type": "integer",
+        "minimum": 0,
+        "maximum": 1000000
+      }
+    },
+    "per_step_kind": {
+      "description": "Steps let through in a day for each executor.",
+      "type": "object",
+      "propertyNames": {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": 64,
+        "pattern": "^[A-Za-z0-9][A-Za-z0-9_.-]*$"
+      },
+      "additionalProperties": {
+        "type": "integer",
+        "minimum": 0,
+        "maximum": 1000000
+      }
+    },
+    "per_pattern": {
+      "description": "Proposals let through in a day for each pattern of the reaction matrix, by its id.",
+      "type": "object",
+      "propertyNames": {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": 100
+      },
+      "additionalProperties": {
+        "type": "integer",
+        "minimum": 0,
+        "maximum": 1000000
+      }
+    },
+    "daily_budget_usd": {
+      "description": "US dollars that the steps let through in a day may cost, by their cost_usd. Absent: no limit.",
+      "type": "number",
+      "minimum": 0,
+      "maximum": 1000000
+    },
+    "time_zone": {
+      "default": "UTC",
+      "description": "Where the day begins and ends.",
+      "type": "string",
+      "minLength": 1,
+      "maxLength": 100,
+      "pattern": "^[A-Za-z][A-Za-z0-9_+/-]*$"
+    }
+  },
+  "additionalProperties": false
+}$json$),
+  ('worker_policy', $json${
+  "$schema": "https://json-schema.org/draft/2020-12/schema",
+  "type": "object",
+  "properties": {
+    "max_retries": {
+      "default": 3,
+      "description": "Failures after which a step is a dead letter, where the step does not say.",
+      "type": "integer",
+      "minimum": 0,
+      "maximum": 100
+    },
+    "lease_minutes": {
+      "default": 5,
+      "description": "Minutes until a claimed step may go to another worker unless its lease is renewed.",
+      "type": "integer",
+      "minimum": 1,
+      "maximum": 1440
+    },
+    "stale_minutes": {
+      "default": 15,
+      "description": "Minutes after which a running step counts as stuck though its lease is renewed, where the step has no timeout.",
+      "type": "integer",
+      "minimum": 1,
+      "maximum": 10080
+    },
+    "backoff_base_seconds": {
+      "default": 10,
+      "description": "The longest wait before the first retry, in seconds; it doubles with each failure.",
+      "type": "number",
+      "minimum": 0,
+      "maximum": 3600
+    },
+    "backoff_max_seconds": {
+      "default": 3600,
+      "description": "The longest wait before any retry, in seconds.",
+      "type": "number",
+      "minimum": 0,
+      "maximum": 86400
+    },
+    "blocked_executors": {
+      "default": [],
+      "description": "Executors whose steps are never claimed.",
+      "maxItems": 100,
+      "type": "array",
+      "items": {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": 64,
+        "pattern": "^[A-Za-z0-9][A-Za-z0-9_.-]*$"
+      }
+    },
+    "allowed_openclaw_subcommands": {
+      "default": [
+        "agent"
+      ],
+      "description": "Subcommands that the openclaw executor may run.",
+      "maxItems": 100,
+      "type": "array",
+      "items": {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": 100
+      }
+    },
+    "openclaw_timeout_ms": {
+      "default": 600000,
+      "description": "Milliseconds that one openclaw call may take.",
+      "type": "integer",
+      "minimum": 1000,
+      "maximum": 86400000
+    },
+    "allowed_tools": {
+      "description": "Tools that agents may be given. Absent: those that their role names.",
+      "maxItems": 500,
+      "type": "array",
+      "items": {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": 200
+      }
+    },
+    "allowed_commands": {
+      "default": [],
+      "description": "Programs that the minion executor may run, each by its absolute path.",
+      "maxItems": 200,
+      "type": "array",
+      "items": {
+        "type": "string",
+        "maxLength": 500,
+        "pattern": "^\\/[^ ]+$"
+      }
+    }
+  },
+  "additionalProperties": false
+}$json$),
+  ('agent_roles', $json${
+  "$schema": "https://json-schema.org/draft/2020-12/schema",
+  "type": "object",
+  "propertyNames": {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": 100,
+    "pattern": "^[A-Za-z0-9][A-Za-z0-9_.-]*$"
+  },
+  "additionalProperties": {
+    "type": "object",
+    "properties": {
+      "instructions": {
+        "description": "What the agent is for and how it should work, in words; {{role.instructions}} in a template.",
+        "type": "string",
+        "maxLength": 20000
+      },
+      "model": {
+        "description": "The model that the agent runs on. Absent: the executor decides.",
+        "type": "string",
+        "minLength": 1,
+        "maxLength": 200
+      },
+      "tools": {
+        "default": [],
+        "description": "Tools that the agent may use.",
+        "maxItems": 200,
+        "type": "array",
+        "items": {
+          "type": "string",
+          "minLength": 1,
+          "maxLength": 200
+        }
+      },
+      "temperature": {
+        "description": "Sampling temperature, 0 to 2. Absent: the executor decides.",
+        "type": "number",
+        "minimum": 0,
+        "maximum": 2
+      }
+    },
+    "additionalProperties": false
+  }
+}$json$),
+  ('control', $json${
+  "$schema": "https://json-schema.org/draft/2020-12/schema",
+  "type": "object",
+  "properties": {
+    "pause": {
+      "description": "Parts of the loop that stand still, each by itself. Work already leased finishes.",
+      "default": {},
+      "type": "object",
+      "properties": {
+        "intake": {
+          "default": false,
+          "description": "Refuse new events with OPS_015.",
+          "type": "boolean"
+        },
+        "reactions": {
+          "default": false,
+          "description": "Leave events unprocessed and make no proposals from reactions.",
+          "type": "boolean"
+        },
+        "approvals": {
+          "default": false,
+          "description": "Admit no mission, neither by rule nor by hand; proposals wait.",
+          "type": "boolean"
+        },
+        "claims": {
+          "default": false,
+          "description": "Hand no steps to workers.",
+          "type": "boolean"
+        },
+        "executors": {
+          "default": [],
+          "description": "Hand no steps of these executors to workers; the others go on.",
+          "maxItems": 100,
+          "type": "array",
+          "items": {
+            "type": "string",
+            "minLength": 1,
+            "maxLength": 64,
+            "pattern": "^[A-Za-z0-9][A-Za-z0-9_.-]*$"
+          }
+        }
+      },
+      "additionalProperties": false
+    },
+    "max_depth": {
+      "default": 8,
+      "description": "How many missions may follow from each other, counted from the event that began the chain.",
+      "type": "integer",
+      "minimum": 0,
+      "maximum": 100
+    },
+    "max_missions_per_root_event": {
+      "default": 50,
+      "description": "How many missions one event may set off in all, directly and by way of others.",
+      "type": "integer",
+      "minimum": 1,
+      "maximum": 100000
+    }
+  },
+  "additionalProperties": false
+}$json$),
+  ('approvals', $json${
+  "$schema": "https://json-schema.org/draft/2020-12/schema",
+  "type": "object",
+  "properties": {
+    "expires_minutes": {
+      "default": 1440,
+      "description": "Minutes after which a proposal that nobody decided on expires.",
+      "type": "integer",
+      "minimum": 1,
+      "maximum": 525600
+    }
+  },
+  "additionalProperties": false
+}$json$),
+  ('schedules', $json${
+  "$schema": "https://json-schema.org/draft/2020-12/schema",
+  "type": "object",
+  "properties": {
+    "schedules": {
+      "default": [],
+      "description": "The schedules.",
+      "maxItems": 1000,
+      "type": "array",
+      "items": {
+        "type": "object",
+        "properties": {
+          "id": {
+            "type": "string",
+            "minLength": 1,
+            "maxLength": 100,
+            "description": "A name that is unique among the schedules."
+          },
+          "description": {
+            "description": "What it is for.",
+            "type": "string",
+            "maxLength": 1000
+          },
+          "enabled": {
+            "default": true,
+            "description": "Off: no events; times that pass meanwhile are not made up for.",
+            "type": "boolean"
+          },
+          "cron": {
+            "type": "string",
+            "maxLength": 200,
+            "pattern": "^[0-9A-Za-z*,/#?-]+( [0-9A-Za-z*,/#?-]+){4}$",
+            "description": "When: minute, hour, day of month, month, weekday; \"*/15 8-18 * * MON-FRI\" for example."
+          },
+          "time_zone": {
+            "default": "UTC",
+            "description": "The zone of the clock that cron reads.",
+            "type": "string",
+            "minLength": 1,
+            "maxLength": 100,
+            "pattern": "^[A-Za-z][A-Za-z0-9_+/-]*$"
+          },
+          "missed": {
+            "default": "once",
+            "description": "What becomes of times that passed while nothing ran: none, one event in all, or one for each.",
+            "type": "string",
+            "enum": [
+              "skip",
+              "once",
+              "all"
+            ]
+          },
+          "event": {
+            "type": "object",
+            "properties": {
+              "type": {
+                "type": "string",
+                "minLength": 1,
+                "maxLength": 200,
+                "pattern": "^[A-Za-z0-9][A-Za-z0-9_.:-]*$",
+                "description": "The type of the event."
+              },
+              "data": {
+                "default": {},
+                "description": "The data of the event.",
+                "type": "object",
+                "propertyNames": {
+                  "type": "string"
+                },
+                "additionalProperties": {}
+              }
+            },
+            "required": [
+              "type"
+            ],
+            "additionalProperties": false,
+            "description": "The event that is reported at each time; a pattern of the reaction matrix answers it."
+          }
+        },
+        "required": [
+          "id",
+          "cron",
+          "event"
+        ],
+        "additionalProperties": false
+      }
+    }
+  },
+  "additionalProperties": false
+}$json$),
+  ('alerts', $json${
+  "$schema": "https://json-schema.org/draft/2020-12/schema",
+  "type": "object",
+  "properties": {
+    "enabled": {
+      "default": true,
+      "description": "Raise alerts at all.",
+      "type": "boolean"
+    },
+    "repeat_minutes": {
+      "default": 240,
+      "description": "Minutes after which an open alert is told again.",
+      "type": "integer",
+      "minimum": 1,
+      "maximum": 10080
+    },
+    "rules": {
+      "description": "The thresholds, by what is measured.",
+      "default": {},
+      "type": "object",
+      "properties": {
+        "heartbeat_failures": {
+          "description": "Failed heartbeats in a row, at or above.",
+          "type": "object",
+          "properties": {
+            "warning": {
+              "description": "The value at which a warning is raised.",
+              "type": "number",
+              "minimum": 0
+            },
+            "critical": {
+              "description": "The value at which it becomes critical.",
+              "type": "number",
+              "minimum": 0
+            }
+          },
+          "additionalProperties": false
+        },
+        "worker_idle_minutes": {
+          "description": "Minutes in which no step was claimed though some are queued, at or above.",
+          "type": "object",
+          "properties": {
+            "warning": {
+              "description": "The value at which a warning is raised.",
+              "type": "number",
+              "minimum": 0
+            },
+            "critical": {
+              "description": "The value at which it becomes critical.",
+              "type": "number",
+              "minimum": 0
+            }
+          },
+          "additionalProperties": false
+        },
+        "proposal_latency_p95_seconds": {
+          "description": "Seconds from event to proposal, 95th percentile of the last day, above.",
+          "type": "object",
+          "properties": {
+            "warning": {
+              "description": "The value at which a warning is raised.",
+              "type": "number",
+              "minimum": 0
+            },
+            "critical": {
+              "description": "The value at which it becomes critical.",
+              "type": "number",
+              "minimum": 0
+            }
+          },
+          "additionalProperties": false
+        },
+        "mission_success_percent": {
+          "description": "Missions of the last day that succeeded, in percent, below.",
+          "type": "object",
+          "properties": {
+            "warning": {
+              "description": "The value at which a warning is raised.",
+              "type": "number",
+              "minimum": 0
+            },
+            "critical": {
+              "description": "The value at which it becomes critical.",
+              "type": "number",
+              "minimum": 0
+            }
+          },
+          "additionalProperties": false
+        },
+        "dead_letters_per_hour": {
+          "description": "Steps that ran out of attempts in the last hour, at or above.",
+          "type": "object",
+          "properties": {
+            "warning": {
+              "description": "The value at which a warning is raised.",
+              "type": "number",
+              "minimum": 0
+            },
+            "critical": {
+              "description": "The value at which it becomes critical.",
+              "type": "number",
+              "minimum": 0
+            }
+          },
+          "additionalProperties": false
+        },
+        "queued_events": {
+          "description": "Events not processed yet, above.",
+          "type": "object",
+          "properties": {
+            "warning": {
+              "description": "The value at which a warning is raised.",
+              "type": "number",
+              "minimum": 0
+            },
+            "critical": {
+              "description": "The value at which it becomes critical.",
+              "type": "number",
+              "minimum": 0
+            }
+          },
+          "additionalProperties": false
+        },
+        "queued_steps": {
+          "description": "Steps that could run but do not, above.",
+          "type": "object",
+          "properties": {
+            "warning": {
+              "description": "The value at which a warning is raised.",
+              "type": "number",
+              "minimum": 0
+            },
+            "critical": {
+              "description": "The value at which it becomes critical.",
+              "type": "number",
+              "minimum": 0
+            }
+          },
+          "additionalProperties": false
+        },
+        "proposals_per_hour": {
+          "description": "Proposals made in the last hour, above.",
+          "type": "object",
+          "properties": {
+            "warning": {
+              "description": "The value at which a warning is raised.",
+              "type": "number",
+              "minimum": 0
+            },
+            "critical": {
+              "description": "The value at which it becomes critical.",
+              "type": "number",
+              "minimum": 0
+            }
+          },
+          "additionalProperties": false
+        },
+        "average_step_seconds": {
+          "description": "Mean duration of the steps of one kind in the last day, in seconds, above.",
+          "type": "object",
+          "properties": {
+            "warning": {
+              "description": "The value at which a warning is raised.",
+              "type": "number",
+              "minimum": 0
+            },
+            "critical": {
+              "description": "The value at which it becomes critical.",
+              "type": "number",
+              "minimum": 0
+            }
+          },
+          "additionalProperties": false
+        },
+        "pattern_errors_per_hour": {
+          "description": "Patterns of the reaction matrix that failed in the last hour, at or above.",
+          "type": "object",
+          "properties": {
+            "warning": {
+              "description": "The value at which a warning is raised.",
+              "type": "number",
+              "minimum": 0
+            },
+            "critical": {
+              "description": "The value at which it becomes critical.",
+              "type": "number",
+              "minimum": 0
+            }
+          },
+          "additionalProperties": false
+        }
+      },
+      "additionalProperties": false
+    }
+  },
+  "additionalProperties": false
+}$json$),
+  ('invariants', $json${
+  "$schema": "https://json-schema.org/draft/2020-12/schema",
+  "type": "object",
+  "properties": {
+    "enabled": {
+      "default": true,
+      "description": "Run the checks at all.",
+      "type": "boolean"
+    },
+    "every_minutes": {
+      "default": 5,
+      "description": "Minutes between two rounds of checks.",
+      "type": "integer",
+      "minimum": 1,
+      "maximum": 1440
+    },
+    "timeout_ms": {
+      "default": 2000,
+      "description": "Milliseconds that one check may take.",
+      "type": "integer",
+      "minimum": 10,
+      "maximum": 60000
+    },
+    "checks": {
+      "default": [],
+      "description": "Checks of your own, beside those that are shipped.",
+      "maxItems": 500,
+      "type": "array",
+      "items": {
+        "type": "object",
+        "properties": {
+          "name": {
+            "type": "string",
+            "minLength": 1,
+            "maxLength": 100,
+            "pattern": "^[a-z][a-z0-9_]*$",
+            "description": "A name that is unique among all checks."
+          },
+          "severity": {
+            "type": "string",
+            "enum": [
+              "critical",
+              "high",
+              "warning",
+              "info"
+            ],
+            "description": "How bad a violation is."
+          },
+          "description": {
+            "description": "What a violation means.",
+            "type": "string",
+            "maxLength": 1000
+          },
+          "sql": {
+            "type": "string",
+            "minLength": 1,
+            "maxLength": 20000,
+            "description": "A query that returns the violating rows; none means all is well."
+          }
+        },
+        "required": [
+          "name",
+          "severity",
+          "sql"
+        ],
+        "additionalProperties": false
+      }
+    },
+    "skip": {
+      "default": [],
+      "description": "Shipped checks that are not run, by name.",
+      "maxItems": 500,
+      "type": "array",
+      "items": {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": 100,
+        "pattern": "^[a-z][a-z0-9_]*$"
+      }
+    }
+  },
+  "additionalProperties": false
+}$json$),
+  ('retention', $json${
+  "$schema": "https://json-schema.org/draft/2020-12/schema",
+  "type": "object",
+  "properties": {
+    "archive_after_days": {
+      "default": 90,
+      "description": "Days after which finished missions, with all that led to them, move to the archive.",
+      "type": "integer",
+      "minimum": 1,
+      "maximum": 36500
+    },
+    "delete_archived_after_days": {
+      "description": "Days after which the archive forgets. Absent: never.",
+      "type": "integer",
+      "minimum": 1,
+      "maximum": 36500
+    },
+    "heartbeat_days": {
+      "default": 7,
+      "description": "Days for which heartbeat events are kept.",
+      "type": "integer",
+      "minimum": 1,
+      "maximum": 36500
+    },
+    "batch_size": {
+      "default": 1000,
+      "description": "Missions archived at a time.",
+      "type": "integer",
+      "minimum": 1,
+      "maximum": 100000
+    }
+  },
+  "additionalProperties": false
+}$json$),
+  ('services', $json${
+  "$schema": "https://json-schema.org/draft/2020-12/schema",
+  "type": "object",
+  "properties": {
+    "services": {
+      "default": {},
+      "description": "The services, by name.",
+      "type": "object",
+      "propertyNames": {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": 100,
+        "pattern": "^[A-Za-z0-9][A-Za-z0-9_.-]*$"
+      },
+      "additionalProperties": {
+        "type": "object",
+        "properties": {
+          "enabled": {
+            "default": true,
+            "description": "Check this service.",
+            "type": "boolean"
+          },
+          "url": {
+            "type": "string",
+            "maxLength": 2000,
+            "pattern": "^https?:\\/\\/[^ ]+$",
+            "description": "The address that tells its health."
+          },
+          "method": {
+            "default": "GET",
+            "description": "The HTTP method.",
+            "type": "string",
+            "enum": [
+              "GET",
+              "HEAD",
+              "POST"
+            ]
+          },
+          "headers": {
+            "default": {},
+            "description": "Headers to send, in the clear.",
+            "type": "object",
+            "propertyNames": {
+              "type": "string",
+              "minLength": 1,
+              "maxLength": 100,
+              "pattern": "^[A-Za-z0-9-]+$"
+            },
+            "additionalProperties": {
+              "type": "string",
+              "maxLength": 2000
+            }
+          },
+          "secret_headers": {
+            "default": {},
+            "description": "Headers to send whose values are secret: each names the environment variable that holds it.",
+            "type": "object",
+            "propertyNames": {
+              "type": "string",
+              "minLength": 1,
+              "maxLength": 100,
+              "pattern": "^[A-Za-z0-9-]+$"
+            },
+            "additionalProperties": {
+              "type": "string",
+              "minLength": 1,
+              "maxLength": 100,
+              "pattern": "^[A-Z][A-Z0-9_]*$"
+            }
+          },
+          "expect_status": {
+            "default": [
+              200
+            ],
+            "description": "Statuses that mean health.",
+            "minItems": 1,
+            "maxItems": 20,
+            "type": "array",
+            "items": {
+              "type": "integer",
+              "minimum": 100,
+              "maximum": 599
+            }
+          },
+          "expect_json": {
+            "default": {},
+            "description": "Values that the JSON answer must hold, by dotted path: {\"database\": \"connected\"}.",
+            "type": "object",
+            "propertyNames": {
+              "type": "string",
+              "minLength": 1,
+              "maxLength": 200
+            },
+            "additionalProperties": {
+              "type": [
+                "string",
+                "number",
+                "boolean",
+                "null"
+              ]
+            }
+          },
+          "timeout_ms": {
+            "default": 5000,
+            "description": "Milliseconds to wait for the answer.",
+            "type": "integer",
+            "minimum": 100,
+            "maximum": 60000
+          },
+          "every_minutes": {
+            "default": 5,
+            "description": "Minutes between two checks.",
+            "type": "integer",
+            "minimum": 1,
+            "maximum": 1440
+          },
+          "breaker": {
+            "description": "When executors stop calling this service for a while.",
+            "default": {},
+            "type": "object",
+            "properties": {
+              "failures": {
+                "default": 3,
+                "description": "Failed checks in a row that open the breaker.",
+                "type": "integer",
+                "minimum": 1,
+                "maximum": 100
+              },
+              "reset_seconds": {
+                "default": 60,
+                "description": "Seconds until an open breaker tries again.",
+                "type": "integer",
+                "minimum": 1,
+                "maximum": 86400
+              }
+            },
+            "additionalProperties": false
+          }
+        },
+        "required": [
+          "url"
+        ],
+        "additionalProperties": false
+      }
+    }
+  },
+  "additionalProperties": false
+}$json$)
+on conflict (key) do update set schema = excluded.schema;
 
 -- bookkeeping -----------------------------------------------------------------------------------------------
 

@@ -1,2 +1,395 @@
 -- The default policies: generated from policies/default by npm run sql:build. Run it as often as you like: a policy that
 -- exists is left as it is.
+
+insert into public.ops_policy (key, value) values
+  ('reaction_matrix', $json${
+  "patterns": [
+    {
+      "id": "failed-workflow-run",
+      "name": "Triage a failed workflow run",
+      "description": "One mission for each failed run, at most one every 30 minutes for each repository.",
+      "event_type": "github:workflow_run.completed",
+      "source": "github",
+      "when": "event.data.workflow_run.conclusion == 'failure'",
+      "cooldown_minutes": 30,
+      "cooldown_key": "{{event.data.repository.full_name}}",
+      "dedupe_key": "workflow-run-{{event.data.workflow_run.id}}",
+      "proposal_source": "github-ci",
+      "template": {
+        "title": "CI failed in {{event.data.repository.full_name}}: {{event.data.workflow_run.name}}",
+        "risk_level": "low",
+        "agent": "triage",
+        "steps": [
+          {
+            "key": "triage",
+            "kind": "noop",
+            "params": {
+              "instructions": "{{role.instructions}}",
+              "run": "{{event.data.workflow_run.id}}",
+              "branch": "{{event.data.workflow_run.head_branch}}",
+              "commit": "{{event.data.workflow_run.head_sha}}"
+            }
+          },
+          {
+            "key": "record",
+            "kind": "radar",
+            "params": {
+              "action": "add",
+              "title": "CI failed in {{event.data.repository.full_name}}",
+              "description": "Run {{steps.triage.result.echo.run}} failed on branch {{steps.triage.result.echo.branch}}, commit {{steps.triage.result.echo.commit}}.",
+              "topic": "ci",
+              "source_url": "{{event.data.workflow_run.html_url}}"
+            }
+          }
+        ]
+      }
+    },
+    {
+      "id": "failed-workflow-job",
+      "name": "Triage a failed workflow job",
+      "description": "The job's run has the same dedupe key as above: whichever is reported first gets the mission.",
+      "event_type": "github:workflow_job.completed",
+      "source": "github",
+      "when": "event.data.workflow_job.conclusion == 'failure'",
+      "cooldown_minutes": 30,
+      "cooldown_key": "{{event.data.repository.full_name}}",
+      "dedupe_key": "workflow-run-{{event.data.workflow_job.run_id}}",
+      "proposal_source": "github-ci",
+      "template": {
+        "title": "CI failed in {{event.data.repository.full_name}}: {{event.data.workflow_job.name}}",
+        "risk_level": "low",
+        "agent": "triage",
+        "steps": [
+          {
+            "key": "triage",
+            "kind": "noop",
+            "params": {
+              "instructions": "{{role.instructions}}",
+              "run": "{{event.data.workflow_job.run_id}}",
+              "job": "{{event.data.workflow_job.name}}",
+              "steps": "{{event.data.workflow_job.steps}}"
+            }
+          },
+          {
+            "key": "record",
+            "kind": "radar",
+            "params": {
+              "action": "add",
+              "title": "CI failed in {{event.data.repository.full_name}}",
+              "description": "Job {{steps.triage.result.echo.job}} of run {{steps.triage.result.echo.run}} failed.",
+              "topic": "ci",
+              "source_url": "{{event.data.workflow_job.html_url}}"
+            }
+          }
+        ]
+      }
+    },
+    {
+      "id": "failed-check-run",
+      "name": "Triage a failed check",
+      "description": "For CI that is not GitHub Actions, whose jobs are checks too. In shadow mode: see what it would do, then make it active.",
+      "mode": "shadow",
+      "event_type": "github:check_run.completed",
+      "source": "github",
+      "when": "event.data.check_run.conclusion in ['failure', 'timed_out']",
+      "cooldown_minutes": 30,
+      "cooldown_key": "{{event.data.repository.full_name}}",
+      "proposal_source": "github-ci",
+      "template": {
+        "title": "Check failed in {{event.data.repository.full_name}}: {{event.data.check_run.name}}",
+        "risk_level": "low",
+        "agent": "triage",
+        "steps": [
+          {
+            "key": "record",
+            "kind": "radar",
+            "params": {
+              "action": "add",
+              "title": "Check {{event.data.check_run.name}} failed in {{event.data.repository.full_name}}",
+              "topic": "ci",
+              "source_url": "{{event.data.check_run.html_url}}"
+            }
+          }
+        ]
+      }
+    },
+    {
+      "id": "new-issue",
+      "name": "Triage a new issue",
+      "description": "proposal_caps lets the source github-issues through 3 times a day: the fourth issue of a day is capped.",
+      "event_type": "github:issues.opened",
+      "source": "github",
+      "proposal_source": "github-issues",
+      "template": {
+        "title": "Triage issue #{{event.data.issue.number}}: {{event.data.issue.title}}",
+        "risk_level": "low",
+        "agent": "triage",
+        "steps": [
+          {
+            "key": "read",
+            "kind": "noop",
+            "params": {
+              "instructions": "{{role.instructions}}",
+              "author": "{{event.data.issue.user.login}}",
+              "labels": "{{event.data.issue.labels}}",
+              "text": "{{event.data.issue.body}}"
+            }
+          },
+          {
+            "key": "record",
+            "kind": "radar",
+            "params": {
+              "action": "add",
+              "title": "{{event.data.repository.full_name}}#{{event.data.issue.number}}: {{event.data.issue.title}}",
+              "description": "Opened by {{steps.read.result.echo.author}}. {{steps.read.result.echo.text}}",
+              "topic": "issues",
+              "source_url": "{{event.data.issue.html_url}}"
+            }
+          }
+        ]
+      }
+    },
+    {
+      "id": "new-release",
+      "name": "Announce a release",
+      "description": "Once for each release, however often GitHub tells about it within the hour.",
+      "event_type": "github:release.published",
+      "source": "github",
+      "when": "!event.data.release.draft && !event.data.release.prerelease",
+      "cooldown_minutes": 60,
+      "cooldown_key": "{{event.data.release.html_url}}",
+      "proposal_source": "github-releases",
+      "template": {
+        "title": "Announce {{event.data.repository.full_name}} {{event.data.release.tag_name}}",
+        "risk_level": "medium",
+        "agent": "release",
+        "steps": [
+          {
+            "key": "notes",
+            "kind": "noop",
+            "params": {
+              "instructions": "{{role.instructions}}",
+              "version": "{{event.data.release.tag_name}}",
+              "notes": "{{event.data.release.body}}"
+            }
+          },
+          {
+            "key": "announce",
+            "kind": "noop",
+            "params": {
+              "text": "{{event.data.repository.name}} {{steps.notes.result.echo.version}} is out. {{steps.notes.result.echo.notes}}"
+            }
+          },
+          {
+            "key": "record",
+            "kind": "radar",
+            "params": {
+              "action": "add",
+              "title": "Released {{event.data.repository.full_name}} {{event.data.release.tag_name}}",
+              "description": "{{steps.announce.result.echo.text}}",
+              "topic": "releases",
+              "source_url": "{{event.data.release.html_url}}"
+            }
+          }
+        ]
+      }
+    },
+    {
+      "id": "security-alert",
+      "name": "Look into a security alert",
+      "description": "High risk: auto_approve goes up to medium, so each of these waits for a person.",
+      "event_type": [
+        "github:dependabot_alert.created",
+        "github:code_scanning_alert.created",
+        "github:secret_scanning_alert.created"
+      ],
+      "source": "github",
+      "dedupe_key": "security-alert-{{event.data.alert.html_url}}",
+      "proposal_source": "github-security",
+      "template": {
+        "title": "Security alert #{{event.data.alert.number}} in {{event.data.repository.full_name}}",
+        "description": "Reported as {{event.type}}: {{event.data.alert.html_url}}",
+        "risk_level": "high",
+        "agent": "security",
+        "priority": -10,
+        "steps": [
+          {
+            "key": "assess",
+            "kind": "noop",
+            "params": {
+              "instructions": "{{role.instructions}}",
+              "kind": "{{event.type}}",
+              "alert": "{{event.data.alert}}"
+            }
+          },
+          {
+            "key": "record",
+            "kind": "radar",
+            "params": {
+              "action": "add",
+              "title": "Security alert #{{steps.assess.result.echo.alert.number}} in {{event.data.repository.full_name}}",
+              "description": "Its state is \"{{steps.assess.result.echo.alert.state}}\".",
+              "topic": "security",
+              "source_url": "{{event.data.alert.html_url}}"
+            }
+          }
+        ]
+      }
+    },
+    {
+      "id": "failing-missions",
+      "name": "Look into missions that keep failing",
+      "description": "Answers the engine's own events: three failures of one source within an hour become a task.",
+      "event_type": "mission:failed",
+      "threshold": {
+        "count": 3,
+        "within_minutes": 60,
+        "key": "{{event.data.source}}"
+      },
+      "dedupe_key": "failing-missions-{{event.data.source}}",
+      "proposal_source": "ops",
+      "template": {
+        "title": "Missions from {{event.data.source}} keep failing",
+        "description": "The last one was \"{{event.data.title}}\".",
+        "risk_level": "low",
+        "agent": "triage",
+        "steps": [
+          {
+            "key": "record",
+            "kind": "radar",
+            "params": {
+              "action": "add",
+              "title": "Missions from {{event.data.source}} keep failing",
+              "description": "The last one was \"{{event.data.title}}\", mission {{event.data.mission_id}}.",
+              "topic": "operations"
+            }
+          }
+        ]
+      }
+    }
+  ]
+}$json$),
+  ('auto_approve', $json${
+  "enabled": true,
+  "allowed_step_kinds": [
+    "noop",
+    "radar"
+  ],
+  "max_risk_level": "medium"
+}$json$),
+  ('proposal_caps', $json${
+  "daily_limit": 200,
+  "per_source": {
+    "github-issues": 3
+  },
+  "per_agent": {},
+  "per_step_kind": {},
+  "per_pattern": {},
+  "time_zone": "UTC"
+}$json$),
+  ('worker_policy', $json${
+  "max_retries": 3,
+  "lease_minutes": 5,
+  "stale_minutes": 15,
+  "backoff_base_seconds": 10,
+  "backoff_max_seconds": 3600,
+  "blocked_executors": [],
+  "allowed_openclaw_subcommands": [
+    "agent"
+  ],
+  "openclaw_timeout_ms": 600000,
+  "allowed_commands": []
+}$json$),
+  ('agent_roles', $json${
+  "triage": {
+    "instructions": "Find out what happened, how bad it is and who should know. Say what you know and what you guess.",
+    "tools": [],
+    "temperature": 0.2
+  },
+  "release": {
+    "instructions": "Tell users what changed and what they have to do, in plain words.",
+    "tools": [],
+    "temperature": 0.5
+  },
+  "security": {
+    "instructions": "Judge whether the alert can be exploited here, and propose the smallest safe fix. Change nothing yourself.",
+    "tools": [],
+    "temperature": 0
+  }
+}$json$),
+  ('control', $json${
+  "pause": {
+    "intake": false,
+    "reactions": false,
+    "approvals": false,
+    "claims": false,
+    "executors": []
+  },
+  "max_depth": 8,
+  "max_missions_per_root_event": 50
+}$json$),
+  ('approvals', $json${
+  "expires_minutes": 1440
+}$json$),
+  ('schedules', $json${
+  "schedules": []
+}$json$),
+  ('alerts', $json${
+  "enabled": true,
+  "repeat_minutes": 240,
+  "rules": {
+    "heartbeat_failures": {
+      "warning": 3,
+      "critical": 5
+    },
+    "worker_idle_minutes": {
+      "warning": 10,
+      "critical": 30
+    },
+    "proposal_latency_p95_seconds": {
+      "warning": 300,
+      "critical": 600
+    },
+    "mission_success_percent": {
+      "warning": 95,
+      "critical": 80
+    },
+    "dead_letters_per_hour": {
+      "warning": 5,
+      "critical": 20
+    },
+    "queued_events": {
+      "warning": 100,
+      "critical": 1000
+    },
+    "queued_steps": {
+      "warning": 50,
+      "critical": 500
+    },
+    "proposals_per_hour": {
+      "warning": 100
+    },
+    "average_step_seconds": {
+      "warning": 600
+    },
+    "pattern_errors_per_hour": {
+      "warning": 1
+    }
+  }
+}$json$),
+  ('invariants', $json${
+  "enabled": true,
+  "every_minutes": 5,
+  "timeout_ms": 2000,
+  "checks": [],
+  "skip": []
+}$json$),
+  ('retention', $json${
+  "archive_after_days": 90,
+  "heartbeat_days": 7,
+  "batch_size": 1000
+}$json$),
+  ('services', $json${
+  "services": {}
+}$json$)
+on conflict (key) do nothing;

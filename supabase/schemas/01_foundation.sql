@@ -18,21 +18,27 @@ create table ops.migrations (
 -- no setting or argument changes it. Not transaction time: a deadline must count from when it was given, also
 -- after waiting for a lock.
 create function ops.now() returns timestamptz
-language sql volatile
+language plpgsql volatile
 set search_path = pg_catalog, pg_temp
-as $$ select clock_timestamp() $$;
+as $$
+begin
+  return clock_timestamp();
+end
+$$;
 
 -- Time-ordered UUID, version 7 (RFC 9562): new rows land at the right edge of every index, and ids sort by age.
 create function ops.new_id() returns uuid
-language sql volatile
+language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
-  select encode(
+begin
+  return encode(
     set_bit(set_bit(
       overlay(uuid_send(gen_random_uuid())
         placing substring(int8send((extract(epoch from clock_timestamp()) * 1000)::bigint) from 3)
         from 1 for 6),
-      52, 1), 53, 1), 'hex')::uuid
+      52, 1), 53, 1), 'hex')::uuid;
+end
 $$;
 
 -- Keeps `updated_at` true for hand edits too.

@@ -21,15 +21,23 @@ $$;
 
 -- A policy's value, or null when there is no such row.
 create function ops.policy(p_key text) returns jsonb
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
-as $$ select value from public.ops_policy where key = p_key $$;
+as $$
+begin
+  return (select value from public.ops_policy where key = p_key);
+end
+$$;
 
 -- True while the control switch pauses that part: intake, reactions, approvals or claims.
 create function ops.paused(p_part text) returns boolean
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
-as $$ select coalesce((ops.policy('control') #>> array['pause', p_part])::boolean, false) $$;
+as $$
+begin
+  return coalesce((ops.policy('control') #>> array['pause', p_part])::boolean, false);
+end
+$$;
 
 create function ops.require_not_paused(p_part text) returns void
 language plpgsql stable
@@ -45,29 +53,37 @@ $$;
 
 -- Who is calling, as far as the database can tell: the login, the JWT's subject and role, the application's name.
 create function ops.actor_context() returns jsonb
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
-  select jsonb_strip_nulls(jsonb_build_object(
+begin
+  return jsonb_strip_nulls(jsonb_build_object(
     'session_user', session_user,
     'role', nullif(current_setting('role', true), 'none'),
     'jwt_subject', nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'sub',
     'jwt_role', nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'role',
-    'application_name', nullif(current_setting('application_name', true), '')))
+    'application_name', nullif(current_setting('application_name', true), '')));
+end
 $$;
 
 create function ops.actor() returns text
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
-  select coalesce(ops.actor_context() ->> 'jwt_subject', ops.actor_context() ->> 'jwt_role', session_user::text)
+begin
+  return coalesce(ops.actor_context() ->> 'jwt_subject', ops.actor_context() ->> 'jwt_role', session_user::text);
+end
 $$;
 
 -- The version of the schema: how many migrations have been applied.
 create function ops.schema_version() returns integer
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
-as $$ select coalesce(max(version::integer), 0) from ops.migrations where version ~ '^\d{4}$' $$;
+as $$
+begin
+  return (select coalesce(max(version::integer), 0) from ops.migrations where version ~ '^\d{4}$');
+end
+$$;
 
 -- Wakes workers that lie down, if there are any. Transactional: they wake when the work can be seen.
 create function ops.wake_workers() returns void

@@ -7,22 +7,27 @@
 -- The steps of a template as rows, with all that is implied written out.
 create function ops.template_steps(p_template jsonb)
 returns table ("position" integer, key text, kind text, executor text, agent text, params jsonb, depends_on text[], step jsonb)
-language sql immutable
+language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 as $$
-  with numbered as (
-    select e.ordinality::integer as n, e.value as step, coalesce(e.value ->> 'key', 'step-' || e.ordinality) as key
-    from jsonb_array_elements(p_template -> 'steps') with ordinality e
-  )
-  select n, key, step ->> 'kind',
-    coalesce(step ->> 'executor', split_part(step ->> 'kind', ':', 1)),
-    coalesce(step ->> 'agent', nullif(split_part(step ->> 'kind', ':', 2), ''), p_template ->> 'agent'),
-    coalesce(step -> 'params', '{}'),
-    case when jsonb_typeof(step -> 'depends_on') = 'array'
+declare
+  v_before text;
+begin
+  "position" := 0;
+  for step in select jsonb_array_elements(p_template -> 'steps') loop
+    "position" := "position" + 1;
+    key := coalesce(step ->> 'key', 'step-' || "position");
+    kind := step ->> 'kind';
+    executor := coalesce(step ->> 'executor', split_part(kind, ':', 1));
+    agent := coalesce(step ->> 'agent', nullif(split_part(kind, ':', 2), ''), p_template ->> 'agent');
+    params := coalesce(step -> 'params', '{}');
+    depends_on := case when jsonb_typeof(step -> 'depends_on') = 'array'
       then array(select jsonb_array_elements_text(step -> 'depends_on'))
-      else array_remove(array[lag(key) over (order by n)], null) end,
-    step
-  from numbered
+      else array_remove(array[v_before], null) end;
+    v_before := key;
+    return next;
+  end loop;
+end
 $$;
 
 -- One field of a template or step: its type, and a range or length for numbers and strings.
@@ -195,16 +200,22 @@ $$;
 
 -- What approving binds to: the SHA-256 of the template in jsonb's canonical text.
 create function ops.template_digest(p_template jsonb) returns text
-language sql immutable
+language plpgsql immutable
 set search_path = pg_catalog, pg_temp
-as $$ select encode(sha256(convert_to(p_template::text, 'UTF8')), 'hex') $$;
+as $$
+begin
+  return encode(sha256(convert_to(p_template::text, 'UTF8')), 'hex');
+end
+$$;
 
 -- The distinct kinds of a template's steps.
 create function public.ops_extract_step_kinds(p_template jsonb) returns text[]
-language sql immutable security definer
+language plpgsql immutable security definer
 set search_path = pg_catalog, pg_temp
 as $$
-  select coalesce(array_agg(distinct s ->> 'kind'), '{}')
+begin
+  return (select coalesce(array_agg(distinct s ->> 'kind'), '{}')
   from jsonb_array_elements(case when jsonb_typeof(p_template -> 'steps') = 'array' then p_template -> 'steps' else '[]' end) s
-  where s ->> 'kind' is not null
+  where s ->> 'kind' is not null);
+end
 $$;

@@ -8,9 +8,13 @@
 -- cap_step_kind, cap_pattern, budget; later approved, rejected, expired.
 
 create function ops.risk_rank(p_level text) returns integer
-language sql immutable
+language plpgsql immutable
 set search_path = pg_catalog, pg_temp
-as $$ select array_position(array['low', 'medium', 'high', 'critical'], coalesce(p_level, 'medium')) $$;
+as $$
+begin
+  return array_position(array['low', 'medium', 'high', 'critical'], coalesce(p_level, 'medium'));
+end
+$$;
 
 -- True when policy `auto_approve` lets the template run without a person: enabled, every step kind listed (no list
 -- allows all; `kind:agent` lists one agent's steps of a kind) and the risk not above `max_risk_level`. A missing or
@@ -42,63 +46,88 @@ $$;
 
 -- The day that caps count in, by the policy's time zone.
 create function ops.cap_day() returns date
-language sql volatile
-set search_path = pg_catalog, pg_temp
-as $$ select (ops.now() at time zone coalesce(ops.policy('proposal_caps') ->> 'time_zone', 'UTC'))::date $$;
-
--- What a proposal takes from each counter, beside the limit in force (null: none).
-create function ops.cap_units(p_source text, p_pattern_id text, p_template jsonb)
-returns table (scope text, name text, units integer, usd numeric, max_units integer, max_usd numeric)
-language sql stable
+language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
-  with caps as (select coalesce(ops.policy('proposal_caps'), '{}') as p),
-  steps as (select split_part(kind, ':', 1) as kind, coalesce((step ->> 'cost_usd')::numeric, 0) as usd from ops.template_steps(p_template)),
-  taken as (
-    select 'daily' as scope, '' as name, 1 as units, (select sum(usd) from steps) as usd, '{daily_limit}'::text[] as at
-    union all select 'source', p_source, 1, 0, array['per_source', p_source]
-    union all select 'agent', p_template ->> 'agent', 1, 0, array['per_agent', p_template ->> 'agent'] where p_template ? 'agent'
-    union all select 'pattern', p_pattern_id, 1, 0, array['per_pattern', p_pattern_id] where p_pattern_id is not null
-    union all select 'step_kind', kind, count(*)::integer, 0, array['per_step_kind', kind] from steps group by kind
-  )
-  select t.scope, t.name, t.units, t.usd,
-    coalesce((caps.p #>> t.at)::integer, case when t.scope = 'source' then (caps.p #>> array['per_source_limits', p_source])::integer end),
-    case when t.scope = 'daily' then (caps.p ->> 'daily_budget_usd')::numeric end
-  from taken t, caps
-  order by t.scope, t.name
+begin
+  return (ops.now() at time zone coalesce(ops.policy('proposal_caps') ->> 'time_zone', 'UTC'))::date;
+end
 $$;
 
--- The first cap that has no room, as a verdict; null when there is room under all of them. Reads only.
-create function ops.cap_verdict(p_day date, p_source text, p_pattern_id text, p_template jsonb, p_held boolean default false)
-returns jsonb
-language sql stable
+-- What a proposal takes from one counter, beside the limit in force (null: none).
+create type ops.cap_unit as (scope text, name text, units integer, usd numeric, max_units integer, max_usd numeric);
+
+-- All that a proposal takes, in the order in which counters are locked.
+create function ops.cap_units(p_source text, p_pattern_id text, p_template jsonb) returns ops.cap_unit[]
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
-  select jsonb_strip_nulls(jsonb_build_object(
-    'code', case when over_usd then 'budget' else 'cap_' || scope end,
-    'name', nullif(name, ''),
-    'used', case when over_usd then used_usd else used end,
-    'wanted', case when over_usd then usd else units end,
-    'limit', case when over_usd then max_usd else max_units end,
-    'day', p_day,
-    'time_zone', coalesce(ops.policy('proposal_caps') ->> 'time_zone', 'UTC')))
-  from (
-    select u.scope, u.name, u.units, u.usd, u.max_units, u.max_usd, coalesce(c.used, 0) as used, coalesce(c.used_usd, 0) as used_usd,
-      coalesce(c.used, 0) + case when p_held then 0 else u.units end > u.max_units as over_units,
-      u.usd > 0 and coalesce(c.used_usd, 0) + case when p_held then 0 else u.usd end > u.max_usd as over_usd
-    from ops.cap_units(p_source, p_pattern_id, p_template) u
+declare
+  v_caps jsonb := coalesce(ops.policy('proposal_caps'), '{}');
+  v_agent text := p_template ->> 'agent';
+  v_kinds ops.cap_unit[];
+  v_units ops.cap_unit[] := '{}';
+  v_usd numeric;
+begin
+  select array_agg(row('step_kind', k.kind, k.n, 0, (v_caps #>> array['per_step_kind', k.kind])::integer, null)::ops.cap_unit order by k.kind),
+      coalesce(sum(k.usd), 0)
+    into v_kinds, v_usd
+  from (select split_part(s ->> 'kind', ':', 1) as kind, count(*) as n, sum((s ->> 'cost_usd')::numeric) as usd
+        from jsonb_array_elements(p_template -> 'steps') s group by 1) k;
+  if v_agent is not null then
+    v_units := v_units || row('agent', v_agent, 1, 0, (v_caps #>> array['per_agent', v_agent])::integer, null)::ops.cap_unit;
+  end if;
+  v_units := v_units || row('daily', '', 1, v_usd, (v_caps ->> 'daily_limit')::integer, (v_caps ->> 'daily_budget_usd')::numeric)::ops.cap_unit;
+  if p_pattern_id is not null then
+    v_units := v_units || row('pattern', p_pattern_id, 1, 0, (v_caps #>> array['per_pattern', p_pattern_id])::integer, null)::ops.cap_unit;
+  end if;
+  v_units := v_units || row('source', p_source, 1, 0,
+    coalesce(v_caps #>> array['per_source', p_source], v_caps #>> array['per_source_limits', p_source])::integer, null)::ops.cap_unit;
+  return v_units || v_kinds;
+end
+$$;
+
+-- The first cap that has no room for p_units, as a verdict; null when there is room under all of them. Reads only.
+-- p_held: the units are counted already, so the question is whether the count still fits.
+create function ops.cap_verdict(p_day date, p_units ops.cap_unit[], p_held boolean default false) returns jsonb
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_unit record;
+  v_over_units boolean;
+  v_over_usd boolean;
+begin
+  for v_unit in
+    select u.*, coalesce(c.used, 0) as used, coalesce(c.used_usd, 0) as used_usd
+    from unnest(p_units) with ordinality u
     left join ops.cap_counters c on c.day = p_day and c.scope = u.scope and c.name = u.name
-  ) t
-  where over_units or over_usd
-  order by scope, name
-  limit 1
+    where u.max_units is not null or u.max_usd is not null
+    order by u.ordinality
+  loop
+    v_over_units := v_unit.used + (case when p_held then 0 else v_unit.units end) > v_unit.max_units;
+    v_over_usd := v_unit.usd > 0 and v_unit.used_usd + (case when p_held then 0 else v_unit.usd end) > v_unit.max_usd;
+    if v_over_units or v_over_usd then
+      return jsonb_strip_nulls(jsonb_build_object(
+        'code', case when v_over_units then 'cap_' || v_unit.scope else 'budget' end,
+        'name', nullif(v_unit.name, ''),
+        'used', case when v_over_units then v_unit.used else v_unit.used_usd end,
+        'wanted', case when v_over_units then v_unit.units else v_unit.usd end,
+        'limit', case when v_over_units then v_unit.max_units else v_unit.max_usd end,
+        'day', p_day,
+        'time_zone', coalesce(ops.policy('proposal_caps') ->> 'time_zone', 'UTC')));
+    end if;
+  end loop;
+  return null;
+end
 $$;
 
 create function ops.verdict_reason(p_verdict jsonb) returns text
-language sql immutable
+language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 as $$
-  select case p_verdict ->> 'code'
+begin
+  return case p_verdict ->> 'code'
     when 'depth' then format('loop guard: %s missions deep, at most %s are allowed', p_verdict ->> 'depth', p_verdict ->> 'limit')
     when 'missions_per_root_event' then format('loop guard: the chain of one event has started %s missions, at most %s are allowed',
       p_verdict ->> 'used', p_verdict ->> 'limit')
@@ -108,43 +137,52 @@ as $$
       case when p_verdict ->> 'code' = 'cap_daily' then 'daily limit'
         else format('limit for %s "%s"', replace(substr(p_verdict ->> 'code', 5), '_', ' '), p_verdict ->> 'name') end,
       p_verdict ->> 'used', p_verdict ->> 'limit', p_verdict ->> 'day', p_verdict ->> 'time_zone', p_verdict ->> 'wanted')
-  end
+  end;
+end
 $$;
 
 -- Takes a place under every cap, or none; returns the verdict of the cap that has no room, or null.
 -- The counters are made and locked in one order, so caps hold however many gates stand open at once.
-create function ops.take_caps(p_day date, p_source text, p_pattern_id text, p_template jsonb) returns jsonb
+create function ops.take_caps(p_day date, p_units ops.cap_unit[]) returns jsonb
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+  v_locked integer;
   v_verdict jsonb;
 begin
-  insert into ops.cap_counters (day, scope, name)
-  select p_day, u.scope, u.name from ops.cap_units(p_source, p_pattern_id, p_template) u order by u.scope, u.name
-  on conflict do nothing;
-  perform from ops.cap_counters c
-  join ops.cap_units(p_source, p_pattern_id, p_template) u on c.day = p_day and c.scope = u.scope and c.name = u.name
-  order by c.scope, c.name
-  for update of c;
+  for v_try in 1..2 loop
+    select count(*) into v_locked from (
+      select from ops.cap_counters c
+      join unnest(p_units) u on c.day = p_day and c.scope = u.scope and c.name = u.name
+      order by c.scope, c.name
+      for no key update of c) l;
+    exit when v_locked = array_length(p_units, 1) or v_try = 2;
+    -- The first of the day makes the counters.
+    insert into ops.cap_counters (day, scope, name)
+    select p_day, u.scope, u.name from unnest(p_units) u order by u.scope, u.name
+    on conflict do nothing;
+  end loop;
 
-  v_verdict := ops.cap_verdict(p_day, p_source, p_pattern_id, p_template);
+  v_verdict := ops.cap_verdict(p_day, p_units);
   if v_verdict is null then
-    perform ops.move_caps(p_day, p_source, p_pattern_id, p_template, 1);
+    perform ops.move_caps(p_day, p_units, 1);
   end if;
   return v_verdict;
 end
 $$;
 
 -- Adds (+1) or gives back (-1) what a proposal takes.
-create function ops.move_caps(p_day date, p_source text, p_pattern_id text, p_template jsonb, p_sign integer) returns void
-language sql
+create function ops.move_caps(p_day date, p_units ops.cap_unit[], p_sign integer) returns void
+language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
+begin
   update ops.cap_counters c
   set used = c.used + p_sign * u.units, used_usd = c.used_usd + p_sign * u.usd
-  from ops.cap_units(p_source, p_pattern_id, p_template) u
-  where c.day = p_day and c.scope = u.scope and c.name = u.name
+  from unnest(p_units) u
+  where c.day = p_day and c.scope = u.scope and c.name = u.name;
+end
 $$;
 
 -- Counts a mission against its root event, or answers the verdict that forbids it.
@@ -196,23 +234,30 @@ $$;
 
 -- Which versions of the policies decided.
 create function ops.policy_snapshot() returns jsonb
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
-  select coalesce(jsonb_object_agg(key, version), '{}') from public.ops_policy
-  where key in ('auto_approve', 'proposal_caps', 'worker_policy', 'control', 'approvals', 'agent_roles')
+begin
+  return (select coalesce(jsonb_object_agg(key, version), '{}') from public.ops_policy
+  where key in ('auto_approve', 'proposal_caps', 'worker_policy', 'control', 'approvals', 'agent_roles'));
+end
 $$;
 
 -- A proposal as the entry functions answer it.
 create type ops.gate_answer as (proposal_id uuid, status text, mission_id uuid, reason text, code text, verdict jsonb);
 
 create function ops.gate_answer_of(p_proposal_id uuid, p_code text default null, p_reason text default null) returns ops.gate_answer
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
-  select p.id, p.status::text, m.id, coalesce(p_reason, p.reason), coalesce(p_code, p.code), p.verdict
+declare
+  v_answer ops.gate_answer;
+begin
+  select p.id, p.status::text, m.id, coalesce(p_reason, p.reason), coalesce(p_code, p.code), p.verdict into v_answer
   from public.ops_mission_proposals p left join public.ops_missions m on m.proposal_id = p.id
-  where p.id = p_proposal_id
+  where p.id = p_proposal_id;
+  return v_answer;
+end
 $$;
 
 -- One proposal through the gate. Whoever calls has locked its keys (ops.lock_keys).
@@ -260,7 +305,7 @@ begin
 
   v_verdict := ops.take_root(p_root_event_id, p_depth);
   if v_verdict is null then
-    v_verdict := ops.take_caps(v_day, p_source, p_pattern_id, p_template);
+    v_verdict := ops.take_caps(v_day, ops.cap_units(p_source, p_pattern_id, p_template));
     if v_verdict is not null and p_root_event_id is not null then
       update ops.root_missions set missions = missions - 1 where root_event_id = p_root_event_id;
     end if;
@@ -309,20 +354,24 @@ $$;
 
 -- An event of the engine itself.
 create function ops.emit_own(p_type text, p_data jsonb, p_mission_id uuid, p_root_event_id uuid, p_depth integer) returns void
-language sql
+language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
+begin
   insert into public.ops_agent_events (type, data, mission_id, root_event_id, depth)
-  values (p_type, p_data, p_mission_id, p_root_event_id, p_depth)
+  values (p_type, p_data, p_mission_id, p_root_event_id, p_depth);
+end
 $$;
 
 -- Locks keys in one order before anything else is locked, so that gates with several keys cannot deadlock.
 create function ops.lock_keys(p_keys text[]) returns void
-language sql
+language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
-  select pg_advisory_xact_lock(h) from (
-    select distinct hashtextextended('ops:' || k, 0) as h from unnest(p_keys) k where k is not null order by 1) l
+begin
+  perform pg_advisory_xact_lock(h) from (
+    select distinct hashtextextended('ops:' || k, 0) as h from unnest(p_keys) k where k is not null order by 1) l;
+end
 $$;
 
 -- Proposes one mission: the single entry for clients. A dedupe key that live work holds answers with that proposal.
@@ -386,7 +435,7 @@ begin
       jsonb_build_object('path', v_problem.path);
     return;
   end if;
-  v_verdict := ops.cap_verdict(ops.cap_day(), 'api', null, p_template);
+  v_verdict := ops.cap_verdict(ops.cap_day(), ops.cap_units('api', null, p_template));
   if v_verdict is not null then
     return query select false, ops.verdict_reason(v_verdict), v_verdict ->> 'code', v_verdict;
   elsif not public.ops_is_auto_approvable(p_template) then
@@ -415,7 +464,7 @@ begin
     return query select v_proposal.status in ('approved', 'auto_approved'), v_proposal.reason, v_proposal.code, v_proposal.verdict;
     return;
   end if;
-  v_verdict := ops.cap_verdict(ops.cap_day(), v_proposal.source, v_proposal.pattern_id, v_proposal.template,
+  v_verdict := ops.cap_verdict(ops.cap_day(), ops.cap_units(v_proposal.source, v_proposal.pattern_id, v_proposal.template),
     v_proposal.cap_day = ops.cap_day());
   if v_verdict is not null then
     return query select false, ops.verdict_reason(v_verdict), v_verdict ->> 'code', v_verdict;

@@ -39,7 +39,7 @@ begin
   values (p_proposal.id, p_status::text, p_proposal.digest, p_actor, ops.actor_context(), p_reason);
   delete from ops.live_keys where dedupe_key = p_proposal.dedupe_key and proposal_id = p_proposal.id;
   update ops.root_missions set missions = missions - 1 where root_event_id = p_proposal.root_event_id;
-  perform ops.move_caps(p_proposal.cap_day, p_proposal.source, p_proposal.pattern_id, p_proposal.template, -1);
+  perform ops.move_caps(p_proposal.cap_day, ops.cap_units(p_proposal.source, p_proposal.pattern_id, p_proposal.template), -1);
 end
 $$;
 
@@ -56,6 +56,7 @@ declare
   v_proposal public.ops_mission_proposals;
   v_verdict jsonb;
   v_day date := ops.cap_day();
+  v_units ops.cap_unit[];
   v_now timestamptz := ops.now();
 begin
   perform ops.require_not_paused('approvals');
@@ -71,12 +72,13 @@ begin
     perform ops.fail('OPS_009', 'the template is not the one that was shown', 'p_digest', 'look at the proposal again');
   end if;
 
+  v_units := ops.cap_units(v_proposal.source, v_proposal.pattern_id, v_proposal.template);
   if v_proposal.cap_day = v_day then
-    v_verdict := ops.cap_verdict(v_day, v_proposal.source, v_proposal.pattern_id, v_proposal.template, true);
+    v_verdict := ops.cap_verdict(v_day, v_units, true);
   else
-    v_verdict := ops.take_caps(v_day, v_proposal.source, v_proposal.pattern_id, v_proposal.template);
+    v_verdict := ops.take_caps(v_day, v_units);
     if v_verdict is null then
-      perform ops.move_caps(v_proposal.cap_day, v_proposal.source, v_proposal.pattern_id, v_proposal.template, -1);
+      perform ops.move_caps(v_proposal.cap_day, v_units, -1);
     end if;
   end if;
   if v_verdict is not null then

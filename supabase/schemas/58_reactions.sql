@@ -148,13 +148,15 @@ end
 $$;
 
 create function ops.reaction_payload(p_event_type text, p_decision jsonb) returns jsonb
-language sql immutable
+language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 as $$
-  select jsonb_strip_nulls(jsonb_build_object(
+begin
+  return jsonb_strip_nulls(jsonb_build_object(
     'pattern_id', p_decision -> 'pattern_id', 'event_type', p_event_type,
     'proposal_source', coalesce(p_decision ->> 'proposal_source', 'reaction'), 'dedupe_key', p_decision -> 'dedupe_key'))
-    || jsonb_build_object('proposal_template', p_decision -> 'template')
+    || jsonb_build_object('proposal_template', p_decision -> 'template');
+end
 $$;
 
 -- Takes up to p_limit queued reactions, oldest first, through the gate. A reaction that cannot become a proposal is marked

@@ -92,9 +92,10 @@ $$;
 -- Replaces what ended missions had reserved by what they cost: a step that never started costs nothing, one that
 -- reported no cost costs what it had declared.
 create function ops.settle_costs(p_missions uuid[]) returns void
-language sql
+language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
+begin
   with cost as (
     select p.id, p.cap_day, p.reserved_usd,
       (select coalesce(sum(case when s.attempt = 0 then 0 else coalesce(s.cost_usd, s.cost_reserved_usd) end), 0)
@@ -108,7 +109,8 @@ as $$
   )
   update ops.cap_counters k set used_usd = k.used_usd + d.usd
   from (select cap_day, sum(usd) as usd from changed where cap_day is not null group by cap_day) d
-  where k.day = d.cap_day and k.scope = 'daily' and k.name = ''
+  where k.day = d.cap_day and k.scope = 'daily' and k.name = '';
+end
 $$;
 
 -- Takes finished steps off their missions' counters and ends the missions that have none left. The missions are locked.

@@ -2,26 +2,30 @@
 
 -- The first setting that is given: policy worker_policy, then the worker's environment, then the default.
 create function ops.worker_setting(p_key text, p_worker_id uuid, p_default numeric) returns numeric
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
-  select coalesce(
+begin
+  return coalesce(
     (ops.policy('worker_policy') ->> p_key)::numeric,
     (select (w.settings ->> p_key)::numeric from ops.workers w where w.id = p_worker_id),
-    p_default)
+    p_default);
+end
 $$;
 
 -- What a worker is told when it registers and at each of its heartbeats.
 create function ops.worker_orders(p_worker_id uuid) returns jsonb
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
-  select jsonb_build_object(
+begin
+  return jsonb_build_object(
     'worker_id', p_worker_id,
     'schema_version', ops.schema_version(),
     'worker_policy', coalesce(ops.policy('worker_policy'), '{}'),
     'agent_roles', coalesce(ops.policy('agent_roles'), '{}'),
-    'control', coalesce(ops.policy('control'), '{}'))
+    'control', coalesce(ops.policy('control'), '{}'));
+end
 $$;
 
 -- Registers a worker process. `p_schema_version` is the newest schema it understands; `p_settings` are its environment's
@@ -77,28 +81,32 @@ $$;
 
 -- Executors that have something claimable; hops from one to the next in the claim's index.
 create function ops.claimable_executors() returns text[]
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
-  with recursive hop as (
+begin
+  return (with recursive hop as (
     (select s.executor from public.ops_mission_steps s where s.status = 'queued' and s.ready order by s.executor limit 1)
     union all
     select (select s.executor from public.ops_mission_steps s
             where s.status = 'queued' and s.ready and s.executor > h.executor order by s.executor limit 1)
     from hop h where h.executor is not null
   )
-  select coalesce(array_agg(executor) filter (where executor is not null), '{}') from hop
+  select coalesce(array_agg(executor) filter (where executor is not null), '{}') from hop);
+end
 $$;
 
 -- Executors that the control switch or worker_policy keeps from being claimed.
 create function ops.blocked_executors() returns text[]
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
-  select array(
+begin
+  return array(
     select jsonb_array_elements_text(coalesce(ops.policy('control') #> '{pause,executors}', '[]'))
     union
-    select jsonb_array_elements_text(coalesce(ops.policy('worker_policy') -> 'blocked_executors', '[]')))
+    select jsonb_array_elements_text(coalesce(ops.policy('worker_policy') -> 'blocked_executors', '[]')));
+end
 $$;
 
 -- Leases up to p_limit claimable steps: most urgent first (lower priority number), then the longest due. The planner is

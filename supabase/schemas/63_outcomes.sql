@@ -18,14 +18,16 @@ $$;
 
 -- Keeps what came too late. p_kept are the steps whose token held.
 create function ops.keep_late(p_items jsonb, p_outcome text, p_kept uuid[]) returns void
-language sql
+language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
+begin
   insert into ops.late_results (step_id, token, outcome, payload)
   select (i ->> 'step_id')::uuid, (i ->> 'token')::uuid, p_outcome, i - 'step_id' - 'token'
   from jsonb_array_elements(p_items) i
   where (i ->> 'step_id')::uuid <> all (coalesce(p_kept, '{}'))
-    and exists (select from public.ops_mission_steps s where s.id = (i ->> 'step_id')::uuid)
+    and exists (select from public.ops_mission_steps s where s.id = (i ->> 'step_id')::uuid);
+end
 $$;
 
 -- Stores what executors emitted, in the chain of their mission. Part of the outcome's transaction: an event of an attempt that
@@ -111,12 +113,14 @@ $$;
 
 -- Seconds to wait after the n-th failure: full jitter under an exponential ceiling, bounded for any n.
 create function ops.backoff_seconds(p_failures integer) returns double precision
-language sql volatile
+language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
-  select random() * least(
+begin
+  return random() * least(
     coalesce((ops.policy('worker_policy') ->> 'backoff_max_seconds')::double precision, 900),
-    coalesce((ops.policy('worker_policy') ->> 'backoff_base_seconds')::double precision, 5) * power(2, least(greatest(p_failures, 1), 30) - 1))
+    coalesce((ops.policy('worker_policy') ->> 'backoff_base_seconds')::double precision, 5) * power(2, least(greatest(p_failures, 1), 30) - 1));
+end
 $$;
 
 -- Ends attempts as failures: back to the queue after a backoff, or dead when attempts are used up or the error is permanent;

@@ -56,16 +56,18 @@ $$;
 -- Why a running step is overdue, or null. Mode `lease`: its deadline has passed. Mode `stale`: it is older than its own timeout
 -- and a minute's grace for the worker to end it, or, without one, than the threshold; however often it was renewed.
 create function ops.overdue(p_step public.ops_mission_steps, p_mode text, p_threshold interval, p_now timestamptz) returns text
-language sql immutable
+language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 as $$
-  select case
+begin
+  return case
     when p_mode = 'lease' and p_step.lease_expires_at < p_now
       then 'lease expired: the worker fell silent'
     when p_mode = 'stale' and p_step.reserved_at < p_now
         - coalesce((p_step.timeout_seconds + 60) * interval '1 second', p_threshold)
       then 'stale: still running after ' || round(extract(epoch from p_now - p_step.reserved_at)) || ' seconds'
-  end
+  end;
+end
 $$;
 
 -- Requeues, with backoff, or dead-letters up to p_limit steps whose lease has expired. Never NULL counts.

@@ -100,7 +100,7 @@ as $$
           union all
           select (a.data ->> 'cap_day')::date, a.data ->> 'source', a.data ->> 'pattern_id', a.data -> 'template'
           from ops.archive a where a.entity = 'proposal' and a.data ->> 'cap_day' is not null) p,
-      ops.cap_units(p.source, p.pattern_id, p.template) u
+      unnest(ops.cap_units(p.source, p.pattern_id, p.template)) u
     group by p.cap_day, u.scope, u.name) t using (day, scope, name)
   where coalesce(k.used, 0) <> coalesce(t.units, 0)
   union all
