@@ -69,18 +69,18 @@ begin
 end
 $$;
 
--- Time-ordered UUID, version 7 (RFC 9562): new rows land at the right edge of every index, and ids sort by age.
+-- Time-ordered UUID, version 7 (RFC 9562, with microseconds in the 12 bits after the version): new rows land at the right edge
+-- of every index, and ids sort by age.
 create function ops.new_id() returns uuid
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_us bigint := extract(epoch from clock_timestamp()) * 1000000;
 begin
   return encode(
-    set_bit(set_bit(
-      overlay(uuid_send(gen_random_uuid())
-        placing substring(int8send((extract(epoch from clock_timestamp()) * 1000)::bigint) from 3)
-        from 1 for 6),
-      52, 1), 53, 1), 'hex')::uuid;
+    int8send((v_us / 1000) << 16 | 7 << 12 | (v_us % 1000) * 4096 / 1000) || substring(uuid_send(gen_random_uuid()) from 9),
+    'hex')::uuid;
 end
 $$;
 

@@ -13,7 +13,8 @@ declare
   v_item jsonb;
   v_index integer := 0;
   v_branch record;
-  v_deepest record;
+  v_deepest_path text;
+  v_deepest_problem text;
   v_matches integer := 0;
   v_at text := coalesce(nullif(p_path, ''), 'value');
 begin
@@ -130,13 +131,14 @@ begin
     loop
       if v_branch.problem is null then
         v_matches := v_matches + 1;
-      elsif v_deepest is null or length(v_branch.path) > length(v_deepest.path) then
-        v_deepest := v_branch;
+      elsif v_deepest_problem is null or length(v_branch.path) > length(v_deepest_path) then
+        v_deepest_path := v_branch.path;
+        v_deepest_problem := v_branch.problem;
       end if;
     end loop;
     -- The branch that got furthest is the one that was meant.
     if v_matches = 0 then
-      path := v_deepest.path; problem := v_deepest.problem;
+      path := v_deepest_path; problem := v_deepest_problem;
     elsif v_matches > 1 and p_schema ? 'oneOf' then
       path := p_path; problem := 'fits more than one of the allowed forms';
     end if;

@@ -82,7 +82,7 @@ begin
     from jsonb_to_recordset(p_results) as g(step_id uuid, token uuid, result jsonb, cost_usd numeric, meta jsonb)
   ), done as (
     update public.ops_mission_steps s
-    set status = 'succeeded', result = g.result, cost_usd = coalesce(s.cost_usd, 0) + g.cost_usd, lease_token = null,
+    set status = 'succeeded', result = g.result, cost_usd = coalesce(s.cost_usd + g.cost_usd, s.cost_usd, g.cost_usd), lease_token = null,
       lease_expires_at = null, last_error = null, completed_at = v_now, updated_at = v_now, revision = s.revision + 1
     from given g where s.id = g.step_id and s.lease_token = g.token
     returning s.id, s.mission_id, s.executor, s.reserved_at, s.attempt, s.worker_id, g.token, g.meta, g.cost_usd
@@ -148,7 +148,7 @@ begin
     update public.ops_mission_steps s
     set status = case when j.dies then 'failed' else 'queued' end::public.ops_step_status,
       failure_count = s.failure_count + 1, last_error = left(coalesce(j.error, 'failed without a message'), 8000),
-      cost_usd = coalesce(s.cost_usd, 0) + j.cost_usd,
+      cost_usd = coalesce(s.cost_usd + j.cost_usd, s.cost_usd, j.cost_usd),
       lease_token = null, lease_expires_at = null, completed_at = case when j.dies then v_now end,
       end_reason = case when j.dies then case when coalesce(j.permanent, false) then 'permanent' else 'attempts_used_up' end end,
       run_at = case when j.dies then s.run_at else j.run_at end, ready = case when j.dies then s.ready else j.run_at <= v_now end,

@@ -1,0 +1,157 @@
+import { Writable } from 'node:stream'
+import { describe, expect, test } from 'vitest'
+import type { Engine } from '../engine/index.js'
+import { createApp } from './app.js'
+import { createLog } from './log.js'
+import { answerOf, appOver, CRON_KEY, caller, KEY, testApi, testConfig, UNKNOWN_ID } from './testing.js'
+
+const { call, engine } = await testApi()
+const app = appOver(engine)
+const document = app.getOpenAPI31Document({ openapi: '3.1.0', info: { title: '', version: '' } })
+const routes = Object.entries(document.paths ?? {}).flatMap(([path, item]) =>
+  Object.keys(item).map((method) => ({ method: method.toUpperCase(), path })),
+)
+
+/** The app's log as text, and an engine whose reads break with something that nobody foresaw. */
+function observed(failure: Error) {
+  let text = ''
+  const sink = new Writable({
+    write(chunk, _encoding, done) {
+      text += chunk
+      done()
+    },
+  })
+  const broken: Engine = { ...engine, listMissions: () => Promise.reject(failure) }
+  const call = caller(createApp({ engine: broken, config: testConfig, log: createLog('debug', sink) }))
+  return { call, log: () => text }
+}
+
+describe('access', () => {
+  const guarded = routes.filter(({ path }) => path.startsWith('/api/') && !path.includes('webhooks'))
+
+  test('there are routes to guard', () => {
+    expect(guarded.length).toBeGreaterThan(15)
+  })
+
+  test.each(guarded)('$method $path answers 401 without a valid key', async ({ method, path }) => {
+    for (const authorization of [
+      '',
+      'Bearer',
+      'Bearer wrong',
+      `Basic ${KEY}`,
+      `Bearer ${KEY}, Bearer ${KEY}`,
+      `${'x'.repeat(9000)}`,
+    ]) {
+      const answer = await call(method, path.replace('{id}', UNKNOWN_ID), undefined, { authorization })
+      expect(answer).toMatchObject({ status: 401, body: { code: 'OPS_012', error: expect.any(String) } })
+      expect(answer.headers.get('www-authenticate')).toBe('Bearer')
+    }
+  })
+
+  test.each(guarded)(
+    '$method $path knows CRON_SECRET only if it is the heartbeat',
+    async ({ method, path }) => {
+      const answer = await call(method, path.replace('{id}', UNKNOWN_ID), undefined, {
+        authorization: `Bearer ${CRON_KEY}`,
+      })
+      expect(answer.status).toBe(path === '/api/ops/heartbeat' ? 200 : 401)
+    },
+  )
+
+  test('an empty configuration lets nobody in', async () => {
+    const closed = caller(appOver(engine, { apiKeys: [], cronSecret: undefined }))
+    for (const authorization of ['', 'Bearer ', 'Bearer undefined', `Bearer ${KEY}`]) {
+      expect(await closed('POST', '/api/ops/heartbeat', undefined, { authorization })).toMatchObject({
+        status: 401,
+      })
+    }
+  })
+
+  test('both keys are valid while they rotate', async () => {
+    const rotating = caller(appOver(engine, { apiKeys: ['new', 'old'] }))
+    for (const key of ['new', 'old']) {
+      const answer = await rotating('GET', '/api/ops/missions', undefined, { authorization: `Bearer ${key}` })
+      expect(answer.status).toBe(200)
+    }
+  })
+})
+
+describe('errors', () => {
+  test('an unknown route is JSON, for those with a key', async () => {
+    expect(await call('GET', '/nowhere')).toMatchObject({ status: 404, body: { code: 'OPS_013' } })
+    expect(await call('GET', '/api/ops/nowhere')).toMatchObject({ status: 404, body: { code: 'OPS_013' } })
+    const stranger = await call('GET', '/api/ops/nowhere', undefined, { authorization: '' })
+    expect(stranger).toMatchObject({ status: 401 })
+  })
+
+  test('a known route with another method says which it knows', async () => {
+    const answer = await call('DELETE', '/api/ops/missions')
+    expect(answer).toMatchObject({
+      status: 405,
+      body: { error: '/api/ops/missions knows GET, HEAD, not DELETE.' },
+    })
+    expect(answer.headers.get('allow')).toBe('GET, HEAD')
+  })
+
+  test('a body that is not JSON is malformed, one of another type is not read', async () => {
+    const send = async (type: string, body: string) =>
+      answerOf(
+        await app.request('/api/ops/events', {
+          method: 'POST',
+          headers: { authorization: `Bearer ${KEY}`, 'content-type': type },
+          body,
+        }),
+      )
+    expect(await send('application/json', '{')).toMatchObject({ status: 400, body: { code: 'OPS_011' } })
+    expect(await send('text/plain', '{"type":"a"}')).toMatchObject({ status: 415, body: { code: 'OPS_011' } })
+  })
+
+  test('a body that is too large is refused, whether it says its size or not', async () => {
+    const large = { events: [{ type: 'a', data: { text: 'x'.repeat(4_200_000) } }] }
+    const said: Record<string, string>[] = [{}, { 'content-length': '4200100' }]
+    for (const headers of said) {
+      expect(await call('POST', '/api/ops/events', large, headers)).toMatchObject({
+        status: 413,
+        body: { code: 'OPS_011', error: 'The body is larger than 4 MiB.' },
+      })
+    }
+  })
+
+  test('what nobody foresaw is answered with the request id alone, and logged', async () => {
+    const { call, log } = observed(new Error('the inside story'))
+    const answer = await call('GET', '/api/ops/missions', undefined, { 'x-request-id': 'req-1' })
+    expect(answer).toMatchObject({ status: 500, body: { code: 'OPS_000', details: { request_id: 'req-1' } } })
+    expect(JSON.stringify(answer.body)).not.toContain('inside')
+    expect(log()).toContain('the inside story')
+  })
+})
+
+describe('every answer', () => {
+  test('carries a request id, the given one if it is sound', async () => {
+    expect((await call('GET', '/livez')).headers.get('x-request-id')).toMatch(/^[0-9a-f-]{36}$/)
+    const given = await call('GET', '/livez', undefined, { 'x-request-id': 'abc-123' })
+    expect(given.headers.get('x-request-id')).toBe('abc-123')
+    const odd = await call('GET', '/livez', undefined, { 'x-request-id': 'a b<script>' })
+    expect(odd.headers.get('x-request-id')).not.toContain('script')
+  })
+
+  test('has security headers and opens itself to no other origin', async () => {
+    const { headers } = await call('GET', '/livez', undefined, { origin: 'https://elsewhere.example' })
+    expect(headers.get('x-content-type-options')).toBe('nosniff')
+    expect(headers.get('content-security-policy')).toContain("default-src 'none'")
+    expect(headers.get('access-control-allow-origin')).toBeNull()
+  })
+
+  test('is logged with its id and outcome, without key, query or body', async () => {
+    const { call, log } = observed(new Error('x'))
+    await call(
+      'POST',
+      '/api/ops/events?q=query-secret',
+      { type: 'body-secret' },
+      { 'x-request-id': 'logged' },
+    )
+    expect(log()).toContain('"request_id":"logged"')
+    expect(log()).toContain('"path":"/api/ops/events"')
+    expect(log()).not.toMatch(new RegExp(`${KEY}|query-secret|body-secret`))
+  })
+})

@@ -1,0 +1,241 @@
+import { describe, expect, test } from 'vitest'
+import { connectEngine, type Engine, OpsError } from '../engine/index.js'
+import { type BeatOptions, beat } from './heartbeat.js'
+import { createLog } from './log.js'
+import { testApi } from './testing.js'
+
+const { db, engine, policy, worker } = await testApi()
+
+const pulse = (options: Partial<BeatOptions> = {}, on: Engine = engine) =>
+  beat(on, {
+    eventBatchSize: 50,
+    reactionBatchSize: 50,
+    deadline: Date.now() + 10_000,
+    log: createLog('silent'),
+    ...options,
+  })
+
+const matrix = (...patterns: Record<string, unknown>[]) => policy('reaction_matrix', { patterns })
+const pattern = (id: string, event_type: string, fields: Record<string, unknown> = {}) => ({
+  id,
+  event_type,
+  template: { title: `About ${id}`, risk_level: 'low', steps: [{ kind: 'noop' }] },
+  ...fields,
+})
+const emit = (type: string, times = 1) =>
+  engine.emitEvents(Array.from({ length: times }, (_, n) => ({ type, data: { n } })))
+
+await policy('auto_approve', { enabled: true })
+await policy('proposal_caps', {})
+
+describe('a beat', () => {
+  test('with nothing to do answers in the documented shape', async () => {
+    expect(await pulse()).toEqual({
+      ok: true,
+      triggerResult: { events: 0, queued: 0 },
+      reactionResult: { processed: 0, created: 0 },
+      leaseResult: { requeued_steps: 0, failed_steps: 0 },
+      staleResult: { recovered: 0 },
+      proposalResult: { expired: 0 },
+      drained: true,
+      durations_ms: expect.objectContaining({ trigger: expect.any(Number), total: expect.any(Number) }),
+      errors: [],
+      warnings: [],
+    })
+  })
+
+  test('takes an event all the way to a mission', async () => {
+    await matrix(pattern('answer', 'beat:one'))
+    await emit('beat:one')
+    expect(await pulse()).toMatchObject({
+      ok: true,
+      triggerResult: { events: 1, queued: 1 },
+      reactionResult: { processed: 1, created: 1 },
+    })
+    const [mission] = await engine.listMissions()
+    expect(mission).toMatchObject({ title: 'About answer', status: 'approved' })
+    await worker.succeed()
+    // The mission's own event comes back into the loop, and is settled without an answer.
+    expect(await pulse()).toMatchObject({
+      triggerResult: { events: 1, queued: 0 },
+      reactionResult: { processed: 0 },
+    })
+  })
+
+  test('is logged as a processed event with its report, which starts nothing', async () => {
+    await matrix(pattern('everything', '*'))
+    await pulse()
+    const [logged] = await engine.listEvents({ type: 'heartbeat:success' })
+    expect(logged).toMatchObject({ data: { ok: true, triggerResult: {} }, processed_at: expect.any(String) })
+    expect(await pulse()).toMatchObject({ triggerResult: { events: 0 } })
+  })
+
+  test('drains more than one batch', async () => {
+    await matrix(pattern('many', 'beat:many'))
+    await emit('beat:many', 7)
+    expect(await pulse({ eventBatchSize: 2, reactionBatchSize: 3 })).toMatchObject({
+      drained: true,
+      triggerResult: { events: 7, queued: 7 },
+      reactionResult: { processed: 7, created: 7 },
+    })
+  })
+
+  test('leaves the rest to the next one when its time is up', async () => {
+    await matrix(pattern('late', 'beat:late'))
+    await emit('beat:late', 5)
+    const late = await pulse({ eventBatchSize: 2, reactionBatchSize: 1, deadline: Date.now() })
+    expect(late).toMatchObject({
+      ok: true,
+      drained: false,
+      triggerResult: { events: 2, queued: 2 },
+      reactionResult: { processed: 1 },
+    })
+    expect(await pulse()).toMatchObject({
+      drained: true,
+      triggerResult: { events: 3 },
+      reactionResult: { processed: 4 },
+    })
+  })
+
+  test('overlapping others gives the result of one', async () => {
+    await matrix(pattern('overlap', 'beat:overlap'))
+    await emit('beat:overlap', 40)
+    const others = Array.from({ length: 4 }, () => connectEngine({ databaseUrl: db.url }))
+    const reports = await Promise.all(
+      others.map((other) => pulse({ eventBatchSize: 7, reactionBatchSize: 7 }, other)),
+    )
+    await Promise.all(others.map((other) => other.close()))
+    const sum = (count: (report: (typeof reports)[number]) => number) =>
+      reports.reduce((n, r) => n + count(r), 0)
+    expect(reports.every(({ ok }) => ok)).toBe(true)
+    expect(sum((r) => r.triggerResult.events)).toBe(40)
+    expect(sum((r) => r.triggerResult.queued)).toBe(40)
+    expect(sum((r) => r.reactionResult.created)).toBe(40)
+  })
+
+  test('gives hanging leases back', async () => {
+    await matrix()
+    await worker.claim()
+    await db.sql`update public.ops_mission_steps set lease_expires_at = now() - interval '1 minute' where status = 'running'`
+    expect(await pulse()).toMatchObject({ leaseResult: { requeued_steps: 1, failed_steps: 0 } })
+  })
+
+  test('ends proposals whose time is over', async () => {
+    await policy('auto_approve', { enabled: false })
+    const { proposal_id } = await engine.createProposal({
+      source: 'api',
+      template: { title: 'Old', steps: [{ kind: 'noop' }] },
+    })
+    await db.sql`update public.ops_mission_proposals set expires_at = now() - interval '1 minute' where id = ${proposal_id}`
+    await policy('auto_approve', { enabled: true })
+    expect(await pulse()).toMatchObject({ proposalResult: { expired: 1 } })
+  })
+})
+
+describe('what is broken stops nothing else', () => {
+  test('a pattern that cannot be compiled is a warning, once', async () => {
+    await pulse()
+    await matrix(pattern('sound', 'beat:sound'), pattern('broken', 'beat:sound', { when: 'event.data.(' }))
+    await emit('beat:sound', 5)
+    const report = await pulse({ eventBatchSize: 2 })
+    expect(report).toMatchObject({ ok: true, triggerResult: { events: 5, queued: 5 } })
+    expect(report.warnings).toEqual([
+      {
+        phase: 'trigger',
+        code: 'OPS_008',
+        message: expect.stringContaining('pattern broken is out of service'),
+      },
+    ])
+  })
+
+  test('an event that the database refuses to settle suffers alone, and says why', async () => {
+    await matrix(pattern('fine', 'beat:fine'))
+    await emit('beat:fine', 3)
+    const [bad] = await engine.pendingEvents(1)
+    const picky: Engine = {
+      ...engine,
+      settleEvents(version, items) {
+        const refused = items.some(
+          ({ event_id, decisions }) => event_id === bad?.event_id && decisions.length > 0,
+        )
+        return refused
+          ? Promise.reject(new OpsError('OPS_011', 'too odd'))
+          : engine.settleEvents(version, items)
+      },
+    }
+    expect(await pulse({}, picky)).toMatchObject({
+      ok: true,
+      triggerResult: { events: 3, queued: 2 },
+      warnings: [
+        { phase: 'trigger', code: 'OPS_011', message: expect.stringContaining(bad?.event_id ?? '-') },
+      ],
+    })
+    expect(await engine.why(bad?.event_id ?? '')).toContainEqual(
+      expect.objectContaining({ decision: 'error', detail: { message: 'too odd' } }),
+    )
+  })
+
+  test('without a reaction matrix events are settled unmatched, and the beat says OPS_002', async () => {
+    await db.sql`delete from public.ops_policy where key = 'reaction_matrix'`
+    await emit('beat:nobody', 3)
+    expect(await pulse({ eventBatchSize: 2 })).toMatchObject({
+      ok: false,
+      triggerResult: { events: 3, queued: 0 },
+      errors: [{ phase: 'trigger', code: 'OPS_002' }],
+    })
+    expect(await engine.pendingEvents(1)).toEqual([])
+  })
+
+  test('a phase that fails is reported and does not stop the others', async () => {
+    await matrix(pattern('kept', 'beat:kept'))
+    await emit('beat:kept')
+    const failing: Engine = {
+      ...engine,
+      runReactions: () => Promise.reject(new OpsError('OPS_001', 'gone for a moment')),
+      recoverExpiredLeases: () => Promise.reject(new Error('a defect')),
+    }
+    expect(await pulse({}, failing)).toMatchObject({
+      ok: false,
+      triggerResult: { events: 1, queued: 1 },
+      staleResult: { recovered: 0 },
+      errors: [
+        { phase: 'reactions', code: 'OPS_001', message: 'gone for a moment' },
+        { phase: 'leases', code: 'OPS_000', message: 'a defect' },
+      ],
+    })
+    const [logged] = await engine.listEvents({ type: 'heartbeat:failure' })
+    expect(logged).toMatchObject({
+      data: { ok: false, errors: [{ phase: 'reactions' }, { phase: 'leases' }] },
+    })
+    expect(await pulse()).toMatchObject({ ok: true, reactionResult: { created: 1 } })
+  })
+
+  test('a database that is away gives a report, not an exception', async () => {
+    const away = connectEngine({ databaseUrl: 'postgresql://nobody@127.0.0.1:1/none' })
+    const report = await pulse({}, away)
+    await away.close()
+    expect(report).toMatchObject({ ok: false, triggerResult: { events: 0 } })
+    expect(report.errors.map(({ phase, code }) => `${phase} ${code}`)).toEqual([
+      'trigger OPS_001',
+      'reactions OPS_001',
+      'leases OPS_001',
+      'stale OPS_001',
+      'proposals OPS_001',
+      'record OPS_001',
+    ])
+  })
+
+  test('a database that eats up the time is not asked on and on', async () => {
+    let time = 0
+    const stuck: Engine = {
+      ...engine,
+      async pendingEvents() {
+        time += 60_000
+        throw new OpsError('OPS_001', 'no answer')
+      },
+    }
+    const report = await pulse({ now: () => time, deadline: 10_000 }, stuck)
+    expect(report.errors).toMatchObject([{ phase: 'trigger' }])
+    expect(Object.keys(report.durations_ms)).toEqual(['trigger', 'total'])
+  })
+})

@@ -1,0 +1,46 @@
+import { type ApiDescription, renderDocs } from '../docs.js'
+import { type Router, router } from '../router.js'
+import { VERSION } from '../version.js'
+
+const INFO = {
+  openapi: '3.1.0',
+  info: {
+    title: 'Ops Loop',
+    version: VERSION,
+    description:
+      'The control plane: event → reaction → proposal → gate → mission → steps → executor → event. ' +
+      'Errors are {"error", "code", "details"} everywhere.',
+  },
+  security: [{ key: [] }],
+  tags: [
+    { name: 'heartbeat', description: 'What makes the loop go round.' },
+    { name: 'events', description: 'Facts that were reported.' },
+    { name: 'webhooks', description: 'Facts that other systems report, signed.' },
+    { name: 'proposals', description: 'Missions that someone wants to run, and the decisions about them.' },
+    { name: 'missions', description: 'Admitted proposals at work.' },
+    { name: 'steps', description: 'Their units of work, and the dead letters.' },
+    { name: 'policies', description: 'What operators steer with.' },
+    { name: 'trace', description: 'Why something exists.' },
+    { name: 'observation', description: 'Whether all is well.' },
+  ],
+}
+
+/** Describes every route of `app`, for programs (`/openapi.json`) and for people (`/docs`). */
+export function docsRoutes(app: Router) {
+  app.openAPIRegistry.registerComponent('securitySchemes', 'key', {
+    type: 'http',
+    scheme: 'bearer',
+    description: 'OPS_API_KEY; for the heartbeat also CRON_SECRET.',
+  })
+  let described: ApiDescription | undefined
+  const describe = () => {
+    described ??= app.getOpenAPI31Document(INFO)
+    return described
+  }
+
+  const routes = router()
+  routes.get('/', (c) => c.redirect('/docs'))
+  routes.get('/openapi.json', (c) => c.json(describe()))
+  routes.get('/docs', (c) => c.html(renderDocs(describe())))
+  return routes
+}

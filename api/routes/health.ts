@@ -1,0 +1,74 @@
+import { createRoute, z } from '@hono/zod-openapi'
+import { router, type Services } from '../router.js'
+import * as http from '../schemas.js'
+import { VERSION } from '../version.js'
+
+const status = z.object({ status: z.string() })
+
+const health = z
+  .looseObject({
+    status: z
+      .enum(['healthy', 'degraded'])
+      .openapi({ description: '`degraded` when the last heartbeat failed.' }),
+    version: z.string().openapi({ description: 'Of this program.' }),
+    database: z.string(),
+    schema_version: z.int(),
+    queues: z.looseObject({
+      events: z.int(),
+      reactions: z.int(),
+      proposals_pending: z.int(),
+      steps: z.int(),
+      steps_running: z.int(),
+      missions_open: z.int(),
+    }),
+    oldest_queued_seconds: z.number(),
+    workers: z.looseObject({ live: z.int() }),
+    last_heartbeat_at: http.timestamp.nullable(),
+    paused: http.jsonObject.openapi({ description: 'What the control switch pauses.' }),
+  })
+  .openapi('Health')
+
+const details = createRoute({
+  method: 'get',
+  path: '/health',
+  tags: ['observation'],
+  summary: 'The state of the loop',
+  description: 'Without a key only `status`.',
+  security: [{ key: [] }, {}],
+  responses: {
+    200: http.json(z.union([health, status]), 'It is well enough to answer.'),
+    ...http.unavailable,
+  },
+})
+
+const live = createRoute({
+  method: 'get',
+  path: '/livez',
+  tags: ['observation'],
+  summary: 'Whether this process answers',
+  security: [],
+  responses: { 200: http.json(status, 'It does.') },
+})
+
+const ready = createRoute({
+  method: 'get',
+  path: '/readyz',
+  tags: ['observation'],
+  summary: 'Whether the database answers too',
+  security: [],
+  responses: { 200: http.json(status, 'It does.'), ...http.unavailable },
+})
+
+export function healthRoutes({ engine, identify }: Services) {
+  return router()
+    .openapi(details, async (c) => {
+      const report = await engine.health()
+      const known = identify(c.req.header('authorization')) === 'api'
+      return c.json(known ? { version: VERSION, ...report } : { status: report.status }, 200)
+    })
+    .openapi(live, (c) => c.json({ status: 'ok' }, 200))
+    .openapi(ready, async (c) => {
+      await engine.health()
+      return c.json({ status: 'ok' }, 200)
+    })
+}

@@ -1,0 +1,71 @@
+import { createRoute, z } from '@hono/zod-openapi'
+import { beat } from '../heartbeat.js'
+import { router, type Services } from '../router.js'
+import { json, unauthorised } from '../schemas.js'
+
+const problem = z.object({ phase: z.string(), code: z.string(), message: z.string() })
+
+const beatReport = z
+  .object({
+    ok: z.boolean().openapi({ description: 'False when a phase failed; see `errors`.' }),
+    triggerResult: z.object({ events: z.int(), queued: z.int() }),
+    reactionResult: z.object({ processed: z.int(), created: z.int() }),
+    leaseResult: z.object({ requeued_steps: z.int(), failed_steps: z.int() }),
+    staleResult: z.object({ recovered: z.int() }),
+    proposalResult: z.object({ expired: z.int() }),
+    drained: z.boolean().openapi({ description: 'False when work was left to the next beat.' }),
+    durations_ms: z.record(z.string(), z.number()),
+    errors: z.array(problem),
+    warnings: z.array(problem),
+  })
+  .openapi('Heartbeat', {
+    example: {
+      ok: true,
+      triggerResult: { events: 2, queued: 1 },
+      reactionResult: { processed: 1, created: 1 },
+      leaseResult: { requeued_steps: 0, failed_steps: 0 },
+      staleResult: { recovered: 0 },
+      proposalResult: { expired: 0 },
+      drained: true,
+      durations_ms: { trigger: 12, reactions: 9, leases: 3, stale: 2, proposals: 2, total: 28 },
+      errors: [],
+      warnings: [],
+    },
+  })
+
+const route = (method: 'get' | 'post') =>
+  createRoute({
+    method,
+    path: '/',
+    tags: ['heartbeat'],
+    summary: method === 'post' ? 'Beat once' : 'Beat once, for schedulers that can only GET',
+    description:
+      'Turns events into reactions and reactions into proposals, and recovers what hangs, until all is done or time is up. ' +
+      'Safe to repeat and to overlap. Opens with `OPS_API_KEY` or `CRON_SECRET`.',
+    responses: {
+      200: json(beatReport, 'What the beat did.'),
+      500: json(beatReport, 'A phase failed; the others did their work.'),
+      503: json(beatReport, 'The database is away.'),
+      ...unauthorised,
+    },
+  })
+
+export function heartbeatRoutes({ engine, config, now }: Services) {
+  const routes = router()
+  for (const method of ['get', 'post'] as const) {
+    routes.openapi(route(method), async (c) => {
+      const { eventBatchSize, reactionBatchSize, beatBudgetMs } = config
+      const deadline = now() + beatBudgetMs
+      const report = await beat(engine, {
+        eventBatchSize,
+        reactionBatchSize,
+        deadline,
+        log: c.get('log'),
+        now,
+      })
+      if (report.ok) return c.json(report, 200)
+      return c.json(report, report.errors.some(({ code }) => code === 'OPS_001') ? 503 : 500)
+    })
+  }
+  return routes
+}

@@ -1,0 +1,144 @@
+import { describe, expect, test } from 'vitest'
+import { testApi, UNKNOWN_ID } from '../testing.js'
+
+const { call, engine, policy, propose } = await testApi()
+await policy('auto_approve', { enabled: false })
+
+const template = { title: 'Test', steps: [{ kind: 'noop' }] }
+const decide = (id: string, decision: 'approve' | 'reject', body: unknown = { actor: 'ada' }) =>
+  call('POST', `/api/ops/proposals/${id}/${decision}`, body)
+
+describe('POST /api/ops/proposals', () => {
+  test('what the policy does not admit waits for approval', async () => {
+    const answer = await call('POST', '/api/ops/proposals', { template })
+    expect(answer).toMatchObject({ status: 201, body: { status: 'pending', mission_id: null } })
+  })
+
+  test('what the policy admits becomes a mission at once', async () => {
+    await policy('auto_approve', { enabled: true, allowed_step_kinds: ['noop'] })
+    const answer = await call('POST', '/api/ops/proposals', { template })
+    await policy('auto_approve', { enabled: false })
+    expect(answer).toMatchObject({
+      status: 201,
+      body: { status: 'auto_approved', mission_id: expect.any(String) },
+    })
+  })
+
+  test('what goes beyond a cap is a rejected proposal with a code, not an error', async () => {
+    await policy('proposal_caps', { per_source: { capped: 0 } })
+    const answer = await call('POST', '/api/ops/proposals', { template, source: 'capped' })
+    expect(answer).toMatchObject({ status: 201, body: { status: 'rejected', code: 'cap_source' } })
+  })
+
+  test('a dedupe_key that live work holds answers 200 with that proposal', async () => {
+    const first = await call('POST', '/api/ops/proposals', { template, dedupe_key: 'live' })
+    const second = await call('POST', '/api/ops/proposals', { template, dedupe_key: 'live' })
+    expect(first.status).toBe(201)
+    expect(second).toMatchObject({ status: 200, body: { proposal_id: idOf(first.body), code: 'duplicate' } })
+  })
+
+  test('Idempotency-Key makes a repeated call answer as the first did', async () => {
+    const headers = { 'Idempotency-Key': 'again' }
+    const first = await call('POST', '/api/ops/proposals', { template }, headers)
+    const second = await call('POST', '/api/ops/proposals', { template }, headers)
+    expect(idOf(second.body)).toBe(idOf(first.body))
+  })
+
+  test('a template that cannot run is refused with the reason', async () => {
+    const answer = await call('POST', '/api/ops/proposals', { template: { title: 'Test', steps: [] } })
+    expect(answer).toMatchObject({
+      status: 422,
+      body: { code: 'OPS_004', error: expect.stringContaining('steps') },
+    })
+  })
+
+  test.each([
+    ['no template', {}, 'template'],
+    ['a template that is no object', { template: 'x' }, 'template'],
+    ['an empty source', { template, source: '' }, 'source'],
+  ])('%s is refused by the name of the field', async (_, body, path) => {
+    const answer = await call('POST', '/api/ops/proposals', body)
+    expect(answer).toMatchObject({ status: 422, body: { code: 'OPS_011', details: { path } } })
+  })
+})
+
+describe('POST /api/ops/proposals/:id/approve', () => {
+  test('starts the mission, once', async () => {
+    const { proposal_id } = await propose()
+    const first = await decide(proposal_id, 'approve', { actor: 'ada', note: 'fine' })
+    expect(first).toMatchObject({ status: 200, body: { status: 'approved', mission_id: expect.any(String) } })
+    expect(await decide(proposal_id, 'approve')).toMatchObject({ status: 409, body: { code: 'OPS_009' } })
+    expect(await decide(proposal_id, 'reject')).toMatchObject({ status: 409, body: { code: 'OPS_009' } })
+  })
+
+  test('is bound to the digest that the person saw', async () => {
+    const { proposal_id } = await propose()
+    const wrong = await decide(proposal_id, 'approve', { actor: 'ada', digest: '0'.repeat(64) })
+    expect(wrong).toMatchObject({ status: 409, body: { code: 'OPS_009' } })
+    const [proposal] = await engine.listProposals({ id: proposal_id })
+    const right = await decide(proposal_id, 'approve', { actor: 'ada', digest: proposal?.digest })
+    expect(right).toMatchObject({ status: 200, body: { status: 'approved' } })
+  })
+
+  test('is not for the agent that proposed', async () => {
+    const { body } = await call('POST', '/api/ops/proposals', { template, proposed_by: 'scout' })
+    const own = await decide(idOf(body), 'approve', { actor: 'scout' })
+    expect(own).toMatchObject({ status: 409, body: { code: 'OPS_009' } })
+  })
+
+  test('answers 503 while approvals are paused', async () => {
+    const { proposal_id } = await propose()
+    await policy('control', { pause: { approvals: true } })
+    const answer = await decide(proposal_id, 'approve')
+    await policy('control', { pause: { approvals: false } })
+    expect(answer).toMatchObject({ status: 503, body: { code: 'OPS_015' } })
+  })
+
+  test('needs to know who decides', async () => {
+    const answer = await decide(UNKNOWN_ID, 'approve', {})
+    expect(answer).toMatchObject({ status: 422, body: { code: 'OPS_011', details: { path: 'actor' } } })
+  })
+
+  test('an unknown proposal is not found', async () => {
+    expect(await decide(UNKNOWN_ID, 'approve')).toMatchObject({ status: 404, body: { code: 'OPS_013' } })
+  })
+})
+
+test('POST /api/ops/proposals/:id/reject ends it without a mission', async () => {
+  const { proposal_id } = await propose()
+  const answer = await decide(proposal_id, 'reject', { actor: 'ada', note: 'not now' })
+  expect(answer).toMatchObject({ status: 200, body: { status: 'rejected', mission_id: null } })
+  expect(await decide(UNKNOWN_ID, 'reject')).toMatchObject({ status: 404, body: { code: 'OPS_013' } })
+})
+
+describe('GET /api/ops/proposals', () => {
+  test('lists by status and source', async () => {
+    const { proposal_id } = await propose({ title: 'Newest' })
+    const pending = await call('GET', '/api/ops/proposals?status=pending&source=api&limit=1')
+    expect(pending).toMatchObject({ status: 200, body: { items: [{ id: proposal_id }], next: proposal_id } })
+    expect(await call('GET', '/api/ops/proposals?source=nobody')).toMatchObject({
+      body: { items: [], next: null },
+    })
+    expect(await call('GET', '/api/ops/proposals?status=odd')).toMatchObject({
+      status: 422,
+      body: { code: 'OPS_011', details: { path: 'status' } },
+    })
+  })
+
+  test('shows one with its digest', async () => {
+    const { proposal_id } = await propose({ title: 'Shown' })
+    expect(await call('GET', `/api/ops/proposals/${proposal_id}`)).toMatchObject({
+      status: 200,
+      body: { id: proposal_id, template: { title: 'Shown' }, digest: expect.any(String) },
+    })
+    expect(await call('GET', `/api/ops/proposals/${UNKNOWN_ID}`)).toMatchObject({
+      status: 404,
+      body: { code: 'OPS_013', details: { path: 'id' } },
+    })
+  })
+})
+
+function idOf(body: unknown): string {
+  expect(body).toMatchObject({ proposal_id: expect.any(String) })
+  return typeof body === 'object' && body !== null && 'proposal_id' in body ? String(body.proposal_id) : ''
+}

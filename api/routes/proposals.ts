@@ -1,0 +1,200 @@
+import { createRoute, z } from '@hono/zod-openapi'
+import type { ProposalBatchOutcome, ProposalOutcome } from '../../engine/index.js'
+import { isOpsCode, OpsError } from '../../engine/index.js'
+import { router, type Services } from '../router.js'
+import * as http from '../schemas.js'
+
+const statuses = ['pending', 'approved', 'rejected', 'auto_approved', 'expired'] as const
+
+const template = http.jsonObject.openapi('Template', {
+  description:
+    'The mission: `title`, `steps` (1 to 100 of `kind`, `params`, `depends_on`, …), `risk_level`, `agent`, `priority`.',
+})
+
+const proposal = z
+  .looseObject({
+    id: http.id,
+    status: z.enum(statuses),
+    source: z.string(),
+    template,
+    digest: z
+      .string()
+      .nullable()
+      .openapi({ description: 'Of exactly what will run; give it when you approve.' }),
+    code: z.string().nullable(),
+    reason: z.string().nullable(),
+    mission_id: http.id.nullable(),
+    expires_at: http.timestamp.nullable(),
+    created_at: http.timestamp,
+  })
+  .openapi('Proposal')
+
+const outcome = z
+  .object({
+    proposal_id: http.id,
+    status: z.enum(statuses),
+    mission_id: http.id.nullable().openapi({ description: 'Set when a mission was made.' }),
+    code: z.string().nullable(),
+    reason: z.string().nullable(),
+    verdict: http.jsonObject.nullable().openapi({ description: 'What the gate looked at.' }),
+  })
+  .openapi('ProposalOutcome')
+
+const list = createRoute({
+  method: 'get',
+  path: '/',
+  tags: ['proposals'],
+  summary: 'List proposals',
+  request: {
+    query: http.pageQuery.extend({ status: z.enum(statuses).optional(), source: z.string().optional() }),
+  },
+  responses: { 200: http.json(http.pageOf(proposal), 'A page.'), ...http.unauthorised, ...http.invalid },
+})
+
+const show = createRoute({
+  method: 'get',
+  path: '/{id}',
+  tags: ['proposals'],
+  summary: 'Show a proposal',
+  request: { params: http.idParam },
+  responses: {
+    200: http.json(proposal, 'The proposal.'),
+    ...http.unauthorised,
+    ...http.notFound,
+    ...http.invalid,
+  },
+})
+
+const create = createRoute({
+  method: 'post',
+  path: '/',
+  tags: ['proposals'],
+  summary: 'Propose a mission',
+  description:
+    'The gate admits it at once, keeps it for approval, or rejects it with a code and a reason. An `Idempotency-Key` ' +
+    'makes a repeated call answer as the first one did.',
+  request: {
+    headers: z.object({ 'idempotency-key': z.string().min(1).max(500).optional() }),
+    body: http.body(
+      z.strictObject({
+        template,
+        source: z
+          .string()
+          .min(1)
+          .max(100)
+          .default('api')
+          .openapi({ description: 'Who asks; caps count by it.' }),
+        dedupe_key: z
+          .string()
+          .min(1)
+          .max(500)
+          .optional()
+          .openapi({ description: 'At most one live mission for it.' }),
+        dedupe_minutes: z
+          .number()
+          .positive()
+          .optional()
+          .openapi({ description: 'Keeps `dedupe_key` taken that long.' }),
+        proposed_by: http.actor
+          .optional()
+          .openapi({ description: 'The agent that asks; it cannot approve this.' }),
+      }),
+      {
+        template: {
+          title: 'Say hello',
+          risk_level: 'low',
+          steps: [{ kind: 'noop', params: { note: 'hello' } }],
+        },
+      },
+    ),
+  },
+  responses: {
+    201: http.json(outcome, 'A new proposal, and what the gate decided about it.'),
+    200: http.json(outcome, 'The proposal that holds the `dedupe_key`.'),
+    ...http.unauthorised,
+    ...http.conflict,
+    ...http.tooLarge,
+    ...http.invalid,
+    ...http.unavailable,
+  },
+})
+
+const note = z.string().max(2000).optional()
+
+const approve = createRoute({
+  method: 'post',
+  path: '/{id}/approve',
+  tags: ['proposals'],
+  summary: 'Approve a pending proposal',
+  description: 'Once, before it expires, never by the agent that proposed it. Starts the mission.',
+  request: {
+    params: http.idParam,
+    body: http.body(z.strictObject({ actor: http.actor, digest: z.string().optional(), note }), {
+      actor: 'ada@example.com',
+      note: 'looks right',
+    }),
+  },
+  responses: {
+    200: http.json(outcome, 'What became of it.'),
+    ...http.unauthorised,
+    ...http.notFound,
+    ...http.conflict,
+    ...http.invalid,
+    ...http.unavailable,
+  },
+})
+
+const reject = createRoute({
+  method: 'post',
+  path: '/{id}/reject',
+  tags: ['proposals'],
+  summary: 'Reject a pending proposal',
+  request: {
+    params: http.idParam,
+    body: http.body(z.strictObject({ actor: http.actor, note }), {
+      actor: 'ada@example.com',
+      note: 'not now',
+    }),
+  },
+  responses: {
+    200: http.json(outcome, 'What became of it.'),
+    ...http.unauthorised,
+    ...http.notFound,
+    ...http.conflict,
+    ...http.invalid,
+  },
+})
+
+export function proposalRoutes({ engine }: Services) {
+  return router()
+    .openapi(list, async (c) => {
+      const { limit, after, ...filter } = c.req.valid('query')
+      return c.json(http.page(await engine.listProposals(filter, limit, after), limit), 200)
+    })
+    .openapi(show, async (c) => {
+      const { id } = c.req.valid('param')
+      return c.json(http.found(await engine.listProposals({ id }, 1), 'proposal', id), 200)
+    })
+    .openapi(create, async (c) => {
+      const idempotency_key = c.req.valid('header')['idempotency-key']
+      const answer = gated(await engine.createProposals([{ ...c.req.valid('json'), idempotency_key }]))
+      return c.json(answer, answer.code === 'duplicate' ? 200 : 201)
+    })
+    .openapi(approve, async (c) =>
+      c.json(await engine.approveProposal(c.req.valid('param').id, c.req.valid('json')), 200),
+    )
+    .openapi(reject, async (c) =>
+      c.json(await engine.rejectProposal(c.req.valid('param').id, c.req.valid('json')), 200),
+    )
+}
+
+/** The gate's answer to a single proposal; one that is not valid has no proposal, only a code and a reason. */
+function gated([answer]: ProposalBatchOutcome[]): ProposalOutcome {
+  if (answer === undefined) throw new Error('the gate gave no answer')
+  const { ordinal: _, proposal_id, status, ...verdict } = answer
+  if (proposal_id === null || status === null || status === 'invalid') {
+    const code = isOpsCode(answer.code) ? answer.code : 'OPS_004'
+    throw new OpsError(code, answer.reason ?? 'The proposal is not valid.', { details: answer.verdict })
+  }
+  return { proposal_id, status, ...verdict }
+}

@@ -1,0 +1,91 @@
+import { createRoute, z } from '@hono/zod-openapi'
+import { type EventInput, OpsError } from '../../engine/index.js'
+import { router, type Services } from '../router.js'
+import * as http from '../schemas.js'
+import { webhookSources } from '../webhooks/index.js'
+
+const tag = z
+  .string()
+  .regex(/^[A-Za-z0-9_.:-]{1,64}$/, 'must be 1 to 64 letters, digits, "_", ".", ":" or "-"')
+
+const receipt = z.object({
+  outcome: z.enum(['accepted', 'duplicate', 'pong']),
+  event_id: http.id.nullable(),
+  type: z.string().nullable(),
+})
+
+const receive = createRoute({
+  method: 'post',
+  path: '/{source}',
+  tags: ['webhooks'],
+  summary: 'Take a signed webhook delivery',
+  description:
+    'Proved by its signature, so it needs no key. Answers after the event is stored; the sender may repeat a delivery as ' +
+    'often as it likes. Sources: `github` (`X-Hub-Signature-256`).',
+  security: [],
+  request: {
+    params: z.object({ source: z.string().openapi({ example: 'github' }) }),
+    query: z.object({
+      tags: z
+        .string()
+        .transform((text) => text.split(','))
+        .pipe(z.array(tag).max(20))
+        .optional()
+        .openapi({
+          type: 'string',
+          description: 'Tags for the event, with commas between.',
+          example: 'ci,shop',
+        }),
+    }),
+    // Described, not parsed: the signature is over the bytes.
+    body: { required: true, content: { 'application/json': { schema: { type: 'object' } } } },
+  },
+  responses: {
+    202: http.json(receipt, 'The event is stored.'),
+    200: http.json(receipt, 'This delivery was stored before; or a ping.'),
+    ...http.unauthorised,
+    ...http.notFound,
+    ...http.conflict,
+    ...http.tooLarge,
+    ...http.invalid,
+    ...http.unavailable,
+  },
+})
+
+export function webhookRoutes({ engine, config, now }: Services) {
+  const sources = webhookSources(config)
+  return router().openapi(receive, async (c) => {
+    const { source: name } = c.req.valid('param')
+    const source = sources.get(name)
+    if (source === undefined) {
+      throw new OpsError('OPS_013', `There is no webhook source "${name}".`, {
+        details: { path: 'source' },
+        hint: `known sources: ${[...sources.keys()].join(', ')}`,
+      })
+    }
+    const event = source.receive({
+      headers: c.req.raw.headers,
+      body: Buffer.from(await c.req.arrayBuffer()),
+      receivedAt: now(),
+    })
+    if (event === 'ping') return c.json({ outcome: 'pong' as const, event_id: null, type: null }, 200)
+
+    const [stored] = await engine.emitEvents([tagged(event, c.req.valid('query').tags)])
+    if (stored === undefined || stored.outcome === 'conflict') {
+      c.get('log').warn({ dedupe_key: event.dedupe_key }, 'a delivery came again with another body')
+      throw new OpsError(
+        'OPS_014',
+        'This delivery id was used before, for another event; nothing was stored.',
+        {
+          details: { path: 'dedupe_key', dedupe_key: event.dedupe_key, event_id: stored?.event_id },
+        },
+      )
+    }
+    const { outcome, event_id } = stored
+    return c.json({ outcome, event_id, type: event.type }, outcome === 'accepted' ? 202 : 200)
+  })
+}
+
+function tagged(event: EventInput, tags: string[] | undefined): EventInput {
+  return tags === undefined ? event : { ...event, data: { ...event.data, tags } }
+}

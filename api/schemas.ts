@@ -1,0 +1,87 @@
+import { z } from '@hono/zod-openapi'
+import { OpsError } from '../engine/index.js'
+
+/** A JSON object that the control plane does not look into. */
+export const jsonObject = z.record(z.string(), z.unknown())
+
+export const id = z.guid().openapi({ example: '0190d6f2-7c1e-7a3b-9d3e-2f6a1b0c4d5e' })
+export const timestamp = z.string().openapi({ example: '2026-01-31T09:00:00.123456+00:00' })
+
+export const idParam = z.object({ id })
+
+/** Who acts; kept in the record. */
+export const actor = z.string().trim().min(1).max(200).openapi({ example: 'ada@example.com' })
+
+const errorBody = z
+  .object({
+    error: z.string().openapi({ description: 'What is wrong, as a sentence.' }),
+    code: z.string().openapi({ description: 'One of OPS_001 to OPS_015; OPS_000 for a defect of ours.' }),
+    details: jsonObject.openapi({ description: '`path` names the field at fault, `hint` the fix.' }),
+  })
+  .openapi('Error', {
+    example: { error: 'type: Required', code: 'OPS_011', details: { path: 'type' } },
+  })
+
+/** A JSON answer of a route. */
+export function json<S extends z.ZodType>(schema: S, description: string) {
+  return { description, content: { 'application/json': { schema } } }
+}
+
+/** A JSON body of a request, with an example that works. */
+export function body<S extends z.ZodType>(schema: S, example: z.input<S>) {
+  return { required: true, content: { 'application/json': { schema, example } } } as const
+}
+
+/** A JSON body that may be left out. Then nothing parses it: its fields must all be optional, without defaults. */
+export function optionalBody<S extends z.ZodType>(schema: S) {
+  return { content: { 'application/json': { schema, example: { actor: 'ada@example.com' } } } }
+}
+
+/** Who cancels, and why. */
+export const cancellation = optionalBody(
+  z.strictObject({ actor: actor.optional(), reason: z.string().max(2000).optional() }),
+)
+
+// What can go wrong, to be spread into a route's responses.
+export const unauthorised = { 401: json(errorBody, 'No valid key, or a signature that does not fit.') }
+export const notFound = { 404: json(errorBody, 'There is no such thing.') }
+export const conflict = { 409: json(errorBody, 'It contradicts what is stored, or what was decided before.') }
+export const tooLarge = { 413: json(errorBody, 'The body is too large.') }
+export const invalid = {
+  400: json(errorBody, 'The body is not JSON.'),
+  422: json(errorBody, 'The input is not valid; `details.path` names the field.'),
+}
+export const unavailable = { 503: json(errorBody, 'The database is away, or this part is paused.') }
+
+/** Query of every list: newest first, a page at a time. */
+export const pageQuery = z.object({
+  limit: z.coerce.number().int().min(1).max(200).default(50).openapi({ description: 'Items in a page.' }),
+  after: id.optional().openapi({ description: '`next` of the page before.' }),
+})
+
+/** A page of a list, and where the next one begins. */
+export function pageOf<S extends z.ZodType>(schema: S) {
+  return z.object({
+    items: z.array(schema),
+    next: z.string().nullable().openapi({ description: 'Pass as `after`; null at the end.' }),
+  })
+}
+
+/** Makes a page of what a list returned for `limit`. */
+export function page<T extends { id: string }>(
+  items: T[],
+  limit: number,
+): { items: T[]; next: string | null } {
+  return { items, next: (items.length === limit && items.at(-1)?.id) || null }
+}
+
+/**
+ * The one row that was asked for by its id.
+ *
+ * @throws OpsError `OPS_013`
+ */
+export function found<T>([row]: T[], what: string, id: string): T {
+  if (row === undefined)
+    throw new OpsError('OPS_013', `There is no ${what} ${id}.`, { details: { path: 'id' } })
+  return row
+}

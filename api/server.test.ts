@@ -1,0 +1,187 @@
+import { spawn } from 'node:child_process'
+import { EventEmitter, once } from 'node:events'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { z } from 'zod'
+import { connectEngine } from '../engine/index.js'
+import { freshDatabase, startRest, urlFor } from '../test/support/database.js'
+import { heartbeatMain, serveApi } from './server.js'
+import { answerOf, appOver, GITHUB_SECRET, KEY } from './testing.js'
+
+const authorization = `Bearer ${KEY}`
+
+describe('over real HTTP, through PostgREST', () => {
+  let url = ''
+  beforeAll(async () => {
+    const db = await freshDatabase()
+    const rest = await startRest(db)
+    const engine = connectEngine({ supabaseUrl: rest.url, supabaseKey: rest.serviceKey })
+    const api = await serveApi({ app: appOver(engine), port: 0 })
+    url = api.url
+    return async () => {
+      await api.close()
+      await engine.close()
+    }
+  })
+
+  test('an event goes in, and a heartbeat settles it', async () => {
+    const emitted = await fetch(`${url}/api/ops/events`, {
+      method: 'POST',
+      headers: { authorization, 'content-type': 'application/json' },
+      body: JSON.stringify({ type: 'deploy:finished', data: { service: 'shop' } }),
+    })
+    expect(emitted.status).toBe(202)
+    const runbook = { method: 'POST', headers: { authorization, 'content-type': 'application/json' } }
+    const beaten = await answerOf(await fetch(`${url}/api/ops/heartbeat`, runbook))
+    expect(beaten).toMatchObject({
+      status: 200,
+      body: {
+        ok: true,
+        triggerResult: { events: 1 },
+        leaseResult: { requeued_steps: 0, failed_steps: 0 },
+        staleResult: { recovered: 0 },
+      },
+    })
+  })
+
+  test('duplicate Authorization headers and odd bytes give 401', async () => {
+    for (const headers of [
+      [
+        ['authorization', authorization],
+        ['authorization', authorization],
+      ],
+      [['authorization', 'Bearer \u00ff\u00fe']],
+    ] satisfies [string, string][][]) {
+      expect((await fetch(`${url}/api/ops/heartbeat`, { headers })).status).toBe(401)
+    }
+  })
+
+  test('errors of the database keep their code, details and hint', async () => {
+    const answer = await answerOf(
+      await fetch(`${url}/api/ops/events`, {
+        method: 'POST',
+        headers: { authorization, 'content-type': 'application/json' },
+        body: JSON.stringify({ type: 'heartbeat:success' }),
+      }),
+    )
+    expect(answer).toMatchObject({
+      status: 422,
+      body: { code: 'OPS_011', details: { path: 'events[0].type' } },
+    })
+  })
+})
+
+describe('serveApi', () => {
+  const engine = connectEngine({ databaseUrl: 'postgresql://nobody@127.0.0.1:1/none' })
+  afterAll(() => engine.close())
+
+  test('says which port is taken and what to do', async () => {
+    const first = await serveApi({ app: appOver(engine), port: 0 })
+    const port = Number(new URL(first.url).port)
+    await expect(serveApi({ app: appOver(engine), port })).rejects.toMatchObject({
+      code: 'OPS_014',
+      message: `Port ${port} of 127.0.0.1 is taken.`,
+      hint: expect.stringContaining('PORT'),
+    })
+    await first.close()
+  })
+
+  test('close lets a request under way end, and takes no further one', async () => {
+    const steps = new EventEmitter()
+    const app = {
+      async fetch() {
+        const answered = once(steps, 'answer')
+        steps.emit('arrived')
+        await answered
+        return new Response('done')
+      },
+    }
+    const api = await serveApi({ app, port: 0 })
+    const arrived = once(steps, 'arrived')
+    const slow = fetch(api.url)
+    await arrived
+    const closing = api.close()
+    await expect(fetch(api.url)).rejects.toThrow()
+    steps.emit('answer')
+    expect(await (await slow).text()).toBe('done')
+    await closing
+  })
+})
+
+describe('heartbeatMain', () => {
+  test('beats once without HTTP and prints the report', async () => {
+    const db = await freshDatabase()
+    const lines: string[] = []
+    const env = { DATABASE_URL: urlFor(db, 'service_role'), LOG_LEVEL: 'silent' }
+    expect(await heartbeatMain({ env, print: (line) => lines.push(line) })).toBe(0)
+    expect(lines.map((line) => JSON.parse(line))).toMatchObject([
+      { ok: true, triggerResult: { events: 0, queued: 0 } },
+    ])
+  })
+
+  test.each([
+    ['without a database', {}, 'OPS_001', 'DATABASE_URL'],
+    [
+      'with a wrong setting',
+      { OPS_EVENT_BATCH_SIZE: 'x', DATABASE_URL: 'postgresql://a@127.0.0.1:1/b' },
+      'OPS_011',
+      'OPS_EVENT',
+    ],
+    ['with a database that is away', { DATABASE_URL: 'postgresql://a@127.0.0.1:1/b' }, 'OPS_001', 'reached'],
+  ])('%s ends with 1 and says why', async (_, env, code, words) => {
+    const lines: string[] = []
+    expect(
+      await heartbeatMain({ env: { ...env, LOG_LEVEL: 'silent' }, print: (line) => lines.push(line) }),
+    ).toBe(1)
+    expect(lines.join()).toContain(code)
+    expect(lines.join()).toContain(words)
+  })
+})
+
+describe('apiMain', () => {
+  const main = fileURLToPath(new URL('./server.ts', import.meta.url))
+
+  async function start(env: Record<string, string>, ipc = false) {
+    const script = `const { apiMain } = await import(${JSON.stringify(main)}); process.exitCode = await apiMain()`
+    const child = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', script], {
+      cwd: fileURLToPath(new URL('..', import.meta.url)),
+      env: { PATH: process.env.PATH ?? '', LOG_LEVEL: 'warn', PORT: '0', ...env },
+      stdio: ['ignore', 'pipe', 'inherit', ...(ipc ? (['ipc'] as const) : [])],
+    })
+    const exited = once(child, 'exit')
+    if (child.stdout === null) throw new Error('no output')
+    const [line] = z.tuple([z.string()]).parse(await once(createInterface(child.stdout), 'line'))
+    return { child, line, url: /http:\S+?(?= |$)/.exec(line)?.[0] ?? '', code: exited.then(([code]) => code) }
+  }
+
+  test.each(['SIGTERM', 'SIGINT'] as const)('serves until %s', async (signal) => {
+    const db = await freshDatabase()
+    const { child, url, code } = await start({
+      DATABASE_URL: urlFor(db, 'service_role'),
+      OPS_API_KEY: KEY,
+      GITHUB_WEBHOOK_SECRET: GITHUB_SECRET,
+    })
+    expect((await fetch(`${url}/readyz`)).status).toBe(200)
+    expect((await fetch(`${url}/api/ops/missions`, { headers: { authorization } })).status).toBe(200)
+    child.kill(signal)
+    expect(await code).toBe(0)
+  })
+
+  test('ends with the parent that it talks to', async () => {
+    const db = await freshDatabase()
+    const { child, code } = await start({ DATABASE_URL: urlFor(db, 'service_role'), OPS_API_KEY: KEY }, true)
+    child.disconnect()
+    expect(await code).toBe(0)
+  })
+
+  test('without a database says what is missing and ends with 1', async () => {
+    const { line, code } = await start({})
+    expect(JSON.parse(line)).toMatchObject({
+      ok: false,
+      code: 'OPS_001',
+      error: expect.stringContaining('DATABASE_URL'),
+    })
+    expect(await code).toBe(1)
+  })
+})

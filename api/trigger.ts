@@ -1,0 +1,107 @@
+import type { Engine, PendingEvent, PolicyRow, SettledEvent, SettleItem } from '../engine/index.js'
+import { isRetryable, OpsError } from '../engine/index.js'
+import { type CompiledMatrix, compileMatrix, matchEvent } from '../policies/index.js'
+
+/** What became of one batch of pending events. */
+export interface TriggeredBatch {
+  /** Events that were pending, at most the batch size. */
+  found: number
+  /** Those of them that this call settled; others were settled by an overlapping beat. */
+  settled: number
+  /** Reactions queued. */
+  queued: number
+  /** Patterns and events that could not be matched; none of them held up another. */
+  problems: { code: string; message: string }[]
+}
+
+/**
+ * Matches the oldest pending events against the reaction matrix in force and settles them in one call, at most
+ * `batchSize` (1 to 1000). Every event is settled, matched or not, also when there is no reaction matrix (`OPS_002` among
+ * the problems).
+ *
+ * @throws OpsError when the database cannot be reached.
+ */
+export async function triggerReactions(engine: Engine, batchSize: number): Promise<TriggeredBatch> {
+  const events = await engine.pendingEvents(batchSize)
+  const batch: TriggeredBatch = { found: events.length, settled: 0, queued: 0, problems: [] }
+  if (events.length === 0) return batch
+
+  const policies = await engine.policies()
+  const matrix = policies.find(({ key }) => key === 'reaction_matrix')
+  const items = matrix
+    ? matchAll(events, matrixOf(engine, matrix), policies, batch)
+    : unmatched(events, batch)
+  for (const event of await settle(engine, matrix?.version ?? 0, items, batch)) {
+    if (event.outcome === 'settled') batch.settled += 1
+    batch.queued += event.queued
+  }
+  return batch
+}
+
+function matchAll(
+  events: PendingEvent[],
+  matrix: CompiledMatrix,
+  policies: PolicyRow[],
+  batch: TriggeredBatch,
+): SettleItem[] {
+  const context = { policies: Object.fromEntries(policies.map(({ key, value }) => [key, value])) }
+  batch.problems.push(
+    ...matrix.quarantined.map(({ pattern_id, code, path, message }) => ({
+      code,
+      message: `pattern ${pattern_id} is out of service: ${path}: ${message}`,
+    })),
+  )
+  return events.map((event) => {
+    try {
+      return { event_id: event.event_id, decisions: matchEvent(matrix, event, context).decisions }
+    } catch (error) {
+      return broken(event.event_id, error, batch)
+    }
+  })
+}
+
+function unmatched(events: PendingEvent[], batch: TriggeredBatch): SettleItem[] {
+  const message = 'There is no policy "reaction_matrix": events are settled without any reaction.'
+  batch.problems.push({ code: 'OPS_002', message })
+  return events.map(({ event_id }) => ({ event_id, decisions: [], error: message }))
+}
+
+/** Settles a batch; if the database refuses it, each event by itself, so that a bad one is the only one to suffer. */
+async function settle(
+  engine: Engine,
+  version: number,
+  items: SettleItem[],
+  batch: TriggeredBatch,
+): Promise<SettledEvent[]> {
+  try {
+    return await engine.settleEvents(version, items)
+  } catch (error) {
+    if (isRetryable(error)) throw error
+    const [only, ...others] = items
+    if (only === undefined) throw error
+    if (others.length === 0) return engine.settleEvents(version, [broken(only.event_id, error, batch)])
+    const settled: SettledEvent[] = []
+    for (const item of items) settled.push(...(await settle(engine, version, [item], batch)))
+    return settled
+  }
+}
+
+function broken(event_id: string, error: unknown, batch: TriggeredBatch): SettleItem {
+  const message = error instanceof Error ? error.message : String(error)
+  batch.problems.push({
+    code: error instanceof OpsError ? error.code : 'OPS_008',
+    message: `event ${event_id} could not be matched: ${message}`,
+  })
+  return { event_id, decisions: [], error: message }
+}
+
+/** Compiled once for each version: the policy's versions never come back with other content. */
+const compiled = new WeakMap<Engine, { version: number; matrix: CompiledMatrix }>()
+
+function matrixOf(engine: Engine, { value, version }: PolicyRow): CompiledMatrix {
+  const known = compiled.get(engine)
+  if (known?.version === version) return known.matrix
+  const matrix = compileMatrix(value, { version })
+  compiled.set(engine, { version, matrix })
+  return matrix
+}

@@ -1,0 +1,12 @@
+import type { ApiConfig } from '../config.js'
+import { github } from './github.js'
+import type { WebhookSource } from './source.js'
+
+export type { Delivery, WebhookSource } from './source.js'
+
+/** The sources that deliveries are taken from, by their name in `/api/ops/webhooks/:source`. */
+export function webhookSources({
+  webhookSecrets,
+}: Pick<ApiConfig, 'webhookSecrets'>): Map<string, WebhookSource> {
+  return new Map([['github', github(webhookSecrets.github)]])
+}

@@ -1,0 +1,31 @@
+import { type JsonObject, OpsError } from '../../engine/index.js'
+
+/**
+ * Reads the JSON object that a delivery carries.
+ *
+ * @throws OpsError `OPS_011`
+ */
+export function parsePayload(text: string): JsonObject {
+  const payload = parse(text)
+  if (!isJsonObject(payload)) {
+    throw new OpsError('OPS_011', 'The body of this delivery is not a JSON object.', {
+      details: { path: 'body' },
+    })
+  }
+  return payload
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch (error) {
+    throw new OpsError('OPS_011', 'The body of this delivery is not JSON.', {
+      details: { path: 'body' },
+      cause: error,
+    })
+  }
+}
+
+function isJsonObject(value: unknown): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}

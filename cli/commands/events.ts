@@ -1,0 +1,92 @@
+import { readFile } from 'node:fs/promises'
+import { text as textOf } from 'node:stream/consumers'
+import { Command } from 'commander'
+import { shortId } from '../../embedded/shortId.js'
+import { type EventRecord, type JsonObject, OpsError } from '../../engine/index.js'
+import { wholeNumber } from '../numbers.js'
+import { withEngine } from '../session.js'
+import { ago, table } from '../text.js'
+
+const EXAMPLES = `
+Examples:
+  ops-loop events emit deploy:finished --data '{"service": "shop", "version": "2.4.1"}'
+  ops-loop events emit deploy:finished --data @event.json --dedupe-key deploy-4711
+  echo '{"service": "shop"}' | ops-loop events emit deploy:finished --data @-`
+
+interface EmitOptions {
+  data?: string
+  dedupeKey?: string
+}
+
+export function eventsCommand(): Command {
+  const events = new Command('events').description('facts that were reported')
+
+  events
+    .command('emit')
+    .description('report an event')
+    .argument('<type>', 'such as deploy:finished')
+    .option('--data <json>', 'its data: a JSON object, @file, or @- for standard input')
+    .option('--dedupe-key <key>', 'reporting it again with this key changes nothing')
+    .addHelpText('after', EXAMPLES)
+    .action((type: string, options: EmitOptions, command: Command) =>
+      withEngine(command, async (engine, answer) => {
+        const data = options.data === undefined ? undefined : await readData(options.data, command)
+        const [stored] = await engine.emitEvents([{ type, data, dedupe_key: options.dedupeKey }])
+        if (stored === undefined) throw new Error('the engine gave no answer')
+        const { event_id, outcome } = stored
+        if (outcome === 'conflict') {
+          throw new OpsError('OPS_014', `Event ${event_id} has this dedupe key, but another type or other data.`, {
+            details: { event_id },
+            hint: 'Nothing was stored. Give this event a key of its own.',
+          })
+        }
+        answer({ event_id, outcome }, () =>
+          outcome === 'accepted' ? `event ${event_id} stored` : `event ${event_id} was there before`,
+        )
+      }),
+    )
+
+  events
+    .command('list')
+    .description('the newest events')
+    .option('--type <type>', 'only of this type')
+    .option('--limit <n>', 'at most this many', wholeNumber(1, 200), 20)
+    .addHelpText('after', '\nExample:\n  ops-loop events list --type github:issues.opened')
+    .action((options: { type?: string; limit: number }, command: Command) =>
+      withEngine(command, async (engine, answer) => {
+        const { type, limit } = options
+        const rows = await engine.listEvents(type === undefined ? {} : { type }, limit)
+        answer(rows, () => table(['id', 'type', 'depth', 'processed', 'received'], rows.map(cells)))
+      }),
+    )
+  return events
+}
+
+function cells(event: EventRecord): string[] {
+  const { id, type, depth, processed_at, created_at } = event
+  return [shortId(id), type, String(depth), processed_at === null ? 'no' : 'yes', ago(created_at)]
+}
+
+async function readData(source: string, command: Command): Promise<JsonObject> {
+  const text = source.startsWith('@') ? await readSource(source.slice(1)) : source
+  try {
+    const data: unknown = JSON.parse(text)
+    if (isObject(data)) return data
+  } catch {
+    // Said below, as for JSON that is no object.
+  }
+  return command.error('error: --data is not a JSON object')
+}
+
+async function readSource(name: string): Promise<string> {
+  if (name === '-') return textOf(process.stdin)
+  try {
+    return await readFile(name, 'utf8')
+  } catch (error) {
+    throw new OpsError('OPS_011', `Cannot read ${name}.`, { cause: error, details: { path: 'data' } })
+  }
+}
+
+function isObject(value: unknown): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}

@@ -1,0 +1,32 @@
+import { Command } from 'commander'
+import { workerMain } from '../../worker/main.js'
+import { findDatabase, type GlobalOptions } from '../connection.js'
+import { wholeNumber } from '../numbers.js'
+
+interface WorkerOptions {
+  watch?: boolean
+  concurrency?: number
+  name?: string
+  executors?: string
+}
+
+const EXAMPLES = `
+Examples:
+  ops-loop worker                         do what is queued, then end (for cron; may overlap)
+  ops-loop worker --watch --concurrency 8
+  ops-loop worker --watch --executors ./my-executors`
+
+export function workerCommand(): Command {
+  return new Command('worker')
+    .description('claim steps, run their executors, record what came of it')
+    .option('--watch', 'stay and wait for work')
+    .option('--concurrency <n>', 'steps at the same time (default: 4)', wholeNumber(1, 1000))
+    .option('--name <name>', "what people call it (default: the machine's name)")
+    .option('--executors <folder>', 'executors of your own, besides those that are shipped')
+    .addHelpText('after', EXAMPLES)
+    .action(async (options: WorkerOptions, command: Command) => {
+      await findDatabase(command.optsWithGlobals<GlobalOptions>())
+      const { watch, concurrency, name, executors } = options
+      process.exitCode = await workerMain({ watch, concurrency, name, executors })
+    })
+}

@@ -1,0 +1,42 @@
+import { resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { readConnection } from '../embedded/connection.js'
+import { loadDotEnv, OpsError } from '../engine/index.js'
+
+/** Options that every command takes. */
+export interface GlobalOptions {
+  json?: boolean
+  dataDir?: string
+}
+
+/** The data folder of `npm start`: the one that was asked for, else `.ops-loop` in the project, wherever we are called from. */
+export function dataFolder({ dataDir }: GlobalOptions): string {
+  return dataDir === undefined ? fileURLToPath(new URL('../.ops-loop', import.meta.url)) : resolve(dataDir)
+}
+
+/**
+ * Sees to it that the process's environment says where the database is: `.env` fills in what is not set, and where no database is
+ * named (or `--data-dir` is given), the running `npm start` is taken.
+ *
+ * @throws OpsError `OPS_001` when there is neither
+ */
+export async function findDatabase(options: GlobalOptions): Promise<void> {
+  // A supervised process has been told all it needs.
+  if (process.send !== undefined) return
+  loadDotEnv()
+  const { DATABASE_URL, SUPABASE_URL } = process.env
+  if (options.dataDir === undefined && (DATABASE_URL || SUPABASE_URL)) return
+  const stack = await readConnection(dataFolder(options))
+  if (stack === undefined) throw nothingRunning(options)
+  for (const [name, value] of Object.entries(stack)) process.env[name] = String(value)
+}
+
+function nothingRunning(options: GlobalOptions): OpsError {
+  return options.dataDir === undefined
+    ? new OpsError('OPS_001', 'No database is named, and no npm start is running.', {
+        hint: 'Run npm start in another terminal, or set DATABASE_URL, or SUPABASE_URL and SUPABASE_SECRET_KEY.',
+      })
+    : new OpsError('OPS_001', `No npm start is running on ${dataFolder(options)}.`, {
+        hint: `Run npm start -- --data-dir ${options.dataDir} in another terminal.`,
+      })
+}

@@ -1,0 +1,42 @@
+import { InvalidArgumentError } from 'commander'
+import { OpsError } from '../engine/index.js'
+
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
+const PART = /^[0-9a-f-]{4,36}$/
+
+/** For commander: a whole id, or at least four characters of its beginning or end. */
+export function idArgument(text: string): string {
+  const id = text.toLowerCase()
+  if (PART.test(id)) return id
+  throw new InvalidArgumentError('Give an id, or at least four characters of its beginning or end.')
+}
+
+/** The newest rows of one kind. */
+export type List = () => Promise<{ id: string }[]>
+
+/**
+ * The whole id that a part stands for, among the newest rows. A whole id is taken as it is, however old.
+ *
+ * @param what for the error, such as `proposal`
+ * @throws OpsError `OPS_013` when there is none, `OPS_011` when there are several
+ */
+export async function wholeId(part: string, what: string, ...lists: List[]): Promise<string> {
+  if (UUID.test(part)) return part
+  const rows = (await Promise.all(lists.map((list) => list()))).flat()
+  const fits = rows.map(({ id }) => id).filter((id) => id.startsWith(part) || id.endsWith(part))
+  const [only, ...others] = fits
+  if (only === undefined) {
+    throw new OpsError('OPS_013', `No ${what} among the newest has an id that begins or ends with "${part}".`, {
+      hint: 'Give the whole id.',
+    })
+  }
+  if (others.length > 0) {
+    throw new OpsError('OPS_011', `"${part}" may be any of ${fits.length} ids: ${fits.slice(0, 5).join(', ')}`, {
+      hint: 'Give more of it.',
+    })
+  }
+  return only
+}
+
+/** How far back parts of ids are looked for: the longest page that lists have. */
+export const NEWEST = 200

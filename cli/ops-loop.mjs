@@ -1,0 +1,14 @@
+#!/usr/bin/env node
+// The program is TypeScript; tsx lets Node run it as it is. Works from any folder.
+
+try {
+  const { register } = await import('tsx/esm/api')
+  // Not the tsconfig.json of the folder that we happen to be called from.
+  register({ tsconfig: false })
+} catch (error) {
+  if (error?.code !== 'ERR_MODULE_NOT_FOUND') throw error
+  console.error('error: the dependencies of Ops Loop are not installed.\n  Run npm ci in its folder.')
+  process.exit(1)
+}
+const { main } = await import('./main.ts')
+await main(process.argv.slice(2))

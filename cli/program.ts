@@ -1,0 +1,57 @@
+import { Command } from 'commander'
+import packageJson from '../package.json' with { type: 'json' }
+import { apiCommand } from './commands/api.js'
+import { deadCommand } from './commands/dead.js'
+import { eventsCommand } from './commands/events.js'
+import { heartbeatCommand } from './commands/heartbeat.js'
+import { migrateCommand } from './commands/migrate.js'
+import { missionsCommand } from './commands/missions.js'
+import { proposalsCommand } from './commands/proposals.js'
+import { startCommand } from './commands/start.js'
+import { statusCommand } from './commands/status.js'
+import { stepsCommand } from './commands/steps.js'
+import { traceCommand } from './commands/trace.js'
+import { whyCommand } from './commands/why.js'
+import { workerCommand } from './commands/worker.js'
+
+const DATABASE_HELP = `
+Which database: DATABASE_URL, or SUPABASE_URL with SUPABASE_SECRET_KEY, from the environment or .env;
+without them, the one of the npm start that is running.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage.`
+
+/** The whole command line. Usage errors are thrown, after commander has printed them. */
+export function createProgram(): Command {
+  const program = new Command('ops-loop')
+    .description('An ops loop for autonomous agents that lives in your own Postgres.')
+    .version(packageJson.version)
+    .option('--json', 'answer in JSON on stdout, errors in JSON on stderr')
+    .option('--data-dir <folder>', 'data folder of npm start (default: .ops-loop beside package.json)')
+    .addHelpText('after', DATABASE_HELP)
+  program.helpCommand(false)
+  const commands = [
+    startCommand(),
+    apiCommand(),
+    workerCommand(),
+    heartbeatCommand(),
+    migrateCommand(),
+    statusCommand(),
+    eventsCommand(),
+    proposalsCommand(),
+    missionsCommand(),
+    stepsCommand(),
+    deadCommand(),
+    traceCommand(),
+    whyCommand(),
+  ]
+  for (const command of commands) program.addCommand(command)
+  for (const command of everyCommand(program)) {
+    command.exitOverride().showHelpAfterError('Add --help for usage.').configureHelp({ showGlobalOptions: true })
+  }
+  return program
+}
+
+/** Commands that are added ready-made inherit no settings from their parent. */
+function everyCommand(command: Command): Command[] {
+  return [command, ...command.commands.flatMap(everyCommand)]
+}

@@ -1,0 +1,53 @@
+import pc from 'picocolors'
+
+/** Rows under their headings, in columns as wide as they need to be. */
+export function table(headings: readonly string[], rows: readonly (readonly string[])[]): string {
+  const widths = headings.map((heading, column) =>
+    Math.max(heading.length, ...rows.map((row) => row[column]?.length ?? 0)),
+  )
+  const line = (cells: readonly string[]) =>
+    cells
+      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+      .join('  ')
+      .trimEnd()
+  return [pc.dim(line(headings)), ...rows.map(line)].join('\n')
+}
+
+/** `name  value` lines. Fields without a value are left out. */
+export function fields(values: Record<string, string | number | null | undefined>): string {
+  const present = Object.entries(values).filter(([, value]) => value !== null && value !== undefined && value !== '')
+  const width = Math.max(0, ...present.map(([name]) => name.length))
+  return present.map(([name, value]) => `${pc.dim(name.padEnd(width))}  ${value}`).join('\n')
+}
+
+const UNITS = [
+  ['d', 86_400],
+  ['h', 3600],
+  ['min', 60],
+  ['s', 1],
+] as const
+
+/** `3 min ago`, from an ISO timestamp. */
+export function ago(timestamp: string | null, now = Date.now()): string {
+  if (timestamp === null) return 'never'
+  const seconds = Math.max(0, Math.round((now - Date.parse(timestamp)) / 1000))
+  const [unit, size] = UNITS.find(([, size]) => seconds >= size) ?? ['s', 1]
+  return `${Math.floor(seconds / size)} ${unit} ago`
+}
+
+/** Text of one line, at most so long. */
+export function short(text: string, length = 80): string {
+  const line = text.replace(/\s+/g, ' ').trim()
+  return line.length > length ? `${line.slice(0, length - 1)}…` : line
+}
+
+/** A value out of JSON as one line. */
+export function plain(value: unknown): string {
+  if (value === null || value === undefined) return ''
+  return typeof value === 'string' ? value : JSON.stringify(value)
+}
+
+/** `1 step`, `2 steps`. */
+export function count(number: number, noun: string): string {
+  return `${number} ${noun}${number === 1 ? '' : 's'}`
+}

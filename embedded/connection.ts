@@ -1,0 +1,60 @@
+/**
+ * `env` in the data folder: how to reach the stack that runs there, as environment variables, for the command line and for
+ * shells (`set -a; . .ops-loop/env`). Written when all is up, removed when it stops, readable by its owner alone.
+ */
+import { readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { parseEnv } from 'node:util'
+import { z } from 'zod'
+import { isSystemError } from './errors.js'
+
+const connectionSchema = z.object({
+  /** The process that holds the stack together. */
+  OPS_STACK_PID: z.coerce.number().int().positive(),
+  /** Logs in as the database's owner. */
+  DATABASE_URL: z.string(),
+  SUPABASE_URL: z.string(),
+  SUPABASE_SERVICE_ROLE_KEY: z.string(),
+  /** Of the control plane, and the key to it. */
+  OPS_API_URL: z.string(),
+  OPS_API_KEY: z.string(),
+  GITHUB_WEBHOOK_SECRET: z.string(),
+})
+
+export type Connection = z.infer<typeof connectionSchema>
+
+export function connectionFile(dataDir: string): string {
+  return join(dataDir, 'env')
+}
+
+export async function writeConnection(dataDir: string, connection: Connection): Promise<void> {
+  const file = connectionFile(dataDir)
+  const lines = Object.entries(connection).map(([name, value]) => `${name}=${value}`)
+  const text = ['# How to reach the stack that runs now. Gone when it stops.', ...lines, ''].join('\n')
+  await writeFile(`${file}.new`, text, { mode: 0o600 })
+  await rename(`${file}.new`, file)
+}
+
+export async function removeConnection(dataDir: string): Promise<void> {
+  await rm(connectionFile(dataDir), { force: true })
+}
+
+/** How to reach the stack of a data folder; undefined when none is running there. */
+export async function readConnection(dataDir: string): Promise<Connection | undefined> {
+  const text = await readFile(connectionFile(dataDir), 'utf8').catch((error: unknown) => {
+    if (isSystemError(error, 'ENOENT') || isSystemError(error, 'ENOTDIR')) return ''
+    throw error
+  })
+  const parsed = connectionSchema.safeParse(parseEnv(text))
+  // A stack that was killed leaves its file behind.
+  return parsed.success && isAlive(parsed.data.OPS_STACK_PID) ? parsed.data : undefined
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch (error) {
+    return isSystemError(error, 'EPERM')
+  }
+}

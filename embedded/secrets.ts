@@ -1,0 +1,49 @@
+import { randomBytes } from 'node:crypto'
+import { readFile, rename, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { z } from 'zod'
+import { isSystemError, stackError } from './errors.js'
+
+const secretsSchema = z.object({
+  /** Bearer key of the control plane. */
+  apiKey: z.string().min(32),
+  /** Signs webhook deliveries. */
+  webhookSecret: z.string().min(32),
+  /** Signs PostgREST's keys. */
+  jwtSecret: z.string().min(32),
+  /** Of the worker's login. */
+  workerPassword: z.string().min(32),
+})
+
+export type Secrets = z.infer<typeof secretsSchema>
+
+/**
+ * The secrets of a data folder, made at random on first use and readable by the owner alone.
+ *
+ * @throws OpsError `OPS_001` when the file is damaged
+ */
+export async function readSecrets(dataDir: string): Promise<Secrets> {
+  const file = join(dataDir, 'secrets.json')
+  try {
+    return secretsSchema.parse(JSON.parse(await readFile(file, 'utf8')))
+  } catch (error) {
+    if (isSystemError(error, 'ENOENT')) return makeSecrets(file)
+    throw stackError(`${file} is damaged.`, { hint: 'Delete it: the next start makes new secrets.', cause: error })
+  }
+}
+
+async function makeSecrets(file: string): Promise<Secrets> {
+  const secrets = {
+    apiKey: random(),
+    webhookSecret: random(),
+    jwtSecret: random(),
+    workerPassword: random(),
+  }
+  await writeFile(`${file}.new`, `${JSON.stringify(secrets, undefined, 2)}\n`, { mode: 0o600 })
+  await rename(`${file}.new`, file)
+  return secrets
+}
+
+function random(): string {
+  return randomBytes(32).toString('base64url')
+}

@@ -1,0 +1,133 @@
+import { randomUUID } from 'node:crypto'
+import { expect, test } from 'vitest'
+import type { Decision } from '../index.js'
+import { contract, ISO, only, template, UUID, unique } from './support.js'
+
+contract('events', (scene) => {
+  test('are accepted, in the order given, each with an id', async () => {
+    const { engine } = scene()
+    const emitted = await engine.emitEvents([{ type: 'app:one' }, { type: 'app:two', data: { n: 2 } }])
+    expect(emitted).toEqual([
+      { ordinal: 1, event_id: expect.stringMatching(UUID), outcome: 'accepted' },
+      { ordinal: 2, event_id: expect.stringMatching(UUID), outcome: 'accepted' },
+    ])
+  })
+
+  test('are stored once for each dedupe key; another content is a conflict', async () => {
+    const { engine } = scene()
+    const event = {
+      type: 'app:once',
+      data: { n: 1, nested: { a: [1, null, 'ü'] } },
+      dedupe_key: unique('once'),
+    }
+    const { event_id } = only(await engine.emitEvents([event]))
+    expect(await engine.emitEvents([event, { ...event, data: { n: 2 } }])).toEqual([
+      { ordinal: 1, event_id, outcome: 'duplicate' },
+      { ordinal: 2, event_id, outcome: 'conflict' },
+    ])
+  })
+
+  test.each([
+    ['no type', { type: '' }, 'events[1].type'],
+    ['an odd type', { type: 'a b' }, 'events[1].type'],
+    ['a type of the engine’s own', { type: 'mission:succeeded' }, 'events[1].type'],
+    ['too much data', { type: 'app:big', data: { text: 'x'.repeat(1024 * 1024) } }, 'events[1].data'],
+  ])('are refused all together because of one with %s', async (_, event, path) => {
+    const { engine, sql } = scene()
+    const type = unique('app:before')
+    await expect(engine.emitEvents([{ type }, event])).rejects.toMatchObject({
+      code: 'OPS_011',
+      details: { path },
+    })
+    expect(await sql`select from public.ops_agent_events where type = ${type}`).toHaveLength(0)
+  })
+
+  test('are refused while intake is paused', async () => {
+    const { engine, policy } = scene()
+    await policy('control', { pause: { intake: true } })
+    await expect(engine.emitEvents([{ type: 'app:paused' }])).rejects.toMatchObject({ code: 'OPS_015' })
+    await policy('control', {})
+  })
+
+  test('keep text that JSON allows and Postgres does not, as well as it can be kept', async () => {
+    const { engine, sql } = scene()
+    const data = { text: 'NUL \u0000, half \ud800, fox 🦊, "quotes" and \\backslashes\\ {}' }
+    const { event_id } = only(await engine.emitEvents([{ type: 'app:odd', data }]))
+    const [row] =
+      await sql`select data ->> 'text' as text from public.ops_agent_events where id = ${event_id}`
+    expect(row?.text).toBe('NUL \ufffd, half \ufffd, fox 🦊, "quotes" and \\backslashes\\ {}')
+  })
+
+  test('wait to be settled, once, and become proposals', async () => {
+    const { engine } = scene()
+    const executor = unique('x')
+    const { event_id } = only(await engine.emitEvents([{ type: 'app:match', data: { executor } }]))
+    const pending = (await engine.pendingEvents(1000)).find((event) => event.event_id === event_id)
+    expect(pending).toEqual({
+      event_id,
+      type: 'app:match',
+      data: { executor },
+      depth: 0,
+      root_event_id: event_id,
+      created_at: expect.stringMatching(ISO),
+    })
+
+    const decisions: Decision[] = [
+      { pattern_id: 'answers', decision: 'matched', mode: 'active', template: { ...template(executor) } },
+      { pattern_id: 'ignores', decision: 'not_matched', mode: 'active', detail: { condition: 'tags' } },
+    ]
+    expect(await engine.settleEvents(1, [{ event_id, decisions }])).toEqual([
+      { event_id, outcome: 'settled', queued: 1 },
+    ])
+    expect(await engine.settleEvents(1, [{ event_id, decisions }])).toEqual([
+      { event_id, outcome: 'skipped', queued: 0 },
+    ])
+
+    const reaction = only(await engine.runReactions(100))
+    expect(reaction).toMatchObject({
+      status: 'done',
+      proposal_status: 'auto_approved',
+      code: 'auto_approved',
+    })
+    expect(reaction.mission_id).toMatch(UUID)
+
+    const why = await engine.why(event_id)
+    expect(why).toContainEqual(
+      expect.objectContaining({
+        pattern_id: 'answers',
+        decision: 'matched',
+        reaction_id: reaction.reaction_id,
+      }),
+    )
+    expect(why).toContainEqual(
+      expect.objectContaining({ pattern_id: 'ignores', decision: 'not_matched', reaction_id: null }),
+    )
+
+    const chain = (await engine.trace(event_id)).map(({ entity }) => entity)
+    expect(chain).toEqual(['event', 'reaction', 'proposal', 'mission', 'step'])
+  })
+
+  test('a reaction with an invalid template fails by itself', async () => {
+    const { engine } = scene()
+    const { event_id } = only(await engine.emitEvents([{ type: 'app:broken' }]))
+    const matched = { decision: 'matched', mode: 'active' } as const
+    const decisions: Decision[] = [
+      { ...matched, pattern_id: 'broken', template: { title: 'No steps' } },
+      { ...matched, pattern_id: 'sound', template: { ...template(unique('x')) } },
+    ]
+    await engine.settleEvents(1, [{ event_id, decisions }])
+    const outcomes = await engine.runReactions(100)
+    expect(outcomes.map(({ status, code }) => [status, code]).sort()).toEqual([
+      ['done', 'auto_approved'],
+      ['failed', 'OPS_004'],
+    ])
+  })
+
+  test('nothing to settle is no call', async () => {
+    expect(await scene().engine.settleEvents(1, [])).toEqual([])
+  })
+
+  test('asking about an event that is not there is OPS_013', async () => {
+    await expect(scene().engine.why(randomUUID())).rejects.toMatchObject({ code: 'OPS_013' })
+  })
+})

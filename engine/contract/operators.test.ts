@@ -1,0 +1,174 @@
+import { randomUUID } from 'node:crypto'
+import { expect, test } from 'vitest'
+import { contract, ISO, lease, only, template, UUID, unique } from './support.js'
+
+contract('operators', (scene) => {
+  /** A mission of three steps whose first is dead. */
+  async function deadMission() {
+    const { engine, mission, claim } = scene()
+    const executor = unique('x')
+    const mission_id = await mission(template(executor, [{}, {}, {}]))
+    const step = only(await claim([executor]))
+    await engine.failSteps([{ ...lease(step), error: 'broken', permanent: true }])
+    return { mission_id, step_id: step.step_id, executor }
+  }
+
+  test('cancel a mission, once', async () => {
+    const { engine, mission } = scene()
+    const mission_id = await mission(template(unique('x'), [{}, {}]))
+    const by = { actor: 'dana', reason: 'not needed' }
+    expect(await engine.cancelMission(mission_id, by)).toEqual({
+      mission_id,
+      status: 'cancelled',
+      cancelled_steps: 2,
+    })
+    expect(await engine.cancelMission(mission_id, by)).toEqual({
+      mission_id,
+      status: 'cancelled',
+      cancelled_steps: 0,
+    })
+  })
+
+  test('cancel a step', async () => {
+    const { engine, mission } = scene()
+    const mission_id = await mission(template(unique('x')))
+    const { id } = only(await engine.listSteps({ mission_id }))
+    expect(await engine.cancelStep(id, { actor: 'dana' })).toEqual({
+      step_id: id,
+      status: 'cancelled',
+      mission_status: 'cancelled',
+    })
+  })
+
+  test('retry a dead step, which reopens its mission', async () => {
+    const { mission_id, step_id } = await deadMission()
+    expect(await scene().engine.retryStep(step_id, { actor: 'dana' })).toEqual({
+      step_id,
+      status: 'queued',
+      mission_id,
+      mission_status: 'running',
+      reopened_steps: 2,
+    })
+    await expect(scene().engine.retryStep(step_id, { actor: 'dana' })).rejects.toMatchObject({
+      code: 'OPS_014',
+    })
+  })
+
+  test('retry all dead steps of a kind', async () => {
+    const { mission_id, step_id, executor } = await deadMission()
+    const { engine } = scene()
+    expect(await engine.retryDeadSteps({ kind: executor, limit: 10, actor: 'dana' })).toEqual([
+      { step_id, mission_id },
+    ])
+    expect(await engine.retryDeadSteps({ kind: executor })).toEqual([])
+  })
+
+  test.each([
+    ['a mission to cancel', () => scene().engine.cancelMission(randomUUID(), { actor: 'dana' })],
+    ['a step to cancel', () => scene().engine.cancelStep(randomUUID(), { actor: 'dana' })],
+    ['a step to retry', () => scene().engine.retryStep(randomUUID(), { actor: 'dana' })],
+    ['anything to trace', () => scene().engine.trace(randomUUID())],
+    ['a policy version', () => scene().engine.rollbackPolicy('auto_approve', 9999)],
+    ['a radar item', () => scene().engine.radarUpdate(randomUUID(), { notes: 'x' })],
+  ])('hear OPS_013 where there is none: %s', async (_, call) => {
+    await expect(call()).rejects.toMatchObject({ name: 'OpsError', code: 'OPS_013' })
+  })
+
+  test('hear OPS_011 for an id that is none', async () => {
+    await expect(scene().engine.trace('nonsense')).rejects.toMatchObject({ code: 'OPS_011' })
+  })
+
+  test('read policies and roll one back', async () => {
+    const { engine, policy } = scene()
+    await policy('agent_roles', { scout: { instructions: 'first' } })
+    const [first] = await engine.policies(['agent_roles', 'nothing'])
+    expect(first).toEqual({
+      key: 'agent_roles',
+      value: { scout: { instructions: 'first' } },
+      version: expect.any(Number),
+      updated_at: expect.stringMatching(ISO),
+    })
+    const version = first?.version ?? 0
+    await policy('agent_roles', { scout: { instructions: 'second' } })
+    expect(await engine.rollbackPolicy('agent_roles', version)).toBe(version + 2)
+    expect(await engine.policies(['agent_roles'])).toMatchObject([
+      { value: first?.value, version: version + 2 },
+    ])
+    expect(await engine.policies([])).toEqual([])
+    expect((await engine.policies()).map(({ key }) => key)).toEqual(
+      expect.arrayContaining(['auto_approve', 'control']),
+    )
+  })
+
+  test('page through lists, newest first', async () => {
+    const { engine } = scene()
+    const type = unique('app:page')
+    const emitted = await engine.emitEvents([{ type }, { type }, { type }])
+    const page = await engine.listEvents({ type, processed: false }, 2)
+    const rest = await engine.listEvents({ type }, 2, page[1]?.id)
+    const newest = emitted
+      .map(({ event_id }) => event_id)
+      .sort()
+      .reverse()
+    expect([page.length, rest.length]).toEqual([2, 1])
+    expect([...page, ...rest].map(({ id }) => id)).toEqual(newest)
+    expect(await engine.listEvents({ type, processed: true })).toEqual([])
+  })
+
+  test('find missions and steps by their state', async () => {
+    const { engine } = scene()
+    const { mission_id, step_id, executor } = await deadMission()
+    expect((await engine.listMissions({ status: 'failed' })).map(({ id }) => id)).toContain(mission_id)
+    expect(await engine.listSteps({ mission_id })).toHaveLength(3)
+    expect(only(await engine.listSteps({ kind: executor, executor, status: 'failed' }))).toMatchObject({
+      id: step_id,
+      last_error: 'broken',
+    })
+  })
+
+  test('follow what happens', async () => {
+    const { engine } = scene()
+    const since = new Date(Date.now() - 1000).toISOString()
+    const { mission_id } = await deadMission()
+    const entries = await engine.timeline(since, 1000)
+    expect(entries.find(({ id }) => id === mission_id)).toMatchObject({
+      at: expect.stringMatching(ISO),
+      entity: 'mission',
+      status: 'failed',
+      details: { steps_total: 3 },
+    })
+    expect(entries.map(({ at }) => at)).toEqual(entries.map(({ at }) => at).sort())
+  })
+
+  test('see the health of the loop, and the last heartbeat', async () => {
+    const { engine } = scene()
+    const id = await engine.recordHeartbeat(true, { triggerResult: { events: 0, queued: 0 } })
+    expect(id).toMatch(UUID)
+    const health = await engine.health()
+    expect(health.status).toBe('healthy')
+    expect(health.queues.steps).toBeTypeOf('number')
+    expect(health.last_heartbeat_at).toMatch(ISO)
+  })
+
+  test('keep signals on the radar', async () => {
+    const { engine } = scene()
+    const title = unique('signal')
+    const added = await engine.radarAdd({ title, confidence: 'high', impact_areas: ['cost', 'speed'] })
+    expect(added).toEqual({ id: expect.stringMatching(UUID), stage: 'watching', created: true })
+    const changes = { stage: 'validating', notes: 'looks real' } as const
+    expect(await engine.radarUpdate(added.id, changes)).toEqual({
+      id: added.id,
+      stage: 'validating',
+      previous_stage: 'watching',
+    })
+    expect(await engine.radarList('validating', 10)).toContainEqual(
+      expect.objectContaining({ id: added.id, title }),
+    )
+    expect(await engine.radarList('shipped')).toEqual([])
+  })
+
+  test('archive what is old', async () => {
+    expect(await scene().engine.archive('90 days', 10)).toEqual({ chains: 0, rows: 0 })
+    await expect(scene().engine.archive('1 minute')).rejects.toMatchObject({ code: 'OPS_011' })
+  })
+})

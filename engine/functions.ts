@@ -1,0 +1,113 @@
+import { row, rows, value, values } from './signature.js'
+import * as events from './types/events.js'
+import { count, id } from './types/json.js'
+import * as operations from './types/operations.js'
+import * as proposals from './types/proposals.js'
+import * as radar from './types/radar.js'
+import * as records from './types/records.js'
+import * as steps from './types/steps.js'
+
+/** The arguments of every list. */
+const page = { p_filter: 'jsonb?', p_limit: 'int?', p_after: 'uuid?' } as const
+
+/**
+ * Every SQL function that the engine calls: the one place that knows their names and types. The compiler compares it with what
+ * the database says of itself (`database.types.ts`).
+ */
+export const sqlFunctions = {
+  emitEvents: rows('ops_emit_events', { p_events: 'jsonb' }, events.emittedEvent),
+  pendingEvents: rows('ops_pending_events', { p_limit: 'int' }, events.pendingEvent),
+  settleEvents: rows(
+    'ops_settle_events',
+    { p_policy_version: 'int', p_events: 'jsonb' },
+    events.settledEvent,
+  ),
+  runReactions: rows('ops_run_reactions', { p_limit: 'int' }, events.reactionOutcome),
+
+  createProposal: row(
+    'ops_create_proposal_and_maybe_autoapprove',
+    { p_dedupe_key: 'text', p_source: 'text', p_template: 'jsonb' },
+    proposals.proposalOutcome,
+  ),
+  createProposals: rows('ops_create_proposals', { p_proposals: 'jsonb' }, proposals.proposalBatchOutcome),
+  gateTemplate: row('ops_gate_proposal', { p_template: 'jsonb' }, proposals.gateVerdict),
+  gateProposal: row('ops_gate_proposal', { p_proposal_id: 'uuid' }, proposals.gateVerdict),
+  approveProposal: row(
+    'ops_approve_proposal',
+    { p_proposal_id: 'uuid', p_actor: 'text', p_digest: 'text?', p_note: 'text?' },
+    proposals.proposalOutcome,
+  ),
+  rejectProposal: row(
+    'ops_reject_proposal',
+    { p_proposal_id: 'uuid', p_actor: 'text', p_note: 'text?' },
+    proposals.proposalOutcome,
+  ),
+  expireProposals: value('ops_expire_proposals', { p_limit: 'int?' }, count),
+
+  registerWorker: value(
+    'ops_register_worker',
+    {
+      p_name: 'text',
+      p_version: 'text',
+      p_executors: 'text[]',
+      p_concurrency: 'int',
+      p_schema_version: 'int',
+      p_settings: 'jsonb?',
+    },
+    steps.workerSettings,
+  ),
+  workerHeartbeat: value(
+    'ops_worker_heartbeat',
+    { p_worker_id: 'uuid', p_listening: 'boolean?' },
+    steps.workerSettings,
+  ),
+  claimSteps: rows(
+    'ops_claim_steps',
+    { p_worker_id: 'uuid', p_executors: 'text[]', p_limit: 'int', p_lease_seconds: 'int?' },
+    steps.claimedStep,
+  ),
+  renewSteps: rows('ops_renew_steps', { p_leases: 'jsonb', p_lease_seconds: 'int?' }, steps.renewedStep),
+  completeSteps: rows('ops_complete_steps', { p_results: 'jsonb' }, steps.completedStep),
+  failSteps: rows('ops_fail_steps', { p_failures: 'jsonb' }, steps.failedStep),
+  snoozeSteps: rows('ops_snooze_steps', { p_snoozes: 'jsonb' }, steps.snoozedStep),
+  releaseSteps: rows('ops_release_steps', { p_leases: 'jsonb' }, steps.releasedStep),
+  recoverExpiredLeases: row('ops_recover_expired_leases', { p_limit: 'int?' }, steps.leaseRecovery),
+  recoverStaleSteps: row(
+    'ops_recover_stale_steps',
+    { p_threshold_minutes: 'int?', p_limit: 'int?' },
+    steps.staleRecovery,
+  ),
+
+  cancelMission: row(
+    'ops_cancel_mission',
+    { p_mission_id: 'uuid', p_actor: 'text', p_reason: 'text?' },
+    operations.cancelledMission,
+  ),
+  cancelStep: row(
+    'ops_cancel_step',
+    { p_step_id: 'uuid', p_actor: 'text', p_reason: 'text?' },
+    operations.cancelledStep,
+  ),
+  retryStep: row('ops_retry_step', { p_step_id: 'uuid', p_actor: 'text' }, operations.retriedStep),
+  retryDeadSteps: rows(
+    'ops_retry_dead_steps',
+    { p_kind: 'text?', p_limit: 'int?', p_actor: 'text?' },
+    operations.retriedDeadStep,
+  ),
+  trace: rows('ops_trace', { p_id: 'uuid' }, operations.traceEntry),
+  why: rows('ops_why', { p_event_id: 'uuid' }, operations.patternDecision),
+  recordHeartbeat: value('ops_record_heartbeat', { p_ok: 'boolean', p_report: 'jsonb' }, id),
+  health: value('ops_health', {}, operations.health),
+  policies: rows('ops_read_policies', { p_keys: 'text[]?' }, operations.policyRow),
+  rollbackPolicy: value('ops_policy_rollback', { p_key: 'text', p_version: 'int' }, count),
+  timeline: rows('ops_timeline', { p_since: 'timestamptz', p_limit: 'int?' }, operations.timelineEntry),
+  listEvents: values('ops_list_events', page, records.eventRecord),
+  listProposals: values('ops_list_proposals', page, records.proposalRecord),
+  listMissions: values('ops_list_missions', page, records.missionRecord),
+  listSteps: values('ops_list_steps', page, records.stepRecord),
+  archive: row('ops_archive', { p_older_than: 'interval', p_limit: 'int?' }, operations.archived),
+
+  radarAdd: row('ops_radar_add', { p_item: 'jsonb', p_step_id: 'uuid?' }, radar.addedRadarItem),
+  radarUpdate: row('ops_radar_update', { p_id: 'uuid', p_changes: 'jsonb' }, radar.updatedRadarItem),
+  radarList: values('ops_radar_list', { p_stage: 'text?', p_limit: 'int?' }, radar.radarRecord),
+}

@@ -1,0 +1,13 @@
+export { type ConnectionEnv, connectEngine, type EngineOptions, engineFromEnv } from './connect.js'
+export { type Env, envSchema, loadDotEnv, parseEnv, readEnv } from './env.js'
+export {
+  fromDatabaseError,
+  isOpsCode,
+  isRetryable,
+  OPS_CODES,
+  type OpsCode,
+  OpsError,
+  type OpsErrorOptions,
+} from './errors.js'
+export type { TransportName } from './faults.js'
+export type * from './types.js'

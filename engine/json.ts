@@ -1,0 +1,12 @@
+/** An escaped backslash (left alone), NUL, or a surrogate without its other half. Pairs are never escaped by `JSON.stringify`. */
+const ESCAPES = /\\\\|\\u(?:0000|d[89a-f][0-9a-f]{2})/g
+
+/**
+ * JSON text that Postgres can store: `jsonb` refuses NUL and half surrogate pairs, and both turn up in commit messages
+ * and program output. They become U+FFFD, so that one odd character does not cost a whole batch its results.
+ *
+ * @param json text made by `JSON.stringify`
+ */
+export function storableJson(json: string): string {
+  return json.replace(ESCAPES, (found) => (found === '\\\\' ? found : '\\ufffd'))
+}

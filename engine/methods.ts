@@ -1,0 +1,126 @@
+import { fromDatabaseError, OpsError } from './errors.js'
+import { sqlFunctions as sql } from './functions.js'
+import type { ArgsOf, SqlFunction } from './signature.js'
+import type { Signature, Transport } from './transport.js'
+import type { Engine } from './types/engine.js'
+
+/** The engine's methods on top of any transport. */
+export function createEngine(transport: Transport): Engine {
+  let closed = false
+
+  async function call<A extends Signature['args'], R>(fn: SqlFunction<A, R>, args: ArgsOf<A>): Promise<R> {
+    if (closed)
+      throw new OpsError('OPS_001', 'This connection to the database was closed by the program itself.')
+    let answer: readonly unknown[]
+    try {
+      answer = await transport.rpc(fn, args)
+    } catch (error) {
+      throw fromDatabaseError(error, transport.name)
+    }
+    return fn.decode(answer)
+  }
+
+  const { listen } = transport
+
+  return {
+    transport: transport.name,
+
+    emitEvents: (events) => call(sql.emitEvents, { p_events: events }),
+    pendingEvents: (limit) => call(sql.pendingEvents, { p_limit: limit }),
+    settleEvents: async (policyVersion, items) =>
+      items.length === 0 ? [] : call(sql.settleEvents, { p_policy_version: policyVersion, p_events: items }),
+    runReactions: (limit) => call(sql.runReactions, { p_limit: limit }),
+
+    createProposal: ({ dedupe_key, source, template }) =>
+      call(sql.createProposal, { p_dedupe_key: dedupe_key ?? null, p_source: source, p_template: template }),
+    createProposals: async (items) =>
+      items.length === 0 ? [] : call(sql.createProposals, { p_proposals: items }),
+    gateProposal: (templateOrId) =>
+      typeof templateOrId === 'string'
+        ? call(sql.gateProposal, { p_proposal_id: templateOrId })
+        : call(sql.gateTemplate, { p_template: templateOrId }),
+    approveProposal: (proposalId, { actor, digest, note }) =>
+      call(sql.approveProposal, {
+        p_proposal_id: proposalId,
+        p_actor: actor,
+        p_digest: digest,
+        p_note: note,
+      }),
+    rejectProposal: (proposalId, { actor, note }) =>
+      call(sql.rejectProposal, { p_proposal_id: proposalId, p_actor: actor, p_note: note }),
+    expireProposals: (limit) => call(sql.expireProposals, { p_limit: limit }),
+
+    registerWorker: ({ name, version, executors, concurrency, schema_version, settings }) =>
+      call(sql.registerWorker, {
+        p_name: name,
+        p_version: version,
+        p_executors: executors,
+        p_concurrency: concurrency,
+        p_schema_version: schema_version,
+        p_settings: settings,
+      }),
+    workerHeartbeat: (workerId, listening) =>
+      call(sql.workerHeartbeat, { p_worker_id: workerId, p_listening: listening }),
+    claimSteps: ({ worker_id, executors, limit, lease_seconds }) =>
+      call(sql.claimSteps, {
+        p_worker_id: worker_id,
+        p_executors: executors,
+        p_limit: limit,
+        p_lease_seconds: lease_seconds,
+      }),
+    renewSteps: async (leases, leaseSeconds) =>
+      leases.length === 0 ? [] : call(sql.renewSteps, { p_leases: leases, p_lease_seconds: leaseSeconds }),
+    completeSteps: async (results) =>
+      results.length === 0 ? [] : call(sql.completeSteps, { p_results: results }),
+    failSteps: async (failures) =>
+      failures.length === 0 ? [] : call(sql.failSteps, { p_failures: failures }),
+    snoozeSteps: async (snoozes) =>
+      snoozes.length === 0 ? [] : call(sql.snoozeSteps, { p_snoozes: snoozes }),
+    releaseSteps: async (leases) => (leases.length === 0 ? [] : call(sql.releaseSteps, { p_leases: leases })),
+    recoverExpiredLeases: (limit) => call(sql.recoverExpiredLeases, { p_limit: limit }),
+    recoverStaleSteps: (thresholdMinutes, limit) =>
+      call(sql.recoverStaleSteps, { p_threshold_minutes: thresholdMinutes, p_limit: limit }),
+
+    cancelMission: (missionId, { actor, reason }) =>
+      call(sql.cancelMission, { p_mission_id: missionId, p_actor: actor, p_reason: reason }),
+    cancelStep: (stepId, { actor, reason }) =>
+      call(sql.cancelStep, { p_step_id: stepId, p_actor: actor, p_reason: reason }),
+    retryStep: (stepId, { actor }) => call(sql.retryStep, { p_step_id: stepId, p_actor: actor }),
+    retryDeadSteps: ({ kind, limit, actor } = {}) =>
+      call(sql.retryDeadSteps, { p_kind: kind, p_limit: limit, p_actor: actor }),
+    trace: (id) => call(sql.trace, { p_id: id }),
+    why: (eventId) => call(sql.why, { p_event_id: eventId }),
+    recordHeartbeat: (ok, report) => call(sql.recordHeartbeat, { p_ok: ok, p_report: report }),
+    health: () => call(sql.health, {}),
+    policies: (keys) => call(sql.policies, { p_keys: keys }),
+    rollbackPolicy: (key, version) => call(sql.rollbackPolicy, { p_key: key, p_version: version }),
+    timeline: (since, limit) => call(sql.timeline, { p_since: since, p_limit: limit }),
+    listEvents: (filter, limit, after) =>
+      call(sql.listEvents, { p_filter: filter, p_limit: limit, p_after: after }),
+    listProposals: (filter, limit, after) =>
+      call(sql.listProposals, { p_filter: filter, p_limit: limit, p_after: after }),
+    listMissions: (filter, limit, after) =>
+      call(sql.listMissions, { p_filter: filter, p_limit: limit, p_after: after }),
+    listSteps: (filter, limit, after) =>
+      call(sql.listSteps, { p_filter: filter, p_limit: limit, p_after: after }),
+    archive: (olderThan, limit) => call(sql.archive, { p_older_than: olderThan, p_limit: limit }),
+
+    radarAdd: (item, stepId) => call(sql.radarAdd, { p_item: item, p_step_id: stepId }),
+    radarUpdate: (id, changes) => call(sql.radarUpdate, { p_id: id, p_changes: changes }),
+    radarList: (stage, limit) => call(sql.radarList, { p_stage: stage, p_limit: limit }),
+
+    ...(listen && {
+      listen: async (channel: string, onNotify: () => void) => {
+        try {
+          return await listen(channel, onNotify)
+        } catch (error) {
+          throw fromDatabaseError(error, transport.name)
+        }
+      },
+    }),
+    async close() {
+      closed = true
+      await transport.close()
+    },
+  }
+}

@@ -1,0 +1,28 @@
+import { expect, test } from 'vitest'
+import { sqlFunctions } from './functions.js'
+import { statement } from './postgres.js'
+
+test('arguments travel as text, by name, and are cast by the server', () => {
+  expect(
+    statement(sqlFunctions.renewSteps, { p_leases: [{ step_id: 's', token: 't' }], p_lease_seconds: 60 }),
+  ).toEqual({
+    text: 'select to_json(r) as value from (select * from public.ops_renew_steps(p_leases => $1::text::jsonb, p_lease_seconds => $2::text::int)) as r',
+    values: ['[{"step_id":"s","token":"t"}]', '60'],
+  })
+})
+
+test('what is left out takes SQL’s default, and null is null', () => {
+  expect(
+    statement(sqlFunctions.createProposal, { p_dedupe_key: null, p_source: 'api', p_template: {} }).values,
+  ).toEqual([null, 'api', '{}'])
+  expect(statement(sqlFunctions.policies, { p_keys: undefined })).toEqual({
+    text: 'select to_json(r) as value from (select * from public.ops_read_policies()) as r',
+    values: [],
+  })
+})
+
+test('any text fits an array', () => {
+  expect(statement(sqlFunctions.policies, { p_keys: ['a', 'b"c', 'd\\', '{}', ''] }).values).toEqual([
+    '{"a","b\\"c","d\\\\","{}",""}',
+  ])
+})

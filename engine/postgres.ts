@@ -1,0 +1,125 @@
+import postgres from 'postgres'
+import { OpsError } from './errors.js'
+import { storableJson } from './json.js'
+import { type Args, givenArgs, type Signature, type Transport } from './transport.js'
+import type { Subscription } from './types/engine.js'
+
+/** Parameters that other clients understand and a server would take for settings of its own. */
+const CLIENT_PARAMETERS = ['pgbouncer', 'connection_limit', 'pool_timeout', 'schema', 'channel_binding']
+
+/** How long a connection may take to open, in seconds. */
+const CONNECT_TIMEOUT = 10
+/** How long an unused connection stays open, in seconds. */
+const IDLE_TIMEOUT = 30
+/** How long `close` waits for calls under way, in seconds. */
+const CLOSE_TIMEOUT = 5
+
+/**
+ * Calls functions over Postgres connections, opened as they are needed.
+ *
+ * Behind a transaction pooler (port 6543, or `?pgbouncer=true`) there are no prepared statements and no `listen`: both
+ * belong to one server connection, and the pooler gives every transaction another.
+ */
+export function postgresTransport(databaseUrl: string, maxConnections = 5): Transport {
+  const { url, pooled } = readUrl(databaseUrl)
+  const options = {
+    max: maxConnections,
+    prepare: !pooled,
+    // Arguments and answers travel as text and JSON, so that the types of arrays need not be asked for.
+    fetch_types: false,
+    connect_timeout: CONNECT_TIMEOUT,
+    idle_timeout: IDLE_TIMEOUT,
+    connection: { application_name: 'ops-loop', TimeZone: 'UTC' },
+    onnotice: () => {},
+  }
+  const sql = postgres(url, options)
+
+  return {
+    name: 'postgres',
+    async rpc(fn, args) {
+      const { text, values } = statement(fn, args)
+      const rows = await sql.unsafe<{ value: unknown }[]>(text, values, { prepare: !pooled })
+      return rows.map((row) => row.value)
+    },
+    listen: pooled ? undefined : (channel, onNotify) => subscribe(url, options, channel, onNotify),
+    close: () => sql.end({ timeout: CLOSE_TIMEOUT }),
+  }
+}
+
+/**
+ * A connection of its own for each subscription: stopping it leaves nothing behind. postgres.js reconnects by itself, and
+ * reports each time that it listens.
+ */
+async function subscribe(
+  url: string,
+  options: postgres.Options<Record<string, never>>,
+  channel: string,
+  onNotify: () => void,
+): Promise<Subscription> {
+  const sql = postgres(url, { ...options, max: 1 })
+  let connected = false
+  const onListening = () => {
+    if (connected) onNotify()
+    connected = true
+  }
+  try {
+    await sql.listen(channel, onNotify, onListening)
+  } catch (error) {
+    await sql.end({ timeout: 0 })
+    throw error
+  }
+  return { stop: () => sql.end({ timeout: 0 }) }
+}
+
+/**
+ * Every argument is sent as text and cast by the server, which keeps postgres.js from serialising by types of its own:
+ * JSON text would be quoted a second time, and times would be cut to milliseconds. Rows come back as JSON, as PostgREST
+ * makes it: numbers as numbers and times as ISO text.
+ */
+export function statement(fn: Signature, args: Args): { text: string; values: (string | null)[] } {
+  const given = givenArgs(fn, args)
+  const list = given.map(([name, type], index) => `${name} => $${index + 1}::text::${type}`).join(', ')
+  const call = `public.${fn.name}(${list})`
+  return { text: select(fn, call), values: given.map(([, type, value]) => literal(type, value)) }
+}
+
+function select({ returns }: Signature, call: string): string {
+  return returns === 'table'
+    ? // The inner query makes a row of it, also where the table has a single column.
+      `select to_json(r) as value from (select * from ${call}) as r`
+    : `select to_json(v) as value from ${call} as v`
+}
+
+/** The value in Postgres' own text form. */
+function literal(type: string, value: unknown): string | null {
+  if (value === null) return null
+  if (type === 'jsonb') return storableJson(JSON.stringify(value))
+  if (Array.isArray(value))
+    return `{${value.map((item) => `"${String(item).replace(/["\\]/g, '\\$&')}"`).join()}}`
+  return String(value)
+}
+
+function readUrl(databaseUrl: string): { url: string; pooled: boolean } {
+  if (!isPostgresUrl(databaseUrl)) {
+    // The URL itself holds a password and stays out of the message, and out of the cause.
+    throw new OpsError(
+      'OPS_001',
+      'DATABASE_URL is no Postgres address: use postgresql://user:password@host:5432/database, ' +
+        'with special characters of the password percent-encoded.',
+    )
+  }
+  const url = new URL(databaseUrl)
+  const pooled = url.port === '6543' || url.searchParams.get('pgbouncer') === 'true'
+  for (const name of CLIENT_PARAMETERS) url.searchParams.delete(name)
+  return { url: url.toString(), pooled }
+}
+
+function isPostgresUrl(text: string): boolean {
+  try {
+    const { protocol, username, password } = new URL(text)
+    decodeURIComponent(username + password)
+    return /^postgres(ql)?:$/.test(protocol)
+  } catch {
+    return false
+  }
+}

@@ -1,0 +1,44 @@
+import { createClient } from '@supabase/supabase-js'
+import { OpsError } from './errors.js'
+import { storableJson } from './json.js'
+import { givenArgs, type Signature, type Transport } from './transport.js'
+
+/** How long PostgREST may take to answer a call, in milliseconds. */
+const TIMEOUT = 60_000
+
+/** Calls functions through supabase-js, that is over HTTP and PostgREST. The key is a service role's or a worker's. */
+export function supabaseTransport(supabaseUrl: string, supabaseKey: string): Transport {
+  if (!URL.canParse(supabaseUrl) || !/^https?:$/.test(new URL(supabaseUrl).protocol)) {
+    throw new OpsError('OPS_001', 'SUPABASE_URL is no web address: use https://<project>.supabase.co.')
+  }
+  // fetch would refuse the header that such a key makes, with the key in its message.
+  if (!/^[\x21-\x7e]+$/.test(supabaseKey)) {
+    throw new OpsError('OPS_001', 'SUPABASE_SECRET_KEY holds characters that no key has: copy it again.')
+  }
+  const client = createClient(supabaseUrl, supabaseKey, {
+    auth: { persistSession: false, autoRefreshToken: false, detectSessionInUrl: false },
+    global: { headers: { Prefer: 'timezone=UTC' }, fetch: call },
+  })
+
+  return {
+    name: 'supabase',
+    async rpc(fn, args) {
+      const body = Object.fromEntries(givenArgs(fn, args).map(([name, , value]) => [name, value]))
+      const { data, error, status } = await client.rpc(fn.name, body)
+      if (error) throw Object.assign(new Error(error.message), { ...error, status })
+      return values(fn.returns, data)
+    },
+    close: async () => {},
+  }
+}
+
+const call: typeof fetch = (input, init) =>
+  fetch(input, {
+    ...init,
+    ...(typeof init?.body === 'string' && { body: storableJson(init.body) }),
+    signal: AbortSignal.timeout(TIMEOUT),
+  })
+
+function values(returns: Signature['returns'], data: unknown): readonly unknown[] {
+  return returns !== 'value' && Array.isArray(data) ? data : [data]
+}

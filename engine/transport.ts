@@ -1,0 +1,44 @@
+import type { TransportName } from './faults.js'
+import type { Subscription } from './types/engine.js'
+
+/** A SQL function as both transports need to know it. */
+export interface Signature {
+  readonly name: string
+  /** Postgres type by argument name. A `?` marks an argument that SQL has a default for. */
+  readonly args: Readonly<Record<string, ArgType>>
+  /** `table`: rows of named columns. `values`: a set of unnamed values. `value`: a single one. */
+  readonly returns: 'table' | 'values' | 'value'
+}
+
+/** What may be passed for each Postgres type. */
+export interface ArgValues {
+  jsonb: unknown
+  int: number
+  boolean: boolean
+  text: string
+  uuid: string
+  timestamptz: string
+  interval: string
+  'text[]': readonly string[]
+}
+
+export type ArgType = keyof ArgValues | `${keyof ArgValues}?`
+
+/** Arguments by name. `null` is SQL's null; what is left out or undefined takes SQL's default. */
+export type Args = Readonly<Record<string, unknown>>
+
+/** Carries calls to the database. It throws what it meets; the engine translates (`errors.ts`). */
+export interface Transport {
+  readonly name: TransportName
+  /** The answer as JSON values, the same over every transport: one for each row, or the single one. */
+  rpc(fn: Signature, args: Args): Promise<readonly unknown[]>
+  listen?: ((channel: string, onNotify: () => void) => Promise<Subscription>) | undefined
+  close(): Promise<void>
+}
+
+/** The arguments that are really given, in the signature's order. */
+export function givenArgs(fn: Signature, args: Args): [name: string, type: string, value: unknown][] {
+  return Object.entries(fn.args)
+    .filter(([name]) => args[name] !== undefined)
+    .map(([name, type]) => [name, type.replace('?', ''), args[name]])
+}

@@ -1,0 +1,220 @@
+import type {
+  EmittedEvent,
+  EventInput,
+  PendingEvent,
+  ReactionOutcome,
+  SettledEvent,
+  SettleItem,
+} from './events.js'
+import type { JsonObject, Timestamp } from './json.js'
+import type {
+  Archived,
+  Cancellation,
+  CancelledMission,
+  CancelledStep,
+  Health,
+  PatternDecision,
+  PolicyRow,
+  RetriedDeadStep,
+  RetriedStep,
+  RetryRequest,
+  TimelineEntry,
+  TraceEntry,
+} from './operations.js'
+import type {
+  Approval,
+  GateVerdict,
+  ProposalBatchItem,
+  ProposalBatchOutcome,
+  ProposalInput,
+  ProposalOutcome,
+  Rejection,
+  TemplateInput,
+} from './proposals.js'
+import type {
+  AddedRadarItem,
+  RadarChanges,
+  RadarItem,
+  RadarRecord,
+  RadarStage,
+  UpdatedRadarItem,
+} from './radar.js'
+import type {
+  EventFilter,
+  EventRecord,
+  MissionFilter,
+  MissionRecord,
+  ProposalFilter,
+  ProposalRecord,
+  StepFilter,
+  StepRecord,
+} from './records.js'
+import type {
+  ClaimedStep,
+  ClaimRequest,
+  CompletedStep,
+  FailedStep,
+  Lease,
+  LeaseRecovery,
+  ReleasedStep,
+  RenewedStep,
+  SnoozedStep,
+  StaleRecovery,
+  StepFailure,
+  StepResult,
+  StepSnooze,
+  WorkerRegistration,
+  WorkerSettings,
+} from './steps.js'
+
+/**
+ * The typed doorway to the database: one method per SQL function, the same over both transports.
+ *
+ * Every method rejects with an `OpsError` and nothing else. `OPS_001` (the database cannot be reached, or refuses the
+ * credentials) and `OPS_012` (the role may not call this function) can come from each of them and are not repeated below.
+ * An empty batch answers `[]` without a call.
+ */
+export interface Engine {
+  readonly transport: 'postgres' | 'supabase'
+
+  // --- from event to proposal -----------------------------------------------------------------------------------
+
+  /** Stores 1 to 1000 events, all or none. Errors: `OPS_011` (names the field), `OPS_015` while intake is paused. */
+  emitEvents(events: readonly EventInput[]): Promise<EmittedEvent[]>
+
+  /** Unprocessed events, oldest first; none while reactions are paused. */
+  pendingEvents(limit: number): Promise<PendingEvent[]>
+
+  /** Commits what the matcher decided under the given version of `reaction_matrix`, and marks the events processed. */
+  settleEvents(policyVersion: number, items: readonly SettleItem[]): Promise<SettledEvent[]>
+
+  /** Takes up to `limit` queued reactions through the gate. */
+  runReactions(limit: number): Promise<ReactionOutcome[]>
+
+  // --- proposals and the gate -----------------------------------------------------------------------------------
+
+  /** Errors: `OPS_004` (invalid template, `details.path`), `OPS_011`. A capped proposal is a value: `rejected` with a code. */
+  createProposal(proposal: ProposalInput): Promise<ProposalOutcome>
+
+  /** Up to 1000 proposals, each by itself: one that is refused stops none of the others. */
+  createProposals(items: readonly ProposalBatchItem[]): Promise<ProposalBatchOutcome[]>
+
+  /** What the gate would say about a template, or about the proposal with this id. Changes nothing. */
+  gateProposal(templateOrId: TemplateInput | string): Promise<GateVerdict>
+
+  /**
+   * Starts the mission of a pending proposal. A cap without room leaves it pending and answers with that cap's code.
+   * Errors: `OPS_009` (not pending, expired, wrong digest, own proposal), `OPS_013`, `OPS_015` while approvals are paused.
+   */
+  approveProposal(proposalId: string, approval: Approval): Promise<ProposalOutcome>
+
+  /** Errors: `OPS_009` (not pending), `OPS_013`. */
+  rejectProposal(proposalId: string, rejection: Rejection): Promise<ProposalOutcome>
+
+  /** Ends up to `limit` (default 500) pending proposals whose time is over; answers how many. */
+  expireProposals(limit?: number): Promise<number>
+
+  // --- workers and steps ----------------------------------------------------------------------------------------
+
+  /** Errors: `OPS_011` when the database is newer than this worker. */
+  registerWorker(registration: WorkerRegistration): Promise<WorkerSettings>
+
+  /** `listening`: this worker now sleeps until it is notified. Errors: `OPS_013` for an unknown worker. */
+  workerHeartbeat(workerId: string, listening?: boolean): Promise<WorkerSettings>
+
+  /** Leases up to `limit` due steps; each claim is an attempt. Claims nothing while claims are paused. */
+  claimSteps(request: ClaimRequest): Promise<ClaimedStep[]>
+
+  /** Moves the deadlines to `leaseSeconds` (default: the policy's) from now. */
+  renewSteps(leases: readonly Lease[], leaseSeconds?: number): Promise<RenewedStep[]>
+
+  completeSteps(results: readonly StepResult[]): Promise<CompletedStep[]>
+
+  failSteps(failures: readonly StepFailure[]): Promise<FailedStep[]>
+
+  snoozeSteps(snoozes: readonly StepSnooze[]): Promise<SnoozedStep[]>
+
+  /** Gives leases back; costs neither an attempt nor a failure. */
+  releaseSteps(leases: readonly Lease[]): Promise<ReleasedStep[]>
+
+  /** Requeues or dead-letters up to `limit` (default 500) steps whose lease is over. */
+  recoverExpiredLeases(limit?: number): Promise<LeaseRecovery>
+
+  /**
+   * Fails up to `limit` (default 500) steps that are renewed but older than their timeout or, where they have none, than the
+   * threshold (default: policy, then 15 minutes).
+   */
+  recoverStaleSteps(thresholdMinutes?: number, limit?: number): Promise<StaleRecovery>
+
+  // --- operators ------------------------------------------------------------------------------------------------
+
+  /** Cancels what has not started and tells what runs to stop; doing it again changes nothing. Errors: `OPS_013`. */
+  cancelMission(missionId: string, cancellation: Cancellation): Promise<CancelledMission>
+
+  /** Cancels a step and all that depend on it. Errors: `OPS_013`. */
+  cancelStep(stepId: string, cancellation: Cancellation): Promise<CancelledStep>
+
+  /** Reopens a dead step, its mission, and the steps cancelled with it. Errors: `OPS_013`, `OPS_014` (not dead, or newer work holds its dedupe key). */
+  retryStep(stepId: string, by: { actor: string }): Promise<RetriedStep>
+
+  retryDeadSteps(request?: RetryRequest): Promise<RetriedDeadStep[]>
+
+  /** The whole chain around any event, reaction, proposal, mission, step or run. Errors: `OPS_013`. */
+  trace(id: string): Promise<TraceEntry[]>
+
+  /** What each pattern decided about an event. Errors: `OPS_013`. */
+  why(eventId: string): Promise<PatternDecision[]>
+
+  /** Logs `heartbeat:success` or `heartbeat:failure`; answers the event's id. */
+  recordHeartbeat(ok: boolean, report: JsonObject): Promise<string>
+
+  health(): Promise<Health>
+
+  /** All policies, or those with the given keys; a missing key has no row. */
+  policies(keys?: readonly string[]): Promise<PolicyRow[]>
+
+  /** Makes an earlier version the current one; answers the new version number. Errors: `OPS_013` (no such version). */
+  rollbackPolicy(key: string, version: number): Promise<number>
+
+  /**
+   * What happened since a time, oldest first, at most `limit` (default 500). Transactions commit late: poll with an
+   * overlap and skip what was seen by `(entity, id, status)`.
+   */
+  timeline(since: Timestamp, limit?: number): Promise<TimelineEntry[]>
+
+  /** Newest first, at most `limit` (default 50, most 200); `after` is the id of the last row of the page before. Also below. */
+  listEvents(filter?: EventFilter, limit?: number, after?: string): Promise<EventRecord[]>
+  listProposals(filter?: ProposalFilter, limit?: number, after?: string): Promise<ProposalRecord[]>
+  listMissions(filter?: MissionFilter, limit?: number, after?: string): Promise<MissionRecord[]>
+  listSteps(filter?: StepFilter, limit?: number, after?: string): Promise<StepRecord[]>
+
+  /** With a step id it is idempotent: a second attempt at the step finds the item of the first. */
+  radarAdd(item: RadarItem, stepId?: string): Promise<AddedRadarItem>
+
+  /** Errors: `OPS_013`. */
+  radarUpdate(id: string, changes: RadarChanges): Promise<UpdatedRadarItem>
+
+  /** The last changed first, at most `limit` (default 50, most 200). */
+  radarList(stage?: RadarStage, limit?: number): Promise<RadarRecord[]>
+
+  /**
+   * Moves up to `limit` (default 1000) chains that ended longer ago than an interval such as `'90 days'` (at least one hour)
+   * to the archive. Call it until it answers no chains. Errors: `OPS_011`.
+   */
+  archive(olderThan: string, limit?: number): Promise<Archived>
+
+  // --- connection -----------------------------------------------------------------------------------------------
+
+  /**
+   * Only where the connection can wait for notifications (direct Postgres; not PostgREST, not a transaction pooler).
+   * `onNotify` is also called after each reconnect, because what was sent meanwhile is lost.
+   */
+  listen?(channel: string, onNotify: () => void): Promise<Subscription>
+
+  /** Finishes what is under way and closes all connections. May be called twice. */
+  close(): Promise<void>
+}
+
+export interface Subscription {
+  stop(): Promise<void>
+}

@@ -1,0 +1,112 @@
+import { z } from 'zod'
+import { count, id, jsonObject, timestamp } from './json.js'
+import { missionStatus, stepStatus } from './steps.js'
+
+/** Who acts, and why; both are kept in the record. */
+export interface Cancellation {
+  actor: string
+  reason?: string | undefined
+}
+
+export interface RetryRequest {
+  /** Only steps of this kind. */
+  kind?: string | undefined
+  /** Default 100. */
+  limit?: number | undefined
+  actor?: string | undefined
+}
+
+export const cancelledMission = z.object({ mission_id: id, status: missionStatus, cancelled_steps: count })
+export type CancelledMission = z.infer<typeof cancelledMission>
+
+export const cancelledStep = z.object({ step_id: id, status: stepStatus, mission_status: missionStatus })
+export type CancelledStep = z.infer<typeof cancelledStep>
+
+/** A dead step at work again, and its mission with it. */
+export const retriedStep = z.object({
+  step_id: id,
+  status: stepStatus,
+  mission_id: id,
+  mission_status: missionStatus,
+  /** Steps that had been cancelled with the dead one and wait again. */
+  reopened_steps: count,
+})
+export type RetriedStep = z.infer<typeof retriedStep>
+
+export const retriedDeadStep = z.object({ step_id: id, mission_id: id })
+export type RetriedDeadStep = z.infer<typeof retriedDeadStep>
+
+/** One row of the chain event → reaction → proposal → mission → step → run → event, causes before effects. */
+export const traceEntry = z.object({
+  position: count,
+  entity: z.string(),
+  id,
+  /** The entity that caused this one; null at the root. */
+  parent_id: id.nullable(),
+  at: timestamp,
+  status: z.string(),
+  summary: z.string(),
+  details: jsonObject,
+})
+export type TraceEntry = z.infer<typeof traceEntry>
+
+/** What one pattern decided about an event. */
+export const patternDecision = z.object({
+  pattern_id: z.string(),
+  decision: z.string(),
+  detail: jsonObject.nullable(),
+  reaction_id: id.nullable(),
+})
+export type PatternDecision = z.infer<typeof patternDecision>
+
+/** The state of the loop in one object; more fields may follow. */
+export const health = z.looseObject({
+  /** `degraded` when the last heartbeat failed. */
+  status: z.enum(['healthy', 'degraded']),
+  /** `connected`; a database that is not answers nothing. */
+  database: z.string(),
+  postgres_version: z.string(),
+  schema_version: count,
+  /** What waits, or is under way, at this moment. */
+  queues: z.looseObject({
+    events: count,
+    reactions: count,
+    proposals_pending: count,
+    steps: count,
+    steps_running: count,
+    missions_open: count,
+  }),
+  /** How long the oldest claimable step has been due. */
+  oldest_queued_seconds: count,
+  /** Workers seen within two minutes. */
+  workers: z.looseObject({ live: count }),
+  last_heartbeat_at: timestamp.nullable(),
+  /** What the control switch pauses. */
+  paused: jsonObject,
+})
+export type Health = z.infer<typeof health>
+
+export const policyRow = z.object({
+  key: z.string(),
+  value: z.unknown(),
+  /** From 1, one more with every change. */
+  version: count,
+  updated_at: timestamp,
+})
+export type PolicyRow = z.infer<typeof policyRow>
+
+/** Something that happened. The same entity comes again when its status changes. */
+export const timelineEntry = z.object({
+  at: timestamp,
+  entity: z.enum(['event', 'reaction', 'proposal', 'step', 'mission']),
+  id,
+  root_event_id: id.nullable(),
+  status: z.string(),
+  summary: z.string().nullable(),
+  details: jsonObject,
+})
+export type TimelineEntry = z.infer<typeof timelineEntry>
+
+/** Finished chains that were moved out of the live tables, and how many rows they had. */
+export const archived = z.object({ chains: count, rows: count })
+export type Archived = z.infer<typeof archived>

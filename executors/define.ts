@@ -1,0 +1,135 @@
+import type { z } from 'zod'
+import type { Engine, EventInput, JsonObject } from '../engine/types.js'
+import type { Outcome } from './outcomes.js'
+
+export * from './outcomes.js'
+
+/** Takes pino's arguments: a message, or fields and a message. Secret values are masked. */
+interface LogMethod {
+  (message: string): void
+  (fields: object, message: string): void
+}
+
+export interface Log {
+  debug: LogMethod
+  info: LogMethod
+  warn: LogMethod
+  error: LogMethod
+}
+
+/** The step at hand, without the lease that stands for it: only the worker may write. */
+export interface StepInfo {
+  step_id: string
+  mission_id: string
+  mission_title: string | null
+  key: string
+  kind: string
+  agent: string | null
+  timeout_seconds: number | null
+}
+
+/** The entry of policy `agent_roles` for the agent that the step names. */
+export interface AgentRole {
+  instructions?: string | undefined
+  model?: string | undefined
+  tools?: string[] | undefined
+  temperature?: number | undefined
+}
+
+/** The part of the engine that executors may use. */
+export type ExecutorEngine = Pick<Engine, 'radarAdd' | 'radarUpdate' | 'radarList'>
+
+/** What every attempt is given, before its params are bound. */
+export interface RunContext {
+  step: StepInfo
+  /** Results of the mission's earlier steps by key; empty unless the params refer to one. */
+  inputs: JsonObject
+  /** Aborted at the step's timeout, when the lease is lost, and when the worker has to leave. Pass it to all that waits. */
+  signal: AbortSignal
+  log: Log
+  /** The step's id: the same over all attempts, so that the outside world can recognise a repetition. */
+  idempotencyKey: string
+  /** From 1. */
+  attempt: number
+  /**
+   * Reports a fact. It is stored in the same transaction as the attempt's outcome, or not at all. Another attempt may
+   * emit it again: give a `dedupe_key` made from `idempotencyKey` where it must be stored once.
+   * Throws when the event could not be stored.
+   */
+  emit(event: EventInput): void
+  role?: AgentRole | undefined
+  /** Only the variables that the executor's `env` names. */
+  env: Readonly<Record<string, string>>
+  engine: ExecutorEngine
+}
+
+export interface ExecutorContext<Params> extends RunContext {
+  params: Params
+}
+
+export interface ExecutorDefinition<Schema extends z.ZodType> {
+  /** What a step's kind begins with: lower case letters, digits, `-` and `_`. */
+  kind: string
+  params: Schema
+  /** Environment variables to hand over; a trailing `*` stands for the rest of a name. Their values count as secrets. */
+  env?: readonly string[] | undefined
+  run(context: ExecutorContext<z.output<Schema>>): Outcome | Promise<Outcome>
+}
+
+/** A value that is wrong, and where: `params.url`. */
+export interface Problem {
+  path: string
+  message: string
+}
+
+export type Prepared =
+  | { ok: true; run(context: RunContext): Promise<Outcome> }
+  | { ok: false; problems: Problem[] }
+
+/** An executor as the worker sees it: whatever its params are, they are checked first and bound second. */
+export interface Executor {
+  readonly kind: string
+  readonly env: readonly string[]
+  /** For documentation; `prepare` is what checks. */
+  readonly params: z.ZodType
+  prepare(params: unknown): Promise<Prepared>
+}
+
+const KIND = /^[a-z][a-z0-9_-]{0,99}$/
+
+/**
+ * Defines what runs steps of one kind.
+ *
+ * `run` answers with `done`, `retry`, `fail` or `snooze`; an error that it throws counts as `retry`. It may be run more
+ * than once for the same step, so make what it does repeatable, or pass `idempotencyKey` on.
+ *
+ * @example
+ * export default defineExecutor({
+ *   kind: 'greet',
+ *   params: z.object({ name: z.string() }),
+ *   run: ({ params }) => done({ text: `Hello ${params.name}` }),
+ * })
+ *
+ * @throws TypeError when `kind` is not a name.
+ */
+export function defineExecutor<Schema extends z.ZodType>(definition: ExecutorDefinition<Schema>): Executor {
+  const { kind, params: schema, env = [], run } = definition
+  if (!KIND.test(kind)) {
+    throw new TypeError(`'${kind}' cannot be an executor's kind: use lower case letters, digits, '-' and '_'`)
+  }
+  return {
+    kind,
+    env,
+    params: schema,
+    async prepare(raw) {
+      const parsed = await schema.safeParseAsync(raw)
+      if (!parsed.success) return { ok: false, problems: parsed.error.issues.map(toProblem) }
+      const params = parsed.data
+      return { ok: true, run: async (context) => run({ ...context, params }) }
+    },
+  }
+}
+
+function toProblem(issue: { path: PropertyKey[]; message: string }): Problem {
+  return { path: ['params', ...issue.path.map(String)].join('.'), message: issue.message }
+}

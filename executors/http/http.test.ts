@@ -1,0 +1,230 @@
+import { createHmac } from 'node:crypto'
+import { once } from 'node:events'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import { afterEach, describe, expect, it } from 'vitest'
+import { runExecutor } from '../testing.js'
+import { parseRetryAfter } from './answer.js'
+import http, { createHttpExecutor } from './index.js'
+
+const STEP = '00000000-0000-4000-8000-000000000001'
+
+/** Servers here listen on loopback, which the shipped executor refuses. */
+const local = createHttpExecutor({ isAllowed: () => true, maxResponseBytes: 1000 })
+
+const cleanups: (() => Promise<void>)[] = []
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0)) await cleanup()
+})
+
+type Handler = (request: IncomingMessage, response: ServerResponse) => void
+
+interface Received {
+  method: string | undefined
+  url: string | undefined
+  headers: IncomingMessage['headers']
+  body: string
+}
+
+async function serve(handler: Handler) {
+  const received: Received[] = []
+  const server = createServer(async (request, response) => {
+    let body = ''
+    for await (const chunk of request) body += chunk
+    received.push({ method: request.method, url: request.url, headers: request.headers, body })
+    handler(request, response)
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  cleanups.push(async () => {
+    server.closeAllConnections()
+    server.close()
+    await once(server, 'close')
+  })
+  const address = server.address()
+  if (address === null || typeof address === 'string') throw new Error('no port')
+  return { url: `http://127.0.0.1:${address.port}`, port: address.port, received }
+}
+
+const answering =
+  (status: number, headers: Record<string, string> = {}, body = ''): Handler =>
+  (_request, response) =>
+    response.writeHead(status, headers).end(body)
+
+const JSON_TYPE = { 'content-type': 'application/json' }
+
+describe('a request', () => {
+  it('posts its body as JSON under the idempotency key and answers with the response', async () => {
+    const { url, received } = await serve(answering(201, JSON_TYPE, '{"id":7}'))
+    const { outcome } = await runExecutor(local, { url: `${url}/orders?x=1`, body: { amount: 3 } })
+    expect(received).toMatchObject([
+      {
+        method: 'POST',
+        url: '/orders?x=1',
+        headers: { 'content-type': 'application/json', 'idempotency-key': STEP },
+        body: '{"amount":3}',
+      },
+    ])
+    expect(outcome).toMatchObject({
+      outcome: 'done',
+      result: { status: 201, body: { id: 7 }, headers: JSON_TYPE },
+      meta: { status: 201 },
+    })
+  })
+
+  it('sends text as it is, with headers of its own', async () => {
+    const { url, received } = await serve(answering(204))
+    await runExecutor(local, { url, method: 'PUT', body: 'a,b', headers: { 'Content-Type': 'text/csv' } })
+    expect(received).toMatchObject([{ method: 'PUT', headers: { 'content-type': 'text/csv' }, body: 'a,b' }])
+  })
+
+  it('carries a Standard Webhooks signature when a secret is named', async () => {
+    const { url, received } = await serve(answering(200))
+    const key = Buffer.alloc(24, 7)
+    const env = { OPS_HTTP_SECRET: `whsec_${key.toString('base64')}` }
+    await runExecutor(local, { url, body: { a: 1 }, secret_env: 'OPS_HTTP_SECRET' }, { env })
+    const headers = received[0]?.headers ?? {}
+    expect(headers['webhook-id']).toBe(STEP)
+    const signed = `${STEP}.${headers['webhook-timestamp']}.{"a":1}`
+    const signature = createHmac('sha256', key).update(signed).digest('base64')
+    expect(headers['webhook-signature']).toBe(`v1,${signature}`)
+  })
+
+  it.each([
+    [{}, 'has no OPS_HTTP_SECRET'],
+    [{ OPS_HTTP_SECRET: 'whsec_c2hvcnQ=' }, 'must be base64'],
+  ])('fails for good, unsent, when the secret in %j is of no use', async (env, message) => {
+    const { url, received } = await serve(answering(200))
+    const { outcome } = await runExecutor(local, { url, secret_env: 'OPS_HTTP_SECRET' }, { env })
+    expect(outcome).toMatchObject({ outcome: 'fail', error: expect.stringContaining(message) })
+    expect(received).toEqual([])
+  })
+
+  it('ends when its signal is aborted', async () => {
+    const abort = new AbortController()
+    const { url } = await serve(() => abort.abort())
+    await expect(runExecutor(local, { url }, { signal: abort.signal })).rejects.toThrow('aborted')
+  })
+
+  it('is tried again when no answer comes in time', async () => {
+    const { url } = await serve(() => {})
+    const { outcome } = await runExecutor(local, { url, timeout_seconds: 1 })
+    expect(outcome).toMatchObject({ outcome: 'retry', error: 'no answer within 1 s' })
+  })
+
+  it('throws, to be tried again, when nobody listens', async () => {
+    const { url } = await serve(answering(200))
+    for (const cleanup of cleanups.splice(0)) await cleanup()
+    await expect(runExecutor(local, { url })).rejects.toThrow('ECONNREFUSED')
+  })
+})
+
+describe('an answer', () => {
+  it.each([400, 401, 404, 410, 422])('%i fails for good', async (status) => {
+    const { url } = await serve(answering(status, { 'content-type': 'text/plain' }, 'not like this'))
+    const { outcome } = await runExecutor(local, { url })
+    expect(outcome).toMatchObject({ outcome: 'fail', error: `${status} not like this`, meta: { status } })
+  })
+
+  it.each([408, 425, 429, 500, 502, 503])('%i is tried again, after Retry-After', async (status) => {
+    const { url } = await serve(answering(status, { 'retry-after': '120' }))
+    const { outcome } = await runExecutor(local, { url })
+    expect(outcome).toMatchObject({ outcome: 'retry', after_seconds: 120 })
+  })
+
+  it('that redirects fails for good, and is not followed', async () => {
+    const { url, received } = await serve(answering(302, { location: 'https://elsewhere.test/?token=abc' }))
+    const { outcome } = await runExecutor(local, { url })
+    expect(outcome).toMatchObject({
+      outcome: 'fail',
+      error: expect.stringContaining('https://elsewhere.test'),
+    })
+    expect(JSON.stringify(outcome)).not.toContain('abc')
+    expect(received).toHaveLength(1)
+  })
+
+  it('that is too long is cut', async () => {
+    const { url } = await serve(answering(200, { 'content-type': 'text/plain' }, 'x'.repeat(5000)))
+    const { outcome } = await runExecutor(local, { url })
+    expect(outcome).toMatchObject({ outcome: 'done', result: { truncated: true, body: 'x'.repeat(1000) } })
+  })
+
+  it('that is not text is kept as its size', async () => {
+    const { url } = await serve(answering(200, { 'content-type': 'image/png' }, '\0\0\0'))
+    const { outcome } = await runExecutor(local, { url })
+    expect(outcome).toMatchObject({ outcome: 'done', result: { body: null, body_bytes: 3 } })
+  })
+
+  it('that is not the JSON it claims to be is kept as text', async () => {
+    const { url } = await serve(answering(200, JSON_TYPE, 'oops\0'))
+    const { outcome } = await runExecutor(local, { url })
+    expect(outcome).toMatchObject({ outcome: 'done', result: { body: 'oops\uFFFD' } })
+  })
+
+  it('keeps no cookies', async () => {
+    const { url } = await serve(answering(200, { 'set-cookie': 'session=abc' }))
+    const { outcome } = await runExecutor(local, { url })
+    expect(JSON.stringify(outcome)).not.toContain('abc')
+  })
+})
+
+describe('a private address', () => {
+  it.each([
+    'http://127.0.0.1:1/',
+    'http://127.1:1/',
+    'http://0x7f000001:1/',
+    'http://2130706433:1/',
+    'http://[::1]:1/',
+    'http://[::ffff:127.0.0.1]:1/',
+    'http://169.254.169.254/latest/meta-data/',
+    'http://localhost:1/',
+  ])('is refused: %s', async (url) => {
+    const { outcome } = await runExecutor(http, { url })
+    expect(outcome).toMatchObject({ outcome: 'fail', error: expect.stringContaining('not a public address') })
+  })
+
+  it('is refused behind a public name, at the moment of connecting', async () => {
+    const { port, received } = await serve(answering(200))
+    const rebound = createHttpExecutor({
+      resolve: (_hostname, _options, callback) => callback(null, [{ address: '127.0.0.1', family: 4 }]),
+    })
+    const { outcome } = await runExecutor(rebound, { url: `http://public.test:${port}/` })
+    expect(outcome).toMatchObject({
+      outcome: 'fail',
+      error: 'public.test (127.0.0.1) is not a public address',
+    })
+    expect(received).toEqual([])
+  })
+})
+
+describe('params', () => {
+  it.each([
+    [{}, 'params.url'],
+    [{ url: 'not an address' }, 'params.url'],
+    [{ url: 'file:///etc/passwd' }, 'params.url'],
+    [{ url: 'https://user:password@host.test/' }, 'params.url'],
+    [{ url: 'https://host.test/', method: 'TRACE' }, 'params.method'],
+    [{ url: 'https://host.test/', headers: { Host: 'other.test' } }, 'params.headers.Host'],
+    [{ url: 'https://host.test/', headers: { 'x-a': 'a\r\nb: c' } }, 'params.headers.x-a'],
+    [{ url: 'https://host.test/', secret_env: 'DATABASE_URL' }, 'params.secret_env'],
+    [{ url: 'https://host.test/', timeout_seconds: 0 }, 'params.timeout_seconds'],
+    [{ url: 'https://host.test/', extra: 1 }, 'extra'],
+  ])('refuses %j, naming %s', async (params, path) => {
+    await expect(runExecutor(local, params)).rejects.toThrow(path)
+  })
+})
+
+describe('Retry-After', () => {
+  const now = new Date('2026-01-01T00:00:00Z')
+
+  it.each([
+    ['0', 0],
+    ['30', 30],
+    ['999999999', 86_400],
+    ['Thu, 01 Jan 2026 00:01:00 GMT', 60],
+    ['Wed, 31 Dec 2025 23:00:00 GMT', 0],
+    ['soon', undefined],
+    [undefined, undefined],
+  ])('%s means %s seconds', (value, seconds) => {
+    expect(parseRetryAfter(value, now)).toBe(seconds)
+  })
+})

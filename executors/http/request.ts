@@ -1,0 +1,67 @@
+import { request as httpRequest, type IncomingMessage } from 'node:http'
+import { request as httpsRequest } from 'node:https'
+import { isIP, type LookupFunction } from 'node:net'
+import { AddressRefused } from './address.js'
+
+export interface Request {
+  url: URL
+  method: string
+  headers: Record<string, string>
+  body: string | undefined
+  signal: AbortSignal
+}
+
+export interface Response {
+  status: number
+  headers: Record<string, string>
+  body: Buffer
+  /** The body was longer than the limit; the rest was not read. */
+  truncated: boolean
+}
+
+export interface Guard {
+  isAllowed(address: string): boolean
+  lookup: LookupFunction
+}
+
+/**
+ * One request on a connection of its own, so that no pooled socket can bypass the guard. Follows no redirects.
+ *
+ * @throws AddressRefused for a forbidden address; otherwise what Node says about the connection.
+ */
+export async function send(request: Request, guard: Guard, maxBytes: number): Promise<Response> {
+  const { url, method, headers, body, signal } = request
+  // Sockets do not look up what is an address already.
+  const host = url.hostname.replace(/^\[|\]$/g, '')
+  if (isIP(host) && !guard.isAllowed(host)) throw new AddressRefused(host, host)
+
+  const open = url.protocol === 'https:' ? httpsRequest : httpRequest
+  const answer = await new Promise<IncomingMessage>((resolve, reject) => {
+    const outgoing = open(url, { method, headers, signal, lookup: guard.lookup, agent: false })
+    outgoing.on('response', resolve)
+    outgoing.on('error', reject)
+    outgoing.end(body)
+  })
+  return { status: answer.statusCode ?? 0, headers: flatten(answer), ...(await readBody(answer, maxBytes)) }
+}
+
+async function readBody(answer: IncomingMessage, maxBytes: number) {
+  const chunks: Buffer[] = []
+  let size = 0
+  for await (const chunk of answer) {
+    const bytes: Buffer = Buffer.from(chunk)
+    size += bytes.length
+    chunks.push(bytes)
+    if (size > maxBytes) break
+  }
+  const body = Buffer.concat(chunks)
+  return { body: body.subarray(0, maxBytes), truncated: body.length > maxBytes }
+}
+
+function flatten(answer: IncomingMessage): Record<string, string> {
+  const headers: Record<string, string> = {}
+  for (const [name, value] of Object.entries(answer.headers)) {
+    if (value !== undefined) headers[name] = Array.isArray(value) ? value.join(', ') : value
+  }
+  return headers
+}

@@ -1,0 +1,25 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { z } from 'zod'
+import { defineExecutor, done, fail, retry } from '../define.js'
+
+/** Any params are fine and come back; these let you try out what a slow, flaky or broken executor does to a mission. */
+const params = z.looseObject({
+  /** How long to take, in milliseconds. */
+  sleep_ms: z.number().int().min(0).max(600_000).optional(),
+  /** Fails for good with this message. */
+  fail: z.string().min(1).optional(),
+  /** Fails this many attempts before it succeeds. */
+  flaky_attempts: z.number().int().min(0).max(100).optional(),
+})
+
+/** Does nothing, and says what it was given. */
+export default defineExecutor({
+  kind: 'noop',
+  params,
+  async run({ params, signal, attempt }) {
+    if (params.sleep_ms) await sleep(params.sleep_ms, undefined, { signal })
+    if (params.fail) return fail(params.fail)
+    if (attempt <= (params.flaky_attempts ?? 0)) return retry({ error: `flaky: attempt ${attempt} fails` })
+    return done({ echo: params })
+  },
+})

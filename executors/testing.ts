@@ -1,0 +1,61 @@
+import type { EventInput } from '../engine/types.js'
+import type { Executor, Log, Outcome, RunContext } from './define.js'
+
+export interface TestRun {
+  outcome: Outcome
+  /** What the executor emitted, in order. */
+  events: EventInput[]
+}
+
+/**
+ * Runs an executor against a made-up step, without a database.
+ *
+ * @param overrides replaces parts of the context: `signal`, `env`, `attempt`, `inputs`, `role`, `engine` …
+ * @throws Error when the params do not pass the executor's schema.
+ *
+ * @example
+ * const { outcome } = await runExecutor(greet, { name: 'Ada' })
+ * expect(outcome).toMatchObject({ outcome: 'done', result: { text: 'Hello Ada' } })
+ */
+export async function runExecutor(
+  executor: Executor,
+  params: unknown,
+  overrides: Partial<RunContext> = {},
+): Promise<TestRun> {
+  const prepared = await executor.prepare(params)
+  if (!prepared.ok) {
+    throw new Error(prepared.problems.map(({ path, message }) => `${path}: ${message}`).join('\n'))
+  }
+  const events: EventInput[] = []
+  const context: RunContext = {
+    ...testContext(executor.kind),
+    emit: (event) => events.push(event),
+    ...overrides,
+  }
+  return { outcome: await prepared.run(context), events }
+}
+
+const silentLog: Log = { debug() {}, info() {}, warn() {}, error() {} }
+
+function testContext(kind: string): RunContext {
+  const noEngine = () => Promise.reject(new Error('this test gave its executor no engine'))
+  return {
+    step: {
+      step_id: '00000000-0000-4000-8000-000000000001',
+      mission_id: '00000000-0000-4000-8000-000000000002',
+      mission_title: 'A test',
+      key: 'step-1',
+      kind,
+      agent: null,
+      timeout_seconds: null,
+    },
+    inputs: {},
+    signal: new AbortController().signal,
+    log: silentLog,
+    idempotencyKey: '00000000-0000-4000-8000-000000000001',
+    attempt: 1,
+    emit() {},
+    env: {},
+    engine: { radarAdd: noEngine, radarUpdate: noEngine, radarList: noEngine },
+  }
+}

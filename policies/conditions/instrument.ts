@@ -1,0 +1,97 @@
+/**
+ * Makes an expression count its own work, and its regular expressions linear. The library offers no hook for either, so
+ * this reaches into the nodes of its syntax tree; the tests beside it fail when a new version moves them.
+ */
+import type { Meter } from './meter.js'
+import { compileRegex } from './regex.js'
+
+interface Evaluator {
+  run(node: CelNode, context: unknown): unknown
+}
+
+type Evaluate = (evaluator: Evaluator, node: CelNode, context: unknown) => unknown
+
+interface CelNode {
+  readonly op: string
+  readonly args: unknown
+  readonly meta: { readonly evaluate: Evaluate; readonly alternate?: unknown }
+  setMeta(key: 'evaluate', evaluate: Evaluate): unknown
+}
+
+const isNode = (value: unknown): value is CelNode =>
+  typeof value === 'object' && value !== null && 'op' in value && 'setMeta' in value && 'meta' in value
+
+/** Operators that pass a value on, or look at one field of it, and never read it as a whole. */
+const PASSING = new Set(['.', '[]', '?:', '&&', '||', 'accuPush'])
+
+/**
+ * @param root a freshly parsed syntax tree
+ * @param check type-checks it, which replaces some of the nodes' evaluators; called once
+ * @throws Error when a regular expression is not a valid literal
+ */
+export function instrument(root: unknown, check: () => void, meter: Meter): void {
+  const nodes = new Map<CelNode, { read: boolean }>()
+  collect(root, false, nodes)
+  for (const node of nodes.keys()) stopWhenExhausted(node, meter)
+  const regexes = [...nodes.keys()].flatMap((node) => linearMatch(node, meter) ?? [])
+  check()
+  for (const { node, evaluate } of regexes) node.setMeta('evaluate', evaluate)
+  for (const [node, { read }] of nodes) {
+    const evaluate = node.meta.evaluate
+    node.setMeta('evaluate', (evaluator, self, context) => {
+      meter.charge(1)
+      const value = evaluate(evaluator, self, context)
+      if (read) meter.chargeFor(value)
+      return value
+    })
+  }
+}
+
+/** Finds every node under a value; `read` tells those whose value an operator or function reads as a whole. */
+function collect(value: unknown, read: boolean, nodes: Map<CelNode, { read: boolean }>): void {
+  if (Array.isArray(value)) {
+    for (const item of value) collect(item, read, nodes)
+  } else if (isNode(value)) {
+    const known = nodes.get(value)
+    if (known && (known.read || !read)) return
+    nodes.set(value, { read })
+    if (value.op === 'comprehension') collectComprehension(value.args, nodes)
+    else collect(value.args, !PASSING.has(value.op), nodes)
+    collect(value.meta.alternate, read, nodes)
+  }
+}
+
+function collectComprehension(args: unknown, nodes: Map<CelNode, { read: boolean }>): void {
+  if (typeof args !== 'object' || args === null) return
+  // Not read as a whole: each item is paid for when its turn comes.
+  if ('iterable' in args) collect(args.iterable, false, nodes)
+  if ('init' in args) collect(args.init, false, nodes)
+  if ('step' in args) collect(args.step, false, nodes)
+}
+
+/** `all` and `exists` go on after an error, since a later item may settle the matter; not after this one. */
+function stopWhenExhausted({ op, args }: CelNode, meter: Meter): void {
+  if (op !== 'comprehension' || typeof args !== 'object' || args === null || !('condition' in args)) return
+  const goOn = args.condition
+  if (typeof goOn !== 'function') return
+  args.condition = (soFar: unknown) => meter.fault === undefined && goOn(soFar)
+}
+
+/** For `text.matches("pattern")`: an evaluator that takes linear time. */
+function linearMatch(node: CelNode, meter: Meter): { node: CelNode; evaluate: Evaluate } | undefined {
+  if (node.op !== 'rcall' || !Array.isArray(node.args)) return undefined
+  const [method, receiver, parameters]: unknown[] = node.args
+  if (method !== 'matches' || !isNode(receiver) || !Array.isArray(parameters)) return undefined
+  const [pattern]: unknown[] = parameters
+  if (!isNode(pattern) || pattern.op !== 'value' || typeof pattern.args !== 'string') {
+    throw new Error('the pattern of matches() must be written out as a string')
+  }
+  const regex = compileRegex(pattern.args)
+  const evaluate: Evaluate = (evaluator, _self, context) => {
+    const text = evaluator.run(receiver, context)
+    if (typeof text !== 'string') throw new Error('matches() is for strings')
+    meter.charge(regex.costOf(text))
+    return regex.test(text)
+  }
+  return { node, evaluate }
+}

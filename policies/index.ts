@@ -1,0 +1,13 @@
+/** What operators decide, and how the loop reads it: schemas, the matcher, the templates, the policies to begin with. */
+export { defaultPolicies } from './defaults.js'
+export { type JsonSchema, policyJsonSchemas } from './json-schema.js'
+export { type CompiledMatrix, compileMatrix } from './matcher/compile.js'
+export { matchEvent } from './matcher/match.js'
+export type { Decision, MatchableEvent, MatchContext, Quarantined } from './matcher/types.js'
+export { type Parsed, parsePolicy } from './parse.js'
+export type { Problem } from './problems.js'
+export { isPolicyKey, type PolicyKey, type PolicyValue, policyKeys, policySchemas } from './schemas/index.js'
+export { type Template, templateSchema } from './schemas/template.js'
+export type { Rendered } from './templates/outcome.js'
+export { type ProposalScope, renderTemplate } from './templates/proposal.js'
+export { renderStepParams } from './templates/steps.js'

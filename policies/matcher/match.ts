@@ -1,0 +1,27 @@
+import { type CompiledMatrix, faultOf } from './compile.js'
+import type { Decision, MatchableEvent, MatchContext } from './types.js'
+
+/**
+ * What every pattern that answers events of this type decides about the event: an item for `ops_settle_events`. A pure
+ * function of matrix, event and policies. Never throws: a pattern that fails decides `error`, and the others work.
+ *
+ * Cooldown, threshold, dedupe and depth are settled by the database, which alone knows what went before.
+ *
+ * @example
+ * const matrix = compileMatrix(policies.reaction_matrix, { version })
+ * await engine.settleEvents(matrix.version, events.map((event) => matchEvent(matrix, event, { policies })))
+ */
+export function matchEvent(
+  matrix: CompiledMatrix,
+  event: MatchableEvent,
+  context: MatchContext,
+): { event_id: string; decisions: Decision[] } {
+  const decisions = matrix.rulesFor(event.type).map((rule): Decision => {
+    try {
+      return rule.decide(event, context)
+    } catch (error) {
+      return { pattern_id: rule.id, mode: rule.mode, decision: 'error', detail: faultOf(error, rule.path) }
+    }
+  })
+  return { event_id: event.event_id, decisions }
+}

@@ -1,0 +1,55 @@
+import type { z } from 'zod'
+import type { JsonSchema } from './json-schema.js'
+import { suggestion } from './suggest.js'
+import { joinPath } from './templates/scan.js'
+
+/** What is wrong with a policy, and where: `patterns[2].cooldown_minutes`; an empty path is the policy itself. */
+export interface Problem {
+  path: string
+  message: string
+}
+
+/**
+ * zod's findings as problems. Unknown fields get the nearest known name, by the JSON Schema of what was parsed.
+ *
+ * @param at the path of the parsed value inside the policy
+ */
+export function problemsOf(error: z.ZodError, schema: JsonSchema, at = ''): Problem[] {
+  return error.issues.flatMap((issue) => {
+    const path = issue.path.reduce<string>(
+      (so, part) => joinPath(so, typeof part === 'symbol' ? '' : part),
+      at,
+    )
+    if (issue.code === 'unrecognized_keys') {
+      const known = fieldsAt(schema, issue.path)
+      return issue.keys.map((key) => ({
+        path: joinPath(path, key),
+        message: `is unknown${suggestion(key, known)}`,
+      }))
+    }
+    if (issue.code === 'invalid_key') {
+      return [{ path, message: `has a name that ${issue.issues[0]?.message ?? 'is not allowed'}` }]
+    }
+    return [{ path, message: wordsFor(issue) }]
+  })
+}
+
+const wordsFor = (issue: z.core.$ZodIssue): string =>
+  issue.code === 'invalid_type' && issue.message.endsWith('received undefined')
+    ? 'is required'
+    : issue.message.replace(/^Invalid input: expected /, 'must be ')
+
+/** The names of the fields that the schema knows at a path. */
+function fieldsAt(schema: JsonSchema, path: readonly PropertyKey[]): string[] {
+  let here: JsonSchema | undefined = schema
+  for (const part of path) here = here && childSchema(here, part)
+  return Object.keys(here?.properties ?? {})
+}
+
+function childSchema(schema: JsonSchema, part: PropertyKey): JsonSchema | undefined {
+  const child =
+    typeof part === 'number'
+      ? schema.items
+      : (schema.properties?.[String(part)] ?? schema.additionalProperties)
+  return typeof child === 'object' && !Array.isArray(child) ? child : undefined
+}

@@ -1,0 +1,51 @@
+import { z } from 'zod'
+import { eventType, timeZone } from './fields.js'
+
+const schedule = z.strictObject({
+  id: z.string().min(1).max(100).describe('A name that is unique among the schedules.'),
+  description: z.string().max(1000).optional().describe('What it is for.'),
+  enabled: z
+    .boolean()
+    .default(true)
+    .describe('Off: no events; times that pass meanwhile are not made up for.'),
+  cron: z
+    .string()
+    .max(200)
+    .regex(
+      /^[0-9A-Za-z*,/#?-]+( [0-9A-Za-z*,/#?-]+){4}$/,
+      'must be five cron fields: minute hour day month weekday',
+    )
+    .describe('When: minute, hour, day of month, month, weekday; "*/15 8-18 * * MON-FRI" for example.'),
+  time_zone: timeZone().default('UTC').describe('The zone of the clock that cron reads.'),
+  missed: z
+    .enum(['skip', 'once', 'all'])
+    .default('once')
+    .describe(
+      'What becomes of times that passed while nothing ran: none, one event in all, or one for each.',
+    ),
+  event: z
+    .strictObject({
+      type: eventType().describe('The type of the event.'),
+      data: z.record(z.string(), z.unknown()).default({}).describe('The data of the event.'),
+    })
+    .describe('The event that is reported at each time; a pattern of the reaction matrix answers it.'),
+})
+
+/** Events that come by the clock. */
+export const schedulesSchema = z
+  .strictObject({
+    schedules: z.array(schedule).max(1000).default([]).describe('The schedules.'),
+  })
+  .superRefine(({ schedules }, context) => {
+    const seen = new Set<string>()
+    for (const [index, { id }] of schedules.entries()) {
+      if (seen.has(id)) {
+        context.addIssue({
+          code: 'custom',
+          path: ['schedules', index, 'id'],
+          message: `"${id}" is there twice`,
+        })
+      }
+      seen.add(id)
+    }
+  })

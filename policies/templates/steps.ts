@@ -1,0 +1,35 @@
+import { Budget } from './budget.js'
+import { compileObject } from './json.js'
+import { outcomeOf, type Rendered } from './outcome.js'
+import type { Grammar, Scope } from './text.js'
+
+/** Characters that the rendered params of a step may hold. */
+export const MAX_PARAMS_CHARACTERS = 1_048_576
+
+/** Braces that belong to nobody are text: params may quote an event that is full of them. */
+const grammar: Grammar = { roots: new Set(['steps']), keepSteps: false, strict: false }
+
+/**
+ * Renders a step's params before it runs: `{{steps.<key>.result.<path>}}` becomes what an earlier step returned, and
+ * `{{"{{"}}` two braces. Nothing that is filled in is read as a template. Never throws.
+ *
+ * To be called for every step, with `steps: {}` where it was given no results: text from events is kept literal by
+ * way of those braces.
+ *
+ * @param scope.steps the results of the mission's finished steps, by key
+ * @example
+ * renderStepParams({ text: 'It is {{steps.look.result.color}}' }, { steps: { look: { color: 'red' } } })
+ * // { ok: true, value: { text: 'It is red' } }
+ */
+export function renderStepParams(
+  params: Readonly<Record<string, unknown>>,
+  { steps }: { steps: Readonly<Record<string, unknown>> },
+): Rendered<Record<string, unknown>, 'OPS_004'> {
+  return outcomeOf('OPS_004', 'params', () =>
+    compileObject(params, 'params', grammar)(resultsOf(steps), new Budget(MAX_PARAMS_CHARACTERS)),
+  )
+}
+
+const resultsOf = (steps: Readonly<Record<string, unknown>>): Scope => ({
+  steps: Object.fromEntries(Object.entries(steps).map(([key, result]) => [key, { result }])),
+})

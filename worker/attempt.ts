@@ -1,0 +1,72 @@
+import { LONGEST_TIMER } from './wake.js'
+
+/**
+ * Why an attempt was told to stop:
+ *
+ * - `timeout`: the step's `timeout_seconds` are over
+ * - `lost`: the lease is gone, someone else may be at this step
+ * - `released`: the worker leaves and hands the step back
+ */
+export type StopCause = 'timeout' | 'lost' | 'released'
+
+/** What executors find as their signal's reason. */
+export class AttemptStopped extends Error {
+  override name = 'AttemptStopped'
+
+  constructor(
+    readonly stopCause: StopCause,
+    message: string,
+  ) {
+    super(message)
+  }
+}
+
+/** How long an executor may take to wind down before its step is handed back, in milliseconds. */
+const WIND_DOWN_MS = 2000
+
+/** One attempt at a step, which can be told to stop from outside and stops by itself at the step's timeout. */
+export class Attempt {
+  readonly #abort = new AbortController()
+  readonly #timers: NodeJS.Timeout[] = []
+  #abandon: (value: 'abandoned') => void = () => {}
+  #lost = false
+
+  /** Settles when there is no more waiting for the executor, whether or not it heeds its signal. */
+  readonly abandoned = new Promise<'abandoned'>((resolve) => {
+    this.#abandon = resolve
+  })
+
+  constructor(timeoutSeconds: number | null) {
+    if (timeoutSeconds === null) return
+    this.#after(timeoutSeconds * 1000, () => this.stop('timeout', `timed out after ${timeoutSeconds} s`))
+  }
+
+  get signal(): AbortSignal {
+    return this.#abort.signal
+  }
+
+  /** What stopped the attempt; a lost lease outweighs everything else. Undefined while it runs. */
+  get stoppedBy(): StopCause | undefined {
+    if (this.#lost) return 'lost'
+    const reason: unknown = this.signal.reason
+    return reason instanceof AttemptStopped ? reason.stopCause : undefined
+  }
+
+  /** @param message what the executor reads */
+  stop(cause: StopCause, message: string): void {
+    if (cause === 'lost') this.#lost = true
+    this.#abort.abort(new AttemptStopped(cause, message))
+    // After a lost lease there is no hurry: a late result is evidence, and nobody waits for it.
+    if (cause === 'timeout') this.#abandon('abandoned')
+    if (cause === 'released') this.#after(WIND_DOWN_MS, () => this.#abandon('abandoned'))
+  }
+
+  /** The executor has answered, or nobody waits for it any more: nothing stops this attempt now. */
+  end(): void {
+    for (const timer of this.#timers) clearTimeout(timer)
+  }
+
+  #after(ms: number, act: () => void): void {
+    this.#timers.push(setTimeout(act, Math.min(ms, LONGEST_TIMER)))
+  }
+}

@@ -1,0 +1,116 @@
+import { isRetryable, type Lease } from '../engine/index.js'
+import { describeError, type Log } from '../executors/define.js'
+import { backoffMs, DATABASE_BACKOFF } from './backoff.js'
+import { endOfTurn, Wake } from './wake.js'
+
+/** Items of one call; the database takes up to 1,000. */
+const MAX_ITEMS = 200
+/** Bytes of results in one call; a single larger one goes alone. */
+const MAX_BYTES = 4 * 1024 * 1024
+
+/** How a delivery ended: answered, refused for good by the database, or given up because the worker has to leave. */
+export type Delivery<Answer> =
+  | { end: 'answered'; answer: Answer | undefined }
+  | { end: 'refused'; error: unknown }
+  | { end: 'given up' }
+
+interface Parcel<Item, Answer> {
+  item: Item
+  bytes: number
+  settle(delivery: Delivery<Answer>): void
+}
+
+export interface LaneOptions<Item, Answer> {
+  /** The call in words, for the log: "complete steps". */
+  what: string
+  send(items: Item[]): Promise<Answer[]>
+  /** Asked after a failed call: whether trying to deliver this item has become pointless. */
+  isHopeless(item: Item): boolean
+  log: Log
+}
+
+/**
+ * Carries items of one sort to the database, one call at a time. While a call is under way the next ones gather and share
+ * the call after it: nothing waits when there is little to do, and batches grow as soon as there is much.
+ *
+ * What cannot be delivered because the database is away is kept and sent again. When the database refuses a batch, each
+ * item goes by itself, so that a bad one harms no other.
+ */
+export class Lane<Item extends Lease, Answer extends { step_id: string }> {
+  #waiting: Parcel<Item, Answer>[] = []
+  #busy = false
+  #failures = 0
+  readonly #wake = new Wake()
+
+  constructor(private readonly options: LaneOptions<Item, Answer>) {}
+
+  /** True while the database does not take what is sent. */
+  get stalled(): boolean {
+    return this.#failures > 0
+  }
+
+  /** Never rejects. */
+  deliver(item: Item, bytes = 0): Promise<Delivery<Answer>> {
+    return new Promise((settle) => {
+      this.#waiting.push({ item, bytes, settle })
+      if (!this.#busy) void this.#run()
+    })
+  }
+
+  /** Ends a wait for the database and tries again now. */
+  hurry(): void {
+    this.#wake.ring()
+  }
+
+  async #run(): Promise<void> {
+    this.#busy = true
+    await endOfTurn()
+    while (this.#waiting.length > 0) await this.#send(this.#nextBatch())
+    this.#busy = false
+  }
+
+  async #send(batch: Parcel<Item, Answer>[]): Promise<void> {
+    try {
+      const answers = await this.options.send(batch.map(({ item }) => item))
+      this.#failures = 0
+      const byStep = new Map(answers.map((answer) => [answer.step_id, answer]))
+      for (const { item, settle } of batch) settle({ end: 'answered', answer: byStep.get(item.step_id) })
+    } catch (error) {
+      if (isRetryable(error)) return this.#keep(batch, error)
+      this.#failures = 0
+      const [only] = batch
+      if (batch.length === 1) return only?.settle({ end: 'refused', error })
+      for (const parcel of batch) await this.#send([parcel])
+    }
+  }
+
+  async #keep(batch: Parcel<Item, Answer>[], error: unknown): Promise<void> {
+    const hopeless = new Set(batch.filter(({ item }) => this.options.isHopeless(item)))
+    for (const { settle } of hopeless) settle({ end: 'given up' })
+    this.#waiting.unshift(...batch.filter((parcel) => !hopeless.has(parcel)))
+    const wait = backoffMs(++this.#failures, DATABASE_BACKOFF)
+    this.options.log.warn(
+      { steps: batch.length, given_up: hopeless.size, wait_ms: Math.round(wait) },
+      `cannot ${this.options.what}: ${describeError(error)}`,
+    )
+    if (this.#waiting.length > 0) await this.#wake.wait(wait)
+  }
+
+  /** Answers are told apart by their step, so a step occurs once in a batch. */
+  #nextBatch(): Parcel<Item, Answer>[] {
+    const batch = new Map<string, Parcel<Item, Answer>>()
+    const later: Parcel<Item, Answer>[] = []
+    let bytes = 0
+    for (const parcel of this.#waiting) {
+      const fits = batch.size === 0 || (batch.size < MAX_ITEMS && bytes + parcel.bytes <= MAX_BYTES)
+      if (!fits || batch.has(parcel.item.step_id)) {
+        later.push(parcel)
+        continue
+      }
+      batch.set(parcel.item.step_id, parcel)
+      bytes += parcel.bytes
+    }
+    this.#waiting = later
+    return [...batch.values()]
+  }
+}

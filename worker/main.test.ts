@@ -1,0 +1,28 @@
+import { describe, expect, it } from 'vitest'
+import { forPeople } from './log.js'
+import { report } from './main.js'
+
+const nothing = { succeeded: 0, failed: 0, retried: 0, snoozed: 0, released: 0, lost: 0, undelivered: 0 }
+
+describe('the report of a worker that drained', () => {
+  it('says when there was nothing to do', () => {
+    expect(report(nothing)).toBe('No queued steps')
+  })
+
+  it('counts what was done', () => {
+    expect(report({ ...nothing, succeeded: 1 })).toBe('1 step: 1 succeeded')
+    expect(report({ ...nothing, succeeded: 2, failed: 1 })).toBe('3 steps: 2 succeeded, 1 failed')
+  })
+})
+
+describe('a line of the log for people', () => {
+  it('has the time, the message and the fields', () => {
+    const line = JSON.stringify({
+      level: 'info',
+      time: '2026-01-01T09:30:01.000Z',
+      msg: 'noop: succeeded',
+      ms: 12,
+    })
+    expect(forPeople(line)).toBe('09:30:01 noop: succeeded  ms=12')
+  })
+})

@@ -1,0 +1,93 @@
+import { hostname } from 'node:os'
+import { type Engine, engineFromEnv, OpsError, readEnv } from '../engine/index.js'
+import { describeError, type Log } from '../executors/define.js'
+import { loadExecutors, shippedExecutors } from '../executors/registry.js'
+import packageJson from '../package.json' with { type: 'json' }
+import { createLog } from './log.js'
+import type { Summary } from './options.js'
+import { stopWithProcess } from './signals.js'
+import { createWorker, type Worker } from './worker.js'
+
+const DEFAULT_CONCURRENCY = 4
+
+/** How long a worker that hands its steps back may take over it before the process ends all the same, in milliseconds. */
+const LAST_PATIENCE_MS = 15_000
+
+export interface WorkerMainOptions {
+  /** Stay and wait for work; otherwise drain what is queued and end. */
+  watch?: boolean | undefined
+  /** Steps at the same time, 1 to 1000. Default 4. */
+  concurrency?: number | undefined
+  /** For people. Default: the machine's name. */
+  name?: string | undefined
+  /** A folder with executors besides those that are shipped. */
+  executors?: string | undefined
+}
+
+/**
+ * The `worker` command: a worker that reads the environment and ends with the process's signals.
+ *
+ * @returns the exit code: 0 when it drained or was stopped, 1 when it could not work or steps were left to run out
+ */
+export async function workerMain(options: WorkerMainOptions = {}): Promise<number> {
+  let engine: Engine | undefined
+  try {
+    const env = readEnv()
+    const executors = options.executors ? await loadExecutors(options.executors) : shippedExecutors()
+    engine = engineFromEnv(env)
+    const log = createLog()
+    const worker = createWorker({
+      engine,
+      executors,
+      log,
+      name: options.name ?? hostname(),
+      version: packageJson.version,
+      concurrency: options.concurrency ?? DEFAULT_CONCURRENCY,
+      watch: options.watch ?? false,
+      settings: { max_retries: env.OPS_WORKER_MAX_RETRIES, lease_minutes: env.OPS_STEP_LEASE_MINUTES },
+    })
+    const summary = await runUntilStopped(worker, log)
+    if (!summary)
+      throw new Error('The database does not answer: the leases of this worker will run out by themselves.')
+    if (!options.watch) process.stdout.write(`${report(summary)}\n`)
+    return summary.undelivered === 0 ? 0 : 1
+  } catch (error) {
+    process.stderr.write(`${explain(error)}\n`)
+    return 1
+  } finally {
+    await engine?.close()
+  }
+}
+
+/** Undefined when the worker could not end in time. */
+async function runUntilStopped(worker: Worker, log: Log): Promise<Summary | undefined> {
+  let giveUp = () => {}
+  const overdue = new Promise<undefined>((resolve) => {
+    giveUp = () => resolve(undefined)
+  })
+  let lastResort: NodeJS.Timeout | undefined
+  const removeHandlers = stopWithProcess((mode) => {
+    void worker.stop(mode)
+    if (mode === 'release') lastResort ??= setTimeout(giveUp, LAST_PATIENCE_MS)
+  }, log)
+  try {
+    return await Promise.race([worker.start(), overdue])
+  } finally {
+    clearTimeout(lastResort)
+    removeHandlers()
+  }
+}
+
+/** `No queued steps`, or `3 steps: 2 succeeded, 1 failed`. */
+export function report(summary: Summary): string {
+  const counts = Object.entries(summary).filter(([, count]) => count > 0)
+  const total = counts.reduce((sum, [, count]) => sum + count, 0)
+  if (total === 0) return 'No queued steps'
+  const parts = counts.map(([outcome, count]) => `${count} ${outcome}`).join(', ')
+  return `${total} ${total === 1 ? 'step' : 'steps'}: ${parts}`
+}
+
+function explain(error: unknown): string {
+  if (!(error instanceof OpsError)) return describeError(error)
+  return [`${error.code}: ${error.message}`, error.hint].filter(Boolean).join('\n')
+}

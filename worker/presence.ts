@@ -1,0 +1,117 @@
+import { z } from 'zod'
+import {
+  type Engine,
+  isRetryable,
+  OpsError,
+  type WorkerRegistration,
+  type WorkerSettings,
+} from '../engine/index.js'
+import { type AgentRole, describeError, type Log } from '../executors/define.js'
+import { jittered } from './backoff.js'
+import { pause } from './wake.js'
+
+/** The newest database schema that this worker understands: the number of its last migration. */
+export const SCHEMA_VERSION = 2
+
+/** A worker counts as gone when it has been silent for some minutes. */
+const HEARTBEAT_MS = 20_000
+
+type PresenceEngine = Pick<Engine, 'registerWorker' | 'workerHeartbeat'>
+
+const roleSchema = z.object({
+  instructions: z.string().optional(),
+  model: z.string().optional(),
+  tools: z.array(z.string()).optional(),
+  temperature: z.number().optional(),
+})
+
+/** This worker as the database knows it: what it told about itself, and what it was told. */
+export class Presence {
+  /** Whether the database thinks that we sleep until notified. */
+  #asleep = false
+
+  private constructor(
+    private readonly engine: PresenceEngine,
+    private readonly registration: WorkerRegistration,
+    private readonly log: Log,
+    private settings: WorkerSettings,
+  ) {}
+
+  /** @throws OpsError `OPS_011` when the database's schema is newer than this worker understands */
+  static async register(
+    engine: PresenceEngine,
+    registration: Omit<WorkerRegistration, 'schema_version'>,
+    log: Log,
+  ) {
+    const complete = { ...registration, schema_version: SCHEMA_VERSION }
+    return new Presence(engine, complete, log, await engine.registerWorker(complete))
+  }
+
+  get workerId(): string {
+    return this.settings.worker_id
+  }
+
+  /** The agent's entry in policy `agent_roles`, as of the last heartbeat. */
+  roleOf(agent: string | null): AgentRole | undefined {
+    return agent === null ? undefined : roleSchema.safeParse(this.settings.agent_roles[agent]).data
+  }
+
+  /**
+   * Asks to be notified of work from now on. Answers true when this is news to the database: work may have come in the
+   * meantime, so look once more before you fall asleep.
+   */
+  async fallAsleep(): Promise<boolean> {
+    if (this.#asleep) return false
+    await this.#beat(true)
+    return this.#asleep
+  }
+
+  /**
+   * Sends a sign of life every now and then until the signal is aborted.
+   *
+   * @param isAsleep whether a notification could wake the worker at this moment
+   * @param onOutdated called when the database has been migrated past this worker
+   */
+  async keep(
+    signal: AbortSignal,
+    isAsleep: () => boolean,
+    onOutdated: (error: OpsError) => void,
+  ): Promise<void> {
+    while (!signal.aborted) {
+      await pause(jittered(HEARTBEAT_MS), signal)
+      if (signal.aborted) return
+      await this.#beat(isAsleep())
+      const { schema_version } = this.settings
+      if (schema_version > SCHEMA_VERSION) onOutdated(outdated(schema_version, this.registration.version))
+    }
+  }
+
+  async #beat(asleep: boolean): Promise<void> {
+    try {
+      this.settings = await this.engine.workerHeartbeat(this.workerId, asleep)
+      this.#asleep = asleep
+    } catch (error) {
+      // Nobody has to be told about us for the work to go on.
+      this.log[isRetryable(error) ? 'warn' : 'error'](`cannot send a sign of life: ${describeError(error)}`)
+      if (error instanceof OpsError && error.code === 'OPS_013') await this.#registerAgain()
+    }
+  }
+
+  /** The database has forgotten us: it was restored from a backup, or tidied up. */
+  async #registerAgain(): Promise<void> {
+    try {
+      this.settings = await this.engine.registerWorker(this.registration)
+      this.#asleep = false
+    } catch (error) {
+      this.log.error(`cannot register again: ${describeError(error)}`)
+    }
+  }
+}
+
+function outdated(schema: number, version: string): OpsError {
+  return new OpsError(
+    'OPS_011',
+    `the database has schema ${schema}, this worker (${version}) understands up to ${SCHEMA_VERSION}`,
+    { hint: 'update the worker' },
+  )
+}

@@ -1,0 +1,186 @@
+import type { ClaimedStep, Subscription } from '../engine/index.js'
+import { describeError, type Log } from '../executors/define.js'
+import { jittered } from './backoff.js'
+import { pickEnv, secretsOf } from './environment.js'
+import { InFlight } from './in-flight.js'
+import { createMask, maskedLog } from './mask.js'
+import type { StopMode, Summary, Worker, WorkerOptions } from './options.js'
+import { Presence } from './presence.js'
+import { rideOut } from './ride-out.js'
+import type { Workshop } from './run-step.js'
+import { endOfTurn, Wake } from './wake.js'
+
+export type { StopMode, Summary, Worker, WorkerEngine, WorkerOptions } from './options.js'
+
+const POLL_INTERVAL_MS = 1000
+/** How long a worker that does not watch waits for a database that is away. */
+const ONE_SHOT_PATIENCE_MS = 60_000
+
+/**
+ * A worker: claims steps, runs their executors, records what came of it.
+ *
+ * @throws RangeError when `concurrency` is not a whole number from 1 to 1000.
+ *
+ * @example
+ * const worker = createWorker({ engine, executors: shippedExecutors(), name: 'vps-1', version, concurrency: 4, watch: true, log })
+ * process.once('SIGTERM', () => worker.stop('drain'))
+ * await worker.start()
+ */
+export function createWorker(options: WorkerOptions): Worker {
+  const { concurrency } = options
+  if (!Number.isInteger(concurrency) || concurrency < 1 || concurrency > 1000) {
+    throw new RangeError('concurrency must be a whole number from 1 to 1000')
+  }
+  return new StepWorker(options)
+}
+
+class StepWorker implements Worker {
+  readonly #options: WorkerOptions
+  readonly #log: Log
+  readonly #inFlight: InFlight
+  readonly #wake = new Wake()
+  readonly #stopping = new AbortController()
+  #presence: Presence | undefined
+  /** The last claim got all that it asked for: there may be more. */
+  #moreToClaim = true
+  #fatal: unknown
+  #ended: Promise<Summary> | undefined
+
+  constructor(options: WorkerOptions) {
+    const { engine, executors, watch, env = process.env } = options
+    const mask = createMask(
+      secretsOf(
+        env,
+        [...executors.values()].flatMap((executor) => executor.env),
+      ),
+    )
+    const workshop: Workshop = {
+      executors,
+      engine,
+      envOf: (executor) => pickEnv(env, executor.env),
+      roleOf: (agent) => this.#presence?.roleOf(agent),
+      mask,
+      log: options.log,
+    }
+    this.#options = options
+    this.#log = maskedLog(options.log, mask)
+    this.#inFlight = new InFlight({
+      engine,
+      workshop,
+      log: this.#log,
+      isLeaving: () => !watch || this.#stopping.signal.aborted,
+      onRoom: () => this.#moreToClaim && this.#wake.ring(),
+      onRecorded: () => this.#wake.ring(),
+    })
+  }
+
+  start(): Promise<Summary> {
+    this.#ended ??= this.#run()
+    return this.#ended
+  }
+
+  async stop(mode: StopMode): Promise<void> {
+    this.#stopping.abort()
+    this.#wake.ring()
+    if (mode === 'release') this.#inFlight.release()
+    await this.#ended?.catch(() => {})
+  }
+
+  async #run(): Promise<Summary> {
+    const presence = await this.#register()
+    const subscription = await this.#listen()
+    const beats = presence.keep(
+      this.#stopping.signal,
+      () => subscription !== undefined && !this.#moreToClaim,
+      (error) => this.#giveUp(error),
+    )
+    try {
+      await this.#work(presence, subscription !== undefined)
+    } finally {
+      this.#stopping.abort()
+      await this.#inFlight.settled()
+      await subscription?.stop()
+      await beats
+    }
+    if (this.#fatal !== undefined) throw this.#fatal
+    return this.#inFlight.summary
+  }
+
+  /** Claims as long as there is room and work; sleeps until one of them changes. */
+  async #work(presence: Presence, listening: boolean): Promise<void> {
+    while (!this.#stopping.signal.aborted) {
+      const wasEmpty = this.#inFlight.isEmpty()
+      const claimed = await this.#claim(presence.workerId)
+      if (claimed === 0 && wasEmpty && !this.#options.watch) return
+
+      const lookAgain = listening && !this.#moreToClaim && (await presence.fallAsleep())
+      if (!lookAgain) await this.#wake.wait(jittered(this.#options.pollIntervalMs ?? POLL_INTERVAL_MS))
+    }
+  }
+
+  /** Takes as many steps as there is room for; answers how many it got. */
+  async #claim(workerId: string): Promise<number> {
+    // Attempts that end together make room for one claim, not for one each.
+    await endOfTurn()
+    const limit = this.#inFlight.room(this.#options.concurrency)
+    if (limit === 0) return 0
+    const { steps, since } = await this.#claimSteps(workerId, limit)
+    this.#moreToClaim = steps.length === limit
+    for (const step of steps) {
+      if (this.#stopping.signal.aborted) this.#inFlight.decline(step)
+      else this.#inFlight.take(step, since)
+    }
+    return steps.length
+  }
+
+  async #claimSteps(workerId: string, limit: number): Promise<{ steps: ClaimedStep[]; since: number }> {
+    const { engine, executors, leaseSeconds } = this.#options
+    const request = {
+      worker_id: workerId,
+      executors: [...executors.keys()],
+      limit,
+      lease_seconds: leaseSeconds,
+    }
+    try {
+      return await this.#rideOut('claim steps', async () => {
+        const since = performance.now()
+        return { since, steps: await engine.claimSteps(request) }
+      })
+    } catch (error) {
+      // A worker that leaves does not mind that there is nothing to claim.
+      if (!this.#stopping.signal.aborted) this.#giveUp(error)
+      return { steps: [], since: 0 }
+    }
+  }
+
+  async #register(): Promise<Presence> {
+    const { engine, executors, name, version, concurrency, settings } = this.#options
+    const registration = { name, version, concurrency, settings, executors: [...executors.keys()] }
+    this.#presence = await this.#rideOut('register', () => Presence.register(engine, registration, this.#log))
+    return this.#presence
+  }
+
+  /** Notifications only save time: without them the worker polls. */
+  async #listen(): Promise<Subscription | undefined> {
+    const { engine, watch } = this.#options
+    if (!watch || !engine.listen) return undefined
+    try {
+      return await engine.listen('ops_steps', () => this.#wake.ring())
+    } catch (error) {
+      this.#log.warn(`cannot listen for work, so it is polled for: ${describeError(error)}`)
+      return undefined
+    }
+  }
+
+  #rideOut<T>(what: string, call: () => Promise<T>): Promise<T> {
+    const giveUpAfterMs = this.#options.watch ? undefined : ONE_SHOT_PATIENCE_MS
+    return rideOut(what, call, { log: this.#log, signal: this.#stopping.signal, giveUpAfterMs })
+  }
+
+  /** Ends the worker because of something that waiting does not mend, when what is under way is done. */
+  #giveUp(error: unknown): void {
+    this.#fatal ??= error
+    this.#stopping.abort()
+    this.#wake.ring()
+  }
+}
