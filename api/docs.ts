@@ -53,12 +53,12 @@ function renderOperation({ method, path, operation }: Described) {
   const open = operation.security?.length === 0
   return html`<article>
 <h3><b>${method}</b> <code>${path}</code>${open ? html` <i>open</i>` : ''}</h3>
-<p><strong>${operation.summary}.</strong> ${operation.description}</p>
+<p><strong>${operation.summary}.</strong> ${prose(operation.description)}</p>
 ${renderParameters(operation)}
 ${renderBody(operation)}
 <table>${Object.entries(operation.responses ?? {}).map(
     ([status, response]) =>
-      html`<tr><th>${status}</th><td>${response.description}</td><td>${schemaOf(response)}</td></tr>`,
+      html`<tr><th>${status}</th><td>${prose(response.description)}</td><td>${schemaOf(response)}</td></tr>`,
   )}</table>
 </article>`
 }
@@ -67,7 +67,7 @@ function renderParameters({ parameters = [] }: Operation) {
   if (parameters.length === 0) return ''
   return html`<ul>${parameters.map((parameter) =>
     'name' in parameter
-      ? html`<li><code>${parameter.name}</code> (${parameter.in}${parameter.required ? ', required' : ''}) ${descriptionOf(parameter)}</li>`
+      ? html`<li><code>${parameter.name}</code> (${parameter.in}${parameter.required ? ', required' : ''}) ${prose(descriptionOf(parameter))}</li>`
       : '',
   )}</ul>`
 }
@@ -92,6 +92,11 @@ function descriptionOf({ description, schema }: { description?: string; schema?:
   const inner =
     typeof schema === 'object' && schema !== null && 'description' in schema ? schema.description : ''
   return typeof inner === 'string' ? inner : ''
+}
+
+/** Text whose `words in backticks` are code. */
+function prose(text = '') {
+  return text.split('`').map((part, n) => (n % 2 === 0 ? part : html`<code>${part}</code>`))
 }
 
 function code(value: unknown) {

@@ -1,4 +1,4 @@
-import { type DestinationStream, type Logger, pino } from 'pino'
+import { type DestinationStream, type Logger, type LoggerOptions, pino } from 'pino'
 
 /** Where a secret would stand if someone logged a request or an environment by mistake. */
 const REDACTED = ['authorization', 'headers', 'env', 'secret', 'password', 'token', 'key'].flatMap((name) => [
@@ -12,5 +12,12 @@ const REDACTED = ['authorization', 'headers', 'env', 'secret', 'password', 'toke
  * @param level `LOG_LEVEL`: trace, debug, info, warn, error or silent
  */
 export function createLog(level = 'info', destination: DestinationStream = pino.destination(2)): Logger {
-  return pino({ level, base: { app: 'ops-loop-api' }, redact: REDACTED }, destination)
+  const options: LoggerOptions = {
+    level,
+    base: undefined,
+    timestamp: pino.stdTimeFunctions.isoTime,
+    formatters: { level: (label) => ({ level: label }) },
+    redact: REDACTED,
+  }
+  return pino(options, destination)
 }

@@ -43,20 +43,36 @@ export const cancellation = optionalBody(
 )
 
 // What can go wrong, to be spread into a route's responses.
+export const unavailable = { 503: json(errorBody, 'The database is away, or this part is paused.') }
 export const unauthorised = { 401: json(errorBody, 'No valid key, or a signature that does not fit.') }
+/** On every route behind a key. */
+export const guarded = { ...unauthorised, ...unavailable }
 export const notFound = { 404: json(errorBody, 'There is no such thing.') }
 export const conflict = { 409: json(errorBody, 'It contradicts what is stored, or what was decided before.') }
 export const tooLarge = { 413: json(errorBody, 'The body is too large.') }
-export const invalid = {
+export const invalid = { 422: json(errorBody, 'The input is not valid; `details.path` names the field.') }
+/** On every route that reads a JSON body. */
+export const invalidBody = {
   400: json(errorBody, 'The body is not JSON.'),
-  422: json(errorBody, 'The input is not valid; `details.path` names the field.'),
+  ...tooLarge,
+  415: json(errorBody, 'The body says that it is not JSON.'),
+  ...invalid,
 }
-export const unavailable = { 503: json(errorBody, 'The database is away, or this part is paused.') }
 
 /** Query of every list: newest first, a page at a time. */
 export const pageQuery = z.object({
   limit: z.coerce.number().int().min(1).max(200).default(50).openapi({ description: 'Items in a page.' }),
   after: id.optional().openapi({ description: '`next` of the page before.' }),
+})
+
+/** Header of calls that a client may have to repeat. */
+export const idempotencyHeader = z.object({
+  'idempotency-key': z
+    .string()
+    .min(1)
+    .max(500)
+    .optional()
+    .openapi({ description: 'The same key again has no further effect.' }),
 })
 
 /** A page of a list, and where the next one begins. */

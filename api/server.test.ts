@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { connectEngine } from '../engine/index.js'
 import { freshDatabase, startRest, urlFor } from '../test/support/database.js'
-import { heartbeatMain, serveApi } from './server.js'
+import { apiMain, heartbeatMain, serveApi } from './server.js'
 import { answerOf, appOver, GITHUB_SECRET, KEY } from './testing.js'
 
 const authorization = `Bearer ${KEY}`
@@ -120,22 +120,20 @@ describe('heartbeatMain', () => {
     ])
   })
 
-  test.each([
-    ['without a database', {}, 'OPS_001', 'DATABASE_URL'],
-    [
-      'with a wrong setting',
-      { OPS_EVENT_BATCH_SIZE: 'x', DATABASE_URL: 'postgresql://a@127.0.0.1:1/b' },
-      'OPS_011',
-      'OPS_EVENT',
-    ],
-    ['with a database that is away', { DATABASE_URL: 'postgresql://a@127.0.0.1:1/b' }, 'OPS_001', 'reached'],
-  ])('%s ends with 1 and says why', async (_, env, code, words) => {
+  test('a beat that fails prints its report and ends with 1', async () => {
     const lines: string[] = []
-    expect(
-      await heartbeatMain({ env: { ...env, LOG_LEVEL: 'silent' }, print: (line) => lines.push(line) }),
-    ).toBe(1)
-    expect(lines.join()).toContain(code)
-    expect(lines.join()).toContain(words)
+    const env = { DATABASE_URL: 'postgresql://nobody@127.0.0.1:1/none', LOG_LEVEL: 'silent' }
+    expect(await heartbeatMain({ env, print: (line) => lines.push(line) })).toBe(1)
+    expect(lines.map((line) => JSON.parse(line))).toMatchObject([
+      { ok: false, errors: [{ code: 'OPS_001' }, {}, {}, {}, {}, {}] },
+    ])
+  })
+
+  test('an environment that is not complete is refused before anything happens', async () => {
+    await expect(heartbeatMain({ env: {} })).rejects.toMatchObject({ code: 'OPS_001' })
+    await expect(heartbeatMain({ env: { OPS_EVENT_BATCH_SIZE: 'x' } })).rejects.toMatchObject({
+      code: 'OPS_011',
+    })
   })
 })
 
@@ -175,13 +173,23 @@ describe('apiMain', () => {
     expect(await code).toBe(0)
   })
 
-  test('without a database says what is missing and ends with 1', async () => {
-    const { line, code } = await start({})
-    expect(JSON.parse(line)).toMatchObject({
-      ok: false,
-      code: 'OPS_001',
-      error: expect.stringContaining('DATABASE_URL'),
+  test('leaves Ctrl-C to its supervisor', async () => {
+    const db = await freshDatabase()
+    const { child, url, code } = await start(
+      { DATABASE_URL: urlFor(db, 'service_role'), OPS_API_KEY: KEY },
+      true,
+    )
+    child.kill('SIGINT')
+    for (let n = 0; n < 3; n++) expect((await fetch(`${url}/livez`)).status).toBe(200)
+    child.kill('SIGTERM')
+    expect(await code).toBe(0)
+  })
+
+  test('an environment that is not complete is refused', async () => {
+    await expect(apiMain({ env: {} })).rejects.toMatchObject({ code: 'OPS_001' })
+    await expect(apiMain({ env: { PORT: 'x' } })).rejects.toMatchObject({
+      code: 'OPS_011',
+      details: { path: 'PORT' },
     })
-    expect(await code).toBe(1)
   })
 })

@@ -3,7 +3,6 @@ import { createAdaptorServer } from '@hono/node-server'
 import { type Engine, engineFromEnv, loadDotEnv, OpsError } from '../engine/index.js'
 import { createApp } from './app.js'
 import { apiConfigFromEnv } from './config.js'
-import { answerOf } from './errors.js'
 import { beat } from './heartbeat.js'
 import { createLog } from './log.js'
 
@@ -41,65 +40,58 @@ export async function serveApi({ app, port }: ServeOptions): Promise<RunningApi>
 export interface MainOptions {
   /** Default: the process's environment, with `.env` filling in. */
   env?: NodeJS.ProcessEnv
-  /** Default: `PORT`, then 8787. */
-  port?: number | undefined
   /** Where to say what people need to know; default: standard output. */
   print?: (line: string) => void
 }
 
 /**
  * `npm run api`: serves the control plane until SIGTERM or SIGINT, or until the parent that talks to it over IPC is gone.
- * Resolves with the exit code.
+ *
+ * @param options.port default: `PORT`, then 8787
+ * @returns the exit code
+ * @throws OpsError when the environment is not complete (`OPS_001`, `OPS_011`) or the port is taken (`OPS_014`)
  */
-export async function apiMain({
-  env = ownEnv(),
-  port,
-  print = console.log,
-}: MainOptions = {}): Promise<number> {
+export async function apiMain(options: MainOptions & { port?: number | undefined } = {}): Promise<number> {
+  const { env = ownEnv(), port = portOf(env), print = console.log } = options
   const log = createLog(env.LOG_LEVEL)
-  return withEngine(env, print, async (engine) => {
-    const config = apiConfigFromEnv(env)
-    if (config.apiKeys.length === 0) log.warn('OPS_API_KEY is not set: every protected route answers 401')
-    const app = createApp({ engine, config, log })
-    const api = await serveApi({ app, port: port ?? portOf(env) })
+  const config = apiConfigFromEnv(env)
+  if (config.apiKeys.length === 0) log.warn('OPS_API_KEY is not set: every protected route answers 401')
+  return withEngine(env, async (engine) => {
+    const api = await serveApi({ app: createApp({ engine, config, log }), port })
+    const ended = endOfService()
     print(`Ops Loop API on ${api.url} (docs: ${api.url}/docs)`)
-    log.info({ reason: await endOfService() }, 'stopping')
+    log.info(`${await ended}: answering the requests under way`)
     await api.close()
     return 0
   })
 }
 
-/** `npm run heartbeat`: one beat without HTTP; prints its report. Resolves with the exit code, 1 when a phase failed. */
+/**
+ * `npm run heartbeat`: one beat without HTTP; prints its report as JSON.
+ *
+ * @returns the exit code: 1 when a phase failed
+ * @throws OpsError when the environment is not complete (`OPS_001`, `OPS_011`)
+ */
 export async function heartbeatMain({
   env = ownEnv(),
   print = console.log,
 }: MainOptions = {}): Promise<number> {
-  return withEngine(env, print, async (engine) => {
-    const { eventBatchSize, reactionBatchSize, beatBudgetMs } = apiConfigFromEnv(env)
+  const { eventBatchSize, reactionBatchSize, beatBudgetMs } = apiConfigFromEnv(env)
+  const log = createLog(env.LOG_LEVEL)
+  return withEngine(env, async (engine) => {
     const deadline = Date.now() + beatBudgetMs
-    const log = createLog(env.LOG_LEVEL)
     const report = await beat(engine, { eventBatchSize, reactionBatchSize, deadline, log })
     print(JSON.stringify(report))
     return report.ok ? 0 : 1
   })
 }
 
-/** Runs `work` on the engine that the environment names. Says what is wrong, as the API would, and answers 1. */
-async function withEngine(
-  env: NodeJS.ProcessEnv,
-  print: (line: string) => void,
-  work: (engine: Engine) => Promise<number>,
-): Promise<number> {
-  let engine: Engine | undefined
+async function withEngine<T>(env: NodeJS.ProcessEnv, work: (engine: Engine) => Promise<T>): Promise<T> {
+  const engine = engineFromEnv(env)
   try {
-    engine = engineFromEnv(env)
     return await work(engine)
-  } catch (error) {
-    if (!(error instanceof OpsError)) throw error
-    print(JSON.stringify({ ok: false, ...answerOf(error).body }))
-    return 1
   } finally {
-    await engine?.close()
+    await engine.close()
   }
 }
 
@@ -115,11 +107,22 @@ function portOf({ PORT }: NodeJS.ProcessEnv): number {
   throw new OpsError('OPS_011', 'PORT must be a number from 0 to 65535.', { details: { path: 'PORT' } })
 }
 
-/** Resolves with what asks this process to end. */
+/**
+ * Resolves with what asks this process to end. One with a supervisor ends with it, and leaves to it what Ctrl-C means:
+ * the terminal tells both of them.
+ */
 function endOfService(): Promise<string> {
+  const supervised = process.send !== undefined
   return new Promise((resolve) => {
-    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve(signal))
-    if (process.connected) process.once('disconnect', () => resolve('disconnect'))
+    const onDisconnect = () => end('the supervisor is gone')
+    function end(reason: string) {
+      // Whoever listens for this keeps the channel open, and with it the process alive.
+      process.off('disconnect', onDisconnect)
+      resolve(reason)
+    }
+    process.on('SIGTERM', () => end('SIGTERM'))
+    process.on('SIGINT', () => supervised || end('SIGINT'))
+    process.on('disconnect', onDisconnect)
   })
 }
 
@@ -143,10 +146,12 @@ function portTaken(port: number, cause: Error): OpsError {
 
 async function closeGently(server: Server): Promise<void> {
   const closed = new Promise<void>((resolve) => server.close(() => resolve()))
-  server.closeIdleConnections()
-  const timer = setTimeout(() => server.closeAllConnections(), PATIENCE_MS)
+  // A kept-alive connection is idle as soon as its request is answered, and would stay for seconds.
+  const sweep = setInterval(() => server.closeIdleConnections(), 50)
+  const patience = setTimeout(() => server.closeAllConnections(), PATIENCE_MS)
   await closed
-  clearTimeout(timer)
+  clearInterval(sweep)
+  clearTimeout(patience)
 }
 
 function isHttpServer(server: object): server is Server {

@@ -85,7 +85,7 @@ async function firstExisting(files: string[]): Promise<string> {
 }
 
 /** npm packages cannot hold symbolic links. The package's install script makes them, but npm may have refused to run it. */
-async function restoreSymlinks(root: string): Promise<void> {
+export async function restoreSymlinks(root: string): Promise<void> {
   const list = await readFile(join(root, 'native', 'pg-symlinks.json'), 'utf8').catch(() => '[]')
   const links: Array<{ source: string; target: string }> = JSON.parse(list)
   for (const { source, target } of links) {

@@ -3,9 +3,9 @@
  * shells (`set -a; . .ops-loop/env`). Written when all is up, removed when it stops, readable by its owner alone.
  */
 import { readFile, rename, rm, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
 import { parseEnv } from 'node:util'
 import { z } from 'zod'
+import { stackPaths } from './dataFolder.js'
 import { isSystemError } from './errors.js'
 
 const connectionSchema = z.object({
@@ -23,12 +23,8 @@ const connectionSchema = z.object({
 
 export type Connection = z.infer<typeof connectionSchema>
 
-export function connectionFile(dataDir: string): string {
-  return join(dataDir, 'env')
-}
-
 export async function writeConnection(dataDir: string, connection: Connection): Promise<void> {
-  const file = connectionFile(dataDir)
+  const file = stackPaths(dataDir).connection
   const lines = Object.entries(connection).map(([name, value]) => `${name}=${value}`)
   const text = ['# How to reach the stack that runs now. Gone when it stops.', ...lines, ''].join('\n')
   await writeFile(`${file}.new`, text, { mode: 0o600 })
@@ -36,12 +32,12 @@ export async function writeConnection(dataDir: string, connection: Connection): 
 }
 
 export async function removeConnection(dataDir: string): Promise<void> {
-  await rm(connectionFile(dataDir), { force: true })
+  await rm(stackPaths(dataDir).connection, { force: true })
 }
 
 /** How to reach the stack of a data folder; undefined when none is running there. */
 export async function readConnection(dataDir: string): Promise<Connection | undefined> {
-  const text = await readFile(connectionFile(dataDir), 'utf8').catch((error: unknown) => {
+  const text = await readFile(stackPaths(dataDir).connection, 'utf8').catch((error: unknown) => {
     if (isSystemError(error, 'ENOENT') || isSystemError(error, 'ENOTDIR')) return ''
     throw error
   })

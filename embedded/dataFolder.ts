@@ -1,47 +1,68 @@
-/** The data folder of `npm start`, `.ops-loop/` by default: made, recognised and deleted here. */
-import { mkdir, readdir, rm, writeFile } from 'node:fs/promises'
+/** The data folder of `npm start`, `.ops-loop/` by default: made, recognised and reset here. */
+import { mkdir, readdir, realpath, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { OpsError } from '../engine/index.js'
+import { stopOrphanedChildren } from './children.js'
 import { isSystemError, messageOf, stackError } from './errors.js'
+import { lockDataDir } from './lock.js'
+import { removeDataDir } from './orphans.js'
 
-/** By this file we know a folder again as one of ours. */
-const MARKER = 'ops-loop.json'
+const OTHER_FOLDER = 'Choose another one: npm start -- --data-dir <folder>.'
+
+/** What the stack keeps in its data folder, besides database and PostgREST. */
+export function stackPaths(dataDir: string) {
+  return {
+    /** By this file we know a folder again as one of ours. */
+    marker: join(dataDir, 'ops-loop.json'),
+    secrets: join(dataDir, 'secrets.json'),
+    /** How to reach the stack that runs now. */
+    connection: join(dataDir, 'env'),
+    apiLog: join(dataDir, 'api.log'),
+    workerLog: join(dataDir, 'worker.log'),
+  }
+}
 
 /**
  * Makes sure that the folder exists and is ours.
  *
- * @returns whether it is new
+ * @returns its real path
  * @throws OpsError `OPS_001` when it holds something else, or cannot be made
  */
-export async function openDataFolder(dataDir: string): Promise<'new' | 'known'> {
+export async function openDataFolder(dataDir: string): Promise<string> {
   const found = await look(dataDir)
-  if (found === 'ours') return 'known'
   if (Array.isArray(found)) throw foreign(dataDir, found)
   try {
     await mkdir(dataDir, { recursive: true })
-    await writeFile(join(dataDir, MARKER), `${JSON.stringify({ kind: 'data folder of ops-loop', version: 1 })}\n`)
+    if (found === 'nothing') {
+      const marker = { kind: 'data folder of ops-loop', version: 1 }
+      await writeFile(stackPaths(dataDir).marker, `${JSON.stringify(marker)}\n`)
+    }
+    return await realpath(dataDir)
   } catch (error) {
     throw stackError(`The data folder ${dataDir} cannot be made: ${messageOf(error)}.`, {
-      hint: 'Choose another one: npm start -- --data-dir <folder>.',
+      hint: OTHER_FOLDER,
       cause: error,
     })
   }
-  return 'new'
 }
 
-/** @throws OpsError `OPS_001` when the folder is there and not ours; nothing is deleted then */
-export async function requireOurs(dataDir: string): Promise<void> {
+/**
+ * Deletes everything of ours in the folder, and stops what an earlier run left running there.
+ *
+ * @throws OpsError `OPS_001` when the folder is not ours, or in use; nothing is deleted then
+ */
+export async function resetDataFolder(dataDir: string, log: (line: string) => void): Promise<void> {
   const found = await look(dataDir)
-  if (Array.isArray(found)) throw foreign(dataDir, found)
-}
-
-/** Deletes all that is in the folder. Whoever calls holds its lock and has stopped what runs there. */
-export async function emptyDataFolder(dataDir: string): Promise<void> {
-  await requireOurs(dataDir)
-  const names = await readdir(dataDir)
-  const remove = (name: string) => rm(join(dataDir, name), { recursive: true, force: true })
-  // The marker goes last: if we are killed half-way, the folder is still known as ours.
-  await Promise.all(names.filter((name) => name !== MARKER).map(remove))
-  await remove(MARKER)
+  if (found === 'nothing') return
+  if (found !== 'ours') throw foreign(dataDir, found)
+  const folder = await realpath(dataDir)
+  const lock = await lockDataDir(folder)
+  await stopOrphanedChildren(folder, log).finally(() => lock.release())
+  await removeDataDir(folder, log)
+  const { marker, ...others } = stackPaths(folder)
+  await Promise.all(Object.values(others).map((path) => rm(path, { force: true })))
+  // Last: if we are killed half-way, the folder is still known as ours.
+  await rm(marker, { force: true })
 }
 
 /** What is there: nothing, a folder of ours, or a stranger's things. */
@@ -49,7 +70,7 @@ async function look(dataDir: string): Promise<'nothing' | 'ours' | string[]> {
   try {
     const names = await readdir(dataDir)
     if (names.length === 0) return 'nothing'
-    return names.includes(MARKER) ? 'ours' : names
+    return names.some((name) => join(dataDir, name) === stackPaths(dataDir).marker) ? 'ours' : names
   } catch (error) {
     if (isSystemError(error, 'ENOENT')) return 'nothing'
     if (isSystemError(error, 'ENOTDIR')) return []
@@ -57,10 +78,10 @@ async function look(dataDir: string): Promise<'nothing' | 'ours' | string[]> {
   }
 }
 
-function foreign(dataDir: string, names: string[]) {
-  const what =
-    names.length === 0 ? 'it is not a folder' : `it holds ${names.slice(0, 3).join(', ')}${names.length > 3 ? ', …' : ''}`
+function foreign(dataDir: string, names: string[]): OpsError {
+  const some = `${names.slice(0, 3).join(', ')}${names.length > 3 ? ', …' : ''}`
+  const what = names.length === 0 ? 'it is not a folder' : `it holds ${some}`
   return stackError(`${dataDir} is not a data folder of Ops Loop: ${what}. It was left as it is.`, {
-    hint: 'Choose another one: npm start -- --data-dir <folder>.',
+    hint: OTHER_FOLDER,
   })
 }

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { messageOf } from './errors.js'
+import { wait } from './wait.js'
 
 export interface HeartOptions {
   /** Of the control plane. */

@@ -70,7 +70,7 @@ function settings(port: number, fast: boolean): string[] {
     'timezone=UTC',
     'log_timezone=UTC',
     'log_checkpoints=off',
-    ...(fast ? ['fsync=off', 'synchronous_commit=off', 'full_page_writes=off'] : []),
+    ...(fast ? ['fsync=off', 'full_page_writes=off'] : []),
   ]
 }
 

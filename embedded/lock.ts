@@ -1,81 +1,68 @@
-import { randomUUID } from 'node:crypto'
-import { link, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { isSystemError, messageOf, stackError } from './errors.js'
 import { dataPaths } from './paths.js'
-import { processStart } from './processes.js'
+import { pause, processStart } from './processes.js'
 
 export interface DataLock {
   release(): Promise<void>
 }
 
+/** Of two that come at the same moment, one waits this long for the other to step back. */
+const patienceMs = 2000
+
 /**
  * Takes a data folder for this process. Whoever holds the lock may stop what an earlier holder left running there.
- * A lock counts only while the process that wrote it lives: process id and start time, so a reused id is no holder.
  *
- * @throws OpsError OPS_001 if a living process (also this one) holds the folder.
+ * Each contender puts a file that is named after its process (id and start time) into one folder, and then looks who else is
+ * there. A dead process's file is nobody else's, so removing it cannot hit a living one; and since everyone writes before
+ * looking, no two can both find themselves alone.
+ *
+ * @throws OpsError OPS_001 if a living process (also this one) holds the folder, or it cannot be written to
  */
 export async function lockDataDir(dataDir: string): Promise<DataLock> {
   const { lock } = dataPaths(dataDir)
-  const self = `${process.pid} ${await processStart(process.pid)}\n`
-  const draft = `${lock}.${randomUUID()}`
-  await writeFile(draft, self).catch((error: unknown) => {
+  const self = await nameOf(process.pid)
+  const file = join(lock, self)
+  try {
+    await mkdir(lock, { recursive: true })
+    await writeFile(file, '', { flag: 'wx' })
+  } catch (error) {
+    if (isSystemError(error, 'EEXIST')) throw inUse(dataDir, self)
     throw stackError(`The data folder ${dataDir} cannot be written to: ${messageOf(error)}.`, {
-      hint: 'Run as the user who made it, or with another --data-dir.',
+      hint: 'Run as the user who made it, or choose another one: npm start -- --data-dir <folder>.',
       cause: error,
     })
-  })
-  try {
-    // A hard link appears at once with its whole content: nobody ever reads half a lock.
-    while (!(await tryLink(draft, lock))) await removeDeadLock(dataDir, lock)
-  } finally {
-    await rm(draft, { force: true })
   }
-  return {
-    async release() {
-      if ((await contentOf(lock)) === self) await rm(lock, { force: true })
-    },
+  const release = () => rm(file, { force: true })
+  for (const deadline = Date.now() + patienceMs; ; await pause(20)) {
+    const [other] = await livingContenders(lock, self)
+    if (other === undefined) return { release }
+    if (other < self || Date.now() > deadline) {
+      await release()
+      throw inUse(dataDir, other)
+    }
   }
 }
 
-async function tryLink(from: string, to: string): Promise<boolean> {
-  try {
-    await link(from, to)
-    return true
-  } catch (error) {
-    if (isSystemError(error, 'EEXIST')) return false
-    throw error
+async function livingContenders(lock: string, self: string): Promise<string[]> {
+  const living: string[] = []
+  for (const name of (await readdir(lock)).sort()) {
+    if (name === self) continue
+    if (name === (await nameOf(Number.parseInt(name, 10)))) living.push(name)
+    else await rm(join(lock, name), { force: true })
   }
+  return living
 }
 
-async function removeDeadLock(dataDir: string, lock: string): Promise<void> {
-  const holder = await contentOf(lock)
-  if (holder === undefined) return
-  const pid = Number(holder.split(' ')[0])
-  if (`${pid} ${await processStart(pid)}\n` === holder) {
-    throw stackError(`${dataDir} is in use by process ${pid}.`, {
-      hint: 'Stop that process first, or work in another folder with --data-dir.',
-    })
-  }
-  // Two starts may find the same dead lock: what the slower one takes away may be the faster one's own lock.
-  const aside = `${lock}.${randomUUID()}`
-  if (!(await tryRename(lock, aside))) return
-  if ((await contentOf(aside)) === holder) await rm(aside, { force: true })
-  else await rename(aside, lock)
+/** A process's name for good: its id alone may be another's tomorrow. */
+async function nameOf(pid: number): Promise<string> {
+  const start = (await processStart(pid)) ?? 'dead'
+  return `${pid}-${start.replaceAll(/[^0-9A-Za-z]/g, '')}`
 }
 
-async function tryRename(from: string, to: string): Promise<boolean> {
-  try {
-    await rename(from, to)
-    return true
-  } catch (error) {
-    if (isSystemError(error, 'ENOENT')) return false
-    throw error
-  }
-}
-
-function contentOf(file: string): Promise<string | undefined> {
-  return readFile(file, 'utf8').catch((error: unknown) => {
-    if (isSystemError(error, 'ENOENT')) return undefined
-    throw error
+function inUse(dataDir: string, holder: string) {
+  return stackError(`${dataDir} is in use by process ${Number.parseInt(holder, 10)}.`, {
+    hint: 'Stop that process first, or choose another folder: npm start -- --data-dir <folder>.',
   })
 }

@@ -2,8 +2,7 @@
  * What a killed process left behind in a data folder. Whoever calls holds the folder's lock, so whatever still runs there has
  * lost its parent.
  */
-import { existsSync } from 'node:fs'
-import { readdir, readFile, realpath, rm, rmdir } from 'node:fs/promises'
+import { readFile, realpath, rm, rmdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { isSystemError, stackError } from './errors.js'
 import { lockDataDir } from './lock.js'
@@ -12,26 +11,46 @@ import { findProcesses, runsProgram, stopProcesses } from './processes.js'
 
 const patienceMs = 30_000
 
-/**
- * Stops the programs that a killed process left running in a data folder, and removes what they would stumble over.
- *
- * @throws OpsError OPS_001 if one does not stop, or another Postgres seems to run on the cluster
- */
-export async function stopLeftovers(dataDir: string, log: (line: string) => void): Promise<void> {
+type Log = (line: string) => void
+
+/** @throws OpsError OPS_001 if it does not stop, or another Postgres seems to run on the cluster */
+export async function stopOrphanedPostgres(dataDir: string, log: Log): Promise<void> {
   const { cluster, draft } = dataPaths(dataDir)
-  await stop('PostgREST', await findProcesses('postgrest', `${dataDir}/`), ['SIGTERM', 'SIGKILL'], log)
   await stop('Postgres', await findProcesses('postgres', '-D', cluster), ['SIGINT', 'SIGQUIT'], log)
   await stop('initdb', await findProcesses('initdb', `--pgdata=${draft}/`), ['SIGTERM', 'SIGKILL'], log)
   await removeStaleLockFile(cluster)
   await rm(draft, { recursive: true, force: true, maxRetries: 5 })
 }
 
-async function stop(
-  name: string,
-  pids: number[],
-  signals: NodeJS.Signals[],
-  log: (line: string) => void,
-): Promise<void> {
+/** @throws OpsError OPS_001 if it does not stop */
+export async function stopOrphanedPostgrest(dataDir: string, log: Log): Promise<void> {
+  const { postgrestConfig } = dataPaths(dataDir)
+  await stop('PostgREST', await findProcesses('postgrest', postgrestConfig), ['SIGTERM', 'SIGKILL'], log)
+}
+
+/**
+ * Deletes what Postgres and PostgREST keep in a data folder, and the folder itself if nothing else is in it. Stops what an earlier
+ * run left running there.
+ *
+ * @throws OpsError OPS_001 if a living process holds the folder
+ */
+export async function removeDataDir(dataDir: string, log: Log = () => undefined): Promise<void> {
+  const folder = await realpath(dataDir)
+  const held = await lockDataDir(folder)
+  const { lock, ...parts } = dataPaths(folder)
+  try {
+    await stopOrphanedPostgrest(folder, log)
+    await stopOrphanedPostgres(folder, log)
+    await Promise.all(Object.values(parts).map((path) => rm(path, { recursive: true, force: true })))
+  } finally {
+    await held.release()
+  }
+  // Empty folders only: if somebody is already starting anew here, they stay.
+  await rmdir(lock).catch(() => undefined)
+  await rmdir(folder).catch(() => undefined)
+}
+
+async function stop(name: string, pids: number[], signals: NodeJS.Signals[], log: Log): Promise<void> {
   if (pids.length === 0) return
   const processes = `${name} (process ${pids.join(', ')})`
   log(`Stopping ${processes}, which an earlier run left behind`)
@@ -62,27 +81,4 @@ async function removeStaleLockFile(cluster: string): Promise<void> {
     )
   }
   await rm(file, { force: true })
-}
-
-/**
- * Deletes everything that the embedded stack keeps in a data folder, and the folder itself if nothing else is in it. Stops what
- * an earlier run left running there.
- *
- * @throws OpsError OPS_001 if a living process holds the folder
- */
-export async function removeDataDir(
-  dataDir: string,
-  log: (line: string) => void = () => undefined,
-): Promise<void> {
-  if (!existsSync(dataDir)) return
-  const folder = await realpath(dataDir)
-  const lock = await lockDataDir(folder)
-  try {
-    await stopLeftovers(folder, log)
-    const { lock: lockFile, ...rest } = dataPaths(folder)
-    await Promise.all(Object.values(rest).map((path) => rm(path, { recursive: true, force: true })))
-  } finally {
-    await lock.release()
-  }
-  if ((await readdir(folder)).length === 0) await rmdir(folder)
 }

@@ -8,15 +8,13 @@ export const migrationsDir = fileURLToPath(new URL('../supabase/migrations/', im
 export function dataPaths(dataDir: string) {
   return {
     /** Who works in this folder now. */
-    lock: join(dataDir, 'ops-loop.lock'),
+    lock: join(dataDir, 'lock'),
     /** The database cluster itself. */
     cluster: join(dataDir, 'postgres'),
     /** The cluster while it is being made. */
     draft: join(dataDir, 'postgres.new'),
     /** The password of the database's login roles, readable by the owner alone. */
     password: join(dataDir, 'postgres.password'),
-    /** The keys of this installation: made, read and kept by the stack. */
-    secrets: join(dataDir, 'secrets.json'),
     postgresLog: join(dataDir, 'postgres.log'),
     postgrestConfig: join(dataDir, 'postgrest.conf'),
     postgrestLog: join(dataDir, 'postgrest.log'),

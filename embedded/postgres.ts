@@ -9,8 +9,8 @@ import { mkdir, realpath } from 'node:fs/promises'
 import { type PostgresVersion, postgresBinaries } from './binaries.js'
 import { checkVersion, clusterPassword, clusterVersion, createCluster } from './cluster.js'
 import { launch, shutdown } from './launch.js'
-import { lockDataDir } from './lock.js'
-import { stopLeftovers } from './orphans.js'
+import { type DataLock, lockDataDir } from './lock.js'
+import { stopOrphanedPostgres } from './orphans.js'
 import { dataPaths } from './paths.js'
 import { freePort, isPortTaken, portTaken } from './ports.js'
 import type { ProcessEnd } from './processes.js'
@@ -20,11 +20,13 @@ import { runAs, userFor } from './systemUser.js'
 export interface PostgresOptions {
   /** Created if it does not exist. One process at a time may use it. */
   dataDir: string
+  /** The folder's lock, if the caller holds it already; then it stays the caller's to release. */
+  lock?: DataLock
   /** Default: any free one. */
   port?: number
   /** Default: 17. The others are development dependencies. */
   version?: PostgresVersion
-  /** Leaves out everything that guards data against a crash of the machine. For tests only. */
+  /** Leaves out what guards data against a crash of the machine (not of the server). For tests only. */
   fast?: boolean
   /** Told, in a sentence, what takes time or was found in disorder. */
   log?: (line: string) => void
@@ -58,7 +60,7 @@ export async function startPostgres(options: PostgresOptions): Promise<EmbeddedP
   await mkdir(options.dataDir, { recursive: true })
   const dataDir = await realpath(options.dataDir)
   const { cluster, draft, postgresLog } = dataPaths(dataDir)
-  const lock = await lockDataDir(dataDir)
+  const lock = options.lock ? { release: async () => undefined } : await lockDataDir(dataDir)
   try {
     const user = await userFor(cluster)
     const found = await clusterVersion(cluster)
@@ -66,13 +68,13 @@ export async function startPostgres(options: PostgresOptions): Promise<EmbeddedP
     const binaries = await postgresBinaries(version)
     const run = await runAs(user, [cluster, binaries.postgres])
     const password = await clusterPassword(dataDir)
-    await stopLeftovers(dataDir, log)
+    await stopOrphanedPostgres(dataDir, log)
+    const port = options.port ?? (await freePort())
+    if (await isPortTaken(port)) throw portTaken(port, 'Postgres', '--postgres-port')
     if (found === undefined) {
       log(`Creating a Postgres ${version} data folder in ${cluster}`)
       await createCluster(cluster, { binaries, version, password, user, runAs: run, draft, fast })
     }
-    const port = options.port ?? (await freePort())
-    if (await isPortTaken(port)) throw portTaken(port, 'Postgres', '--postgres-port')
 
     const urlAs = (role: string) => (database: string) =>
       `postgres://${role}:${password}@127.0.0.1:${port}/${encodeURIComponent(database)}`

@@ -7,6 +7,7 @@ import type { ServerType } from '@hono/node-server'
 import { postgrestBinary } from './binaries.js'
 import { stackError } from './errors.js'
 import { serveGateway } from './gateway.js'
+import { stopOrphanedPostgrest } from './orphans.js'
 import { dataPaths } from './paths.js'
 import { freePort } from './ports.js'
 import { type OwnProcess, type ProcessEnd, pause, spawnProcess } from './processes.js'
@@ -20,6 +21,7 @@ export interface PostgrestOptions {
   jwtSecret: string
   /** Of the gateway. Default: any free one. */
   port?: number
+  log?: (line: string) => void
 }
 
 export interface EmbeddedPostgrest {
@@ -42,11 +44,12 @@ const stopPatienceMs = 5_000
  * @throws OpsError OPS_001: port taken, no program for this platform, or database out of reach for 30 s
  */
 export async function startPostgrest(options: PostgrestOptions): Promise<EmbeddedPostgrest> {
-  const { databaseUrl, jwtSecret } = options
+  const { databaseUrl, jwtSecret, log = () => undefined } = options
   const dataDir = await realpath(options.dataDir)
   const { postgrestConfig, postgrestLog } = dataPaths(dataDir)
   const binary = await postgrestBinary()
 
+  await stopOrphanedPostgrest(dataDir, log)
   const innerPort = await freePort()
   const adminPort = await freePort()
   await writeFile(postgrestConfig, configuration({ databaseUrl, jwtSecret, innerPort, adminPort }), {

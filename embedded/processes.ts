@@ -38,6 +38,10 @@ export const childEnvironment: NodeJS.ProcessEnv = { PATH: process.env.PATH, LC_
 
 export interface SpawnOptions {
   logFile: string
+  /** Default: `childEnvironment`. */
+  env?: NodeJS.ProcessEnv
+  /** Opens a channel to a Node program, which sees it close (`disconnect`) when we die, however. */
+  ipc?: boolean
   user?: { uid: number; gid: number } | undefined
 }
 
@@ -46,8 +50,8 @@ export function spawnProcess(command: string, args: string[], options: SpawnOpti
   const log = openSync(options.logFile, 'a')
   const child = spawn(command, args, {
     detached: true,
-    stdio: ['ignore', log, log],
-    env: childEnvironment,
+    stdio: ['ignore', log, log, ...(options.ipc ? ['ipc' as const] : [])],
+    env: options.env ?? childEnvironment,
     cwd: '/',
     ...options.user,
   })

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { readFile, rename, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
 import { z } from 'zod'
+import { stackPaths } from './dataFolder.js'
 import { isSystemError, stackError } from './errors.js'
 
 const secretsSchema = z.object({
@@ -23,12 +23,15 @@ export type Secrets = z.infer<typeof secretsSchema>
  * @throws OpsError `OPS_001` when the file is damaged
  */
 export async function readSecrets(dataDir: string): Promise<Secrets> {
-  const file = join(dataDir, 'secrets.json')
+  const file = stackPaths(dataDir).secrets
   try {
     return secretsSchema.parse(JSON.parse(await readFile(file, 'utf8')))
   } catch (error) {
     if (isSystemError(error, 'ENOENT')) return makeSecrets(file)
-    throw stackError(`${file} is damaged.`, { hint: 'Delete it: the next start makes new secrets.', cause: error })
+    throw stackError(`${file} is damaged.`, {
+      hint: 'Delete it: the next start makes new secrets.',
+      cause: error,
+    })
   }
 }
 

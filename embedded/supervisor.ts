@@ -1,33 +1,35 @@
+import { messageOf } from './errors.js'
 import type { ProcessEnd } from './processes.js'
+import { wait } from './wait.js'
 
-/** Something that runs until it is stopped, or ends by itself. */
-export interface Service {
-  readonly ended: Promise<ProcessEnd>
+/** Something that can be stopped. */
+export interface Stoppable {
   stop(): Promise<void>
-  /** Ends it without patience. */
+  /** Makes a stop quick. */
   hurry?(): Promise<void>
 }
 
-export interface SuperviseOptions {
+/** Something that runs until it is stopped, or ends by itself. */
+export interface Service extends Stoppable {
+  readonly ended: Promise<ProcessEnd>
+}
+
+export interface Supervision {
   /** For people. */
   name: string
-  start: () => Promise<Service>
+  again: () => Promise<Service>
   log: (line: string) => void
 }
 
-/** Waits between attempts to start again; the last one repeats. */
+/** Waits before a service is started again; the last one repeats. */
 const BACKOFF_MS = [500, 1000, 2000, 5000, 10_000]
 /** A service that ran this long has recovered: its next fall begins with the shortest wait. */
 const RECOVERED_MS = 30_000
 
-/**
- * Starts a service, and starts it again whenever it ends unasked.
- *
- * @throws whatever the first start throws
- */
-export async function supervise({ name, start, log }: SuperviseOptions): Promise<Omit<Service, 'ended'>> {
+/** Watches over a running service: whenever it ends unasked, it is started again. */
+export function supervise(first: Service, { name, again, log }: Supervision): Stoppable {
   const stopping = new AbortController()
-  let service: Service | undefined = await start()
+  let service: Service | undefined = first
   const watching = watch()
 
   async function watch(): Promise<void> {
@@ -38,7 +40,7 @@ export async function supervise({ name, start, log }: SuperviseOptions): Promise
       if (stopping.signal.aborted) return
       if (Date.now() - startedAt > RECOVERED_MS) falls = 0
       log(`The ${name} has ended (${describeEnd(end)}): starting it again`)
-      // What the service still holds, such as a lock or a socket, is given back.
+      // What it still holds, such as a socket, is given back.
       await service.stop()
       service = await restart(falls)
       falls += 1
@@ -50,11 +52,11 @@ export async function supervise({ name, start, log }: SuperviseOptions): Promise
       await wait(BACKOFF_MS[Math.min(attempt, BACKOFF_MS.length - 1)] ?? 0, stopping.signal)
       if (stopping.signal.aborted) return undefined
       try {
-        const again = await start()
+        const restarted = await again()
         log(`The ${name} runs again`)
-        return again
+        return restarted
       } catch (error) {
-        log(`The ${name} does not start: ${error instanceof Error ? error.message : String(error)}`)
+        log(`The ${name} does not start: ${messageOf(error)}`)
       }
     }
   }
@@ -62,13 +64,12 @@ export async function supervise({ name, start, log }: SuperviseOptions): Promise
   return {
     async stop() {
       stopping.abort()
-      // A start that is under way ends first, so that nothing is left behind.
       await service?.stop()
+      // A start that was under way has ended by now, and is taken back.
       await watching
       await service?.stop()
     },
     async hurry() {
-      stopping.abort()
       await service?.hurry?.()
     },
   }
@@ -76,17 +77,4 @@ export async function supervise({ name, start, log }: SuperviseOptions): Promise
 
 function describeEnd({ code, signal, error }: ProcessEnd): string {
   return error?.message ?? signal ?? `exit code ${code}`
-}
-
-function wait(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) return resolve()
-    const timer = setTimeout(done, ms)
-    function done() {
-      clearTimeout(timer)
-      signal.removeEventListener('abort', done)
-      resolve()
-    }
-    signal.addEventListener('abort', done)
-  })
 }

@@ -33,7 +33,7 @@ export async function userFor(cluster: string): Promise<SystemUser | undefined> 
   if (self !== 0) {
     if (existing === undefined || existing.uid === self) return undefined
     throw stackError(`The data folder ${cluster} belongs to another user of this machine.`, {
-      hint: 'Run as that user (it was made as root if its owner is named postgres), or with another --data-dir.',
+      hint: 'Run as that user (as root if it is named postgres), or choose another folder: npm start -- --data-dir <folder>.',
     })
   }
   if (existing !== undefined && existing.uid !== 0) return { uid: existing.uid, gid: existing.gid }

@@ -70,6 +70,8 @@ export function snooze(seconds: number, reason?: string): Outcome {
 export function describeError(error: unknown): string {
   if (!(error instanceof Error)) return String(error)
   const own = error.message || error.name
+  // The engine's errors name their cause in the message.
+  if (error.name === 'OpsError') return own
   // The reason behind "fetch failed" stands in `cause`; several refused addresses stand in an AggregateError.
   const inner = error.cause ?? (error instanceof AggregateError ? error.errors[0] : undefined)
   if (inner === undefined || inner === error) return own

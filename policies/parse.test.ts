@@ -69,13 +69,27 @@ describe('parsePolicy', () => {
     ['agent_roles', { scout: { modle: 'm' } }, 'scout.modle: is unknown; did you mean "model"?'],
     ['approvals', { when: 1 }, 'when: is unknown; known names: expires_minutes'],
     ['control', { max_depth: '3' }, 'max_depth: must be number, received string'],
+    ['control', { max_depth: 1.5 }, 'max_depth: must be a whole number'],
+    ['control', { max_depth: 101 }, 'max_depth: must be at most 100'],
+    ['approvals', { expires_minutes: 0 }, 'expires_minutes: must be at least 1'],
+    [
+      'auto_approve',
+      { max_risk_level: 'huge' },
+      'max_risk_level: must be one of "low", "medium", "high", "critical"',
+    ],
+    [
+      'services',
+      { services: { a: { url: 'http://x', expect_status: [] } } },
+      'services.a.expect_status: must have at least 1 items',
+    ],
+    ['agent_roles', { a: { model: '' } }, 'a.model: must have at least 1 characters'],
     ['control', null, ': must be object, received null'],
     ['invariants', { checks: [{ name: 'a', severity: 'info' }] }, 'checks[0].sql: is required'],
     ['proposal_caps', { time_zone: 'Mars/Olympus' }, 'time_zone: is not a known IANA time zone'],
     [
       'proposal_caps',
       { per_source: { '{{x}}': 1 } },
-      'per_source["{{x}}"]: has a name that must be letters, digits, "_", "." or "-"; placeholders are not allowed here, or ":"',
+      'per_source["{{x}}"]: has a name that must be letters, digits, "_", ".", ":" or "-"; placeholders are not allowed here',
     ],
     [
       'schedules',

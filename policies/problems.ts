@@ -34,10 +34,29 @@ export function problemsOf(error: z.ZodError, schema: JsonSchema, at = ''): Prob
   })
 }
 
-const wordsFor = (issue: z.core.$ZodIssue): string =>
-  issue.code === 'invalid_type' && issue.message.endsWith('received undefined')
-    ? 'is required'
-    : issue.message.replace(/^Invalid input: expected /, 'must be ')
+/** In the words of the database's own check, where zod has others. */
+function wordsFor(issue: z.core.$ZodIssue): string {
+  switch (issue.code) {
+    case 'invalid_type':
+      if (issue.message.endsWith('received undefined')) return 'is required'
+      if (issue.expected === 'int') return 'must be a whole number'
+      return issue.message.replace('Invalid input: expected', 'must be')
+    case 'too_small':
+      return limitWords(issue.origin, issue.inclusive === false ? 'more than' : 'at least', issue.minimum)
+    case 'too_big':
+      return limitWords(issue.origin, issue.inclusive === false ? 'less than' : 'at most', issue.maximum)
+    case 'invalid_value':
+      return `must be one of ${issue.values.map((value) => JSON.stringify(value)).join(', ')}`
+    default:
+      return issue.message
+  }
+}
+
+function limitWords(origin: string, bound: string, limit: number | bigint): string {
+  if (origin === 'string') return `must have ${bound} ${limit} characters`
+  if (origin === 'array') return `must have ${bound} ${limit} items`
+  return `must be ${bound} ${limit}`
+}
 
 /** The names of the fields that the schema knows at a path. */
 function fieldsAt(schema: JsonSchema, path: readonly PropertyKey[]): string[] {

@@ -94,6 +94,12 @@ class StepWorker implements Worker {
       () => subscription !== undefined && !this.#moreToClaim,
       (error) => this.#giveUp(error),
     )
+    if (this.#options.watch) {
+      this.#log.info(
+        { worker_id: presence.workerId, listening: subscription !== undefined },
+        'ready for work',
+      )
+    }
     try {
       await this.#work(presence, subscription !== undefined)
     } finally {

@@ -1,12 +1,12 @@
+import packageJson from '../../package.json' with { type: 'json' }
 import { type ApiDescription, renderDocs } from '../docs.js'
 import { type Router, router } from '../router.js'
-import { VERSION } from '../version.js'
 
 const INFO = {
   openapi: '3.1.0',
   info: {
     title: 'Ops Loop',
-    version: VERSION,
+    version: packageJson.version,
     description:
       'The control plane: event → reaction → proposal → gate → mission → steps → executor → event. ' +
       'Errors are {"error", "code", "details"} everywhere.',

@@ -16,11 +16,17 @@ const eventInput = z
 
 const batchInput = z.strictObject({ events: z.array(eventInput).min(1).max(1000) }).openapi('EventBatch')
 
-const emitted = z.object({
-  ordinal: z.int().openapi({ description: 'Position among the given events, from 1.' }),
-  event_id: http.id.nullable(),
-  outcome: z.enum(['accepted', 'duplicate', 'conflict']),
-})
+const emitted = z
+  .object({
+    results: z.array(
+      z.object({
+        ordinal: z.int().openapi({ description: 'Position among the given events, from 1.' }),
+        event_id: http.id.nullable(),
+        outcome: z.enum(['accepted', 'duplicate', 'conflict']),
+      }),
+    ),
+  })
+  .openapi('EmittedEvents')
 
 const event = z
   .looseObject({
@@ -43,7 +49,7 @@ const emit = createRoute({
     'Answers after the events are stored. A `dedupe_key` (or, for one event, an `Idempotency-Key` header) makes repeating ' +
     'harmless: 200 for one that was there before, 409 if the key belongs to a different event.',
   request: {
-    headers: z.object({ 'idempotency-key': z.string().min(1).max(500).optional() }),
+    headers: http.idempotencyHeader,
     body: http.body(z.union([eventInput, batchInput]), {
       type: 'deploy:finished',
       data: { service: 'shop', version: '2.4.1' },
@@ -51,13 +57,11 @@ const emit = createRoute({
     }),
   },
   responses: {
-    202: http.json(z.object({ results: z.array(emitted) }), 'Stored.'),
-    200: http.json(z.object({ results: z.array(emitted) }), 'Nothing new: all of it was there before.'),
-    ...http.unauthorised,
+    202: http.json(emitted, 'Stored.'),
+    200: http.json(emitted, 'Nothing new: all of it was there before.'),
+    ...http.guarded,
     ...http.conflict,
-    ...http.tooLarge,
-    ...http.invalid,
-    ...http.unavailable,
+    ...http.invalidBody,
   },
 })
 
@@ -76,7 +80,7 @@ const list = createRoute({
       root_event_id: http.id.optional(),
     }),
   },
-  responses: { 200: http.json(http.pageOf(event), 'A page.'), ...http.unauthorised, ...http.invalid },
+  responses: { 200: http.json(http.pageOf(event), 'A page.'), ...http.guarded, ...http.invalid },
 })
 
 const why = createRoute({
@@ -100,7 +104,7 @@ const why = createRoute({
       }),
       'The decisions.',
     ),
-    ...http.unauthorised,
+    ...http.guarded,
     ...http.notFound,
     ...http.invalid,
   },

@@ -1,7 +1,7 @@
 import { createRoute, z } from '@hono/zod-openapi'
+import packageJson from '../../package.json' with { type: 'json' }
 import { router, type Services } from '../router.js'
 import * as http from '../schemas.js'
-import { VERSION } from '../version.js'
 
 const status = z.object({ status: z.string() })
 
@@ -64,7 +64,7 @@ export function healthRoutes({ engine, identify }: Services) {
     .openapi(details, async (c) => {
       const report = await engine.health()
       const known = identify(c.req.header('authorization')) === 'api'
-      return c.json(known ? { version: VERSION, ...report } : { status: report.status }, 200)
+      return c.json(known ? { version: packageJson.version, ...report } : { status: report.status }, 200)
     })
     .openapi(live, (c) => c.json({ status: 'ok' }, 200))
     .openapi(ready, async (c) => {

@@ -24,7 +24,7 @@ const list = createRoute({
   tags: ['missions'],
   summary: 'List missions',
   request: { query: http.pageQuery.extend({ status: z.enum(statuses).optional() }) },
-  responses: { 200: http.json(http.pageOf(mission), 'A page.'), ...http.unauthorised, ...http.invalid },
+  responses: { 200: http.json(http.pageOf(mission), 'A page.'), ...http.guarded, ...http.invalid },
 })
 
 const show = createRoute({
@@ -37,7 +37,7 @@ const show = createRoute({
   request: { params: http.idParam },
   responses: {
     200: http.json(mission, 'The mission.'),
-    ...http.unauthorised,
+    ...http.guarded,
     ...http.notFound,
     ...http.invalid,
   },
@@ -55,9 +55,9 @@ const cancel = createRoute({
       z.object({ mission_id: http.id, status: z.string(), cancelled_steps: z.int() }),
       'Cancelled.',
     ),
-    ...http.unauthorised,
+    ...http.guarded,
     ...http.notFound,
-    ...http.invalid,
+    ...http.invalidBody,
   },
 })
 

@@ -15,7 +15,7 @@ const list = createRoute({
   path: '/',
   tags: ['policies'],
   summary: 'List the policies in force',
-  responses: { 200: http.json(z.object({ items: z.array(policy) }), 'All of them.'), ...http.unauthorised },
+  responses: { 200: http.json(z.object({ items: z.array(policy) }), 'All of them.'), ...http.guarded },
 })
 
 const show = createRoute({
@@ -26,7 +26,7 @@ const show = createRoute({
   request: { params: keyParam },
   responses: {
     200: http.json(policy, 'The policy.'),
-    ...http.unauthorised,
+    ...http.guarded,
     ...http.notFound,
     ...http.invalid,
   },
@@ -41,9 +41,9 @@ const rollback = createRoute({
   request: { params: keyParam, body: http.body(z.strictObject({ version: z.int().min(1) }), { version: 1 }) },
   responses: {
     200: http.json(z.object({ key: z.string(), version: z.int() }), 'The new version.'),
-    ...http.unauthorised,
+    ...http.guarded,
     ...http.notFound,
-    ...http.invalid,
+    ...http.invalidBody,
   },
 })
 

@@ -48,7 +48,7 @@ const list = createRoute({
   request: {
     query: http.pageQuery.extend({ status: z.enum(statuses).optional(), source: z.string().optional() }),
   },
-  responses: { 200: http.json(http.pageOf(proposal), 'A page.'), ...http.unauthorised, ...http.invalid },
+  responses: { 200: http.json(http.pageOf(proposal), 'A page.'), ...http.guarded, ...http.invalid },
 })
 
 const show = createRoute({
@@ -59,7 +59,7 @@ const show = createRoute({
   request: { params: http.idParam },
   responses: {
     200: http.json(proposal, 'The proposal.'),
-    ...http.unauthorised,
+    ...http.guarded,
     ...http.notFound,
     ...http.invalid,
   },
@@ -74,7 +74,7 @@ const create = createRoute({
     'The gate admits it at once, keeps it for approval, or rejects it with a code and a reason. An `Idempotency-Key` ' +
     'makes a repeated call answer as the first one did.',
   request: {
-    headers: z.object({ 'idempotency-key': z.string().min(1).max(500).optional() }),
+    headers: http.idempotencyHeader,
     body: http.body(
       z.strictObject({
         template,
@@ -111,11 +111,9 @@ const create = createRoute({
   responses: {
     201: http.json(outcome, 'A new proposal, and what the gate decided about it.'),
     200: http.json(outcome, 'The proposal that holds the `dedupe_key`.'),
-    ...http.unauthorised,
+    ...http.guarded,
     ...http.conflict,
-    ...http.tooLarge,
-    ...http.invalid,
-    ...http.unavailable,
+    ...http.invalidBody,
   },
 })
 
@@ -136,11 +134,10 @@ const approve = createRoute({
   },
   responses: {
     200: http.json(outcome, 'What became of it.'),
-    ...http.unauthorised,
+    ...http.guarded,
     ...http.notFound,
     ...http.conflict,
-    ...http.invalid,
-    ...http.unavailable,
+    ...http.invalidBody,
   },
 })
 
@@ -158,10 +155,10 @@ const reject = createRoute({
   },
   responses: {
     200: http.json(outcome, 'What became of it.'),
-    ...http.unauthorised,
+    ...http.guarded,
     ...http.notFound,
     ...http.conflict,
-    ...http.invalid,
+    ...http.invalidBody,
   },
 })
 

@@ -34,7 +34,7 @@ const list = createRoute({
       executor: z.string().optional(),
     }),
   },
-  responses: { 200: http.json(http.pageOf(step), 'A page.'), ...http.unauthorised, ...http.invalid },
+  responses: { 200: http.json(http.pageOf(step), 'A page.'), ...http.guarded, ...http.invalid },
 })
 
 const retry = createRoute({
@@ -58,10 +58,10 @@ const retry = createRoute({
       }),
       'At work again.',
     ),
-    ...http.unauthorised,
+    ...http.guarded,
     ...http.notFound,
     ...http.conflict,
-    ...http.invalid,
+    ...http.invalidBody,
   },
 })
 
@@ -76,9 +76,9 @@ const cancel = createRoute({
       z.object({ step_id: http.id, status: z.string(), mission_status: z.string() }),
       'Cancelled.',
     ),
-    ...http.unauthorised,
+    ...http.guarded,
     ...http.notFound,
-    ...http.invalid,
+    ...http.invalidBody,
   },
 })
 
@@ -101,8 +101,8 @@ const retryDead = createRoute({
       z.object({ items: z.array(z.object({ step_id: http.id, mission_id: http.id })) }),
       'The steps that are at work again.',
     ),
-    ...http.unauthorised,
-    ...http.invalid,
+    ...http.guarded,
+    ...http.invalidBody,
   },
 })
 

@@ -23,7 +23,7 @@ const trace = createRoute({
   request: { params: http.idParam },
   responses: {
     200: http.json(z.object({ items: z.array(link) }), 'Causes before effects.'),
-    ...http.unauthorised,
+    ...http.guarded,
     ...http.notFound,
     ...http.invalid,
   },

@@ -16,6 +16,7 @@ const data = {
   labels: [{ name: 'bug' }, { name: null }],
   numbers: [1, 2, 3],
   nested: { a: { b: true } },
+  digits: '1'.repeat(100_000),
 }
 
 describe('a condition', () => {
@@ -25,6 +26,8 @@ describe('a condition', () => {
     ['event.depth == 2 && event.depth + 1 > 2', true],
     ['event.created_at < timestamp("2026-02-01T00:00:00Z")', true],
     ['event.created_at.getHours() >= 18', false],
+    ['event.created_at.getHours("Europe/Berlin") == 10', true],
+    ['event.created_at - timestamp("2026-01-31T09:00:00Z") == duration("30m")', true],
     ['event.data.conclusion == "failure"', false],
     ['event.data.conclusion == null', true],
     ['event.data.size == 3', true],
@@ -51,6 +54,7 @@ describe('a condition', () => {
     ['event.data.name', 'gives string, not true or false'],
     ['event.data.conclusion', 'gives null, not true or false'],
     ['event.data.numbers[7] == 1', 'index out of bounds'],
+    ['duration(event.data.digits) == duration("1s")', 'duration() takes at most 50 characters'],
     ['event.data.size.matches("3")', 'matches() is for strings'],
     ['event.data.constructor == 1', 'No such key: constructor'],
     ['event.data.__proto__ == 1', 'No such key: __proto__'],
@@ -91,6 +95,7 @@ describe('the work of a condition', () => {
     'event.data.items.exists(a, event.data.text.contains("b"))',
     'event.data.items.exists(a, event.data.text.matches("b$"))',
     'event.data.items.exists(a, event.data == event.data && false) || true',
+    'event.data.items.all(a, event.created_at.getHours("Europe/Berlin") == 10)',
     'event.data.items.exists(a, a.nothing.at == "all" || event.data.items.exists(b, b.nothing.at == "all")) || true',
     '[event.data.text].map(a, a + a).map(a, a + a).map(a, a + a).map(a, a + a).map(a, a + a).map(a, a + a).size() > 0',
     '[[1, 2]].map(a, a + a).map(a, a + a).map(a, a + a).map(a, a + a).map(a, a + a).map(a, a + a).map(a, a + a).map(a, a + a).map(a, a + a).map(a, a + a).map(a, a + a).map(a, a + a).map(a, a + a).map(a, a + a).map(a, a + a).map(a, a + a).map(a, a + a).map(a, a + a).size() > 0',

@@ -24,6 +24,11 @@ const isNode = (value: unknown): value is CelNode =>
 /** Operators that pass a value on, or look at one field of it, and never read it as a whole. */
 const PASSING = new Set(['.', '[]', '?:', '&&', '||', 'accuPush'])
 
+/** Units for looking at a time in another zone, which takes a formatter each time. */
+const TIME_ZONE_COST = 1000
+
+const MAX_DURATION = 50
+
 /**
  * @param root a freshly parsed syntax tree
  * @param check type-checks it, which replaces some of the nodes' evaluators; called once
@@ -34,12 +39,15 @@ export function instrument(root: unknown, check: () => void, meter: Meter): void
   collect(root, false, nodes)
   for (const node of nodes.keys()) stopWhenExhausted(node, meter)
   const regexes = [...nodes.keys()].flatMap((node) => linearMatch(node, meter) ?? [])
+  const durations = new Set([...nodes.keys()].flatMap(durationTexts))
   check()
   for (const { node, evaluate } of regexes) node.setMeta('evaluate', evaluate)
+  for (const node of durations) node.setMeta('evaluate', short(node.meta.evaluate))
   for (const [node, { read }] of nodes) {
     const evaluate = node.meta.evaluate
+    const cost = readsTimeZone(node) ? TIME_ZONE_COST : 1
     node.setMeta('evaluate', (evaluator, self, context) => {
-      meter.charge(1)
+      meter.charge(cost)
       const value = evaluate(evaluator, self, context)
       if (read) meter.chargeFor(value)
       return value
@@ -95,3 +103,25 @@ function linearMatch(node: CelNode, meter: Meter): { node: CelNode; evaluate: Ev
   }
   return { node, evaluate }
 }
+
+/** `time.getHours("Europe/Berlin")` and the like. */
+function readsTimeZone({ op, args }: CelNode): boolean {
+  if (op !== 'rcall' || !Array.isArray(args)) return false
+  const [method, , parameters]: unknown[] = args
+  return String(method).startsWith('get') && Array.isArray(parameters) && parameters.length > 0
+}
+
+/** What `duration(text)` is given: the library reads it with an expression that long texts make slow. */
+function durationTexts({ op, args }: CelNode): CelNode[] {
+  if (op !== 'call' || !Array.isArray(args)) return []
+  const [name, parameters]: unknown[] = args
+  return name === 'duration' && Array.isArray(parameters) ? parameters.filter(isNode) : []
+}
+
+const short =
+  (evaluate: Evaluate): Evaluate =>
+  (evaluator, node, context) => {
+    const text = evaluate(evaluator, node, context)
+    if (typeof text !== 'string' || text.length <= MAX_DURATION) return text
+    throw new Error(`duration() takes at most ${MAX_DURATION} characters`)
+  }

@@ -3,7 +3,7 @@
  * expression on the same event always ends the same way, here and in a simulation.
  */
 
-/** Units of work that one condition may take; a unit is one value looked at or 64 characters of text. */
+/** Units of work that one condition may take; a unit is one value looked at or 16 characters of text. */
 export const WORK_LIMIT = 100_000
 
 const EXHAUSTED = new Error(`takes more than ${WORK_LIMIT} units of work on this event`)
@@ -27,8 +27,7 @@ export class Meter {
     while (open.length > 0) {
       const next = open.pop()
       this.charge(1)
-      if (typeof next === 'string') this.charge(next.length / 64)
-      else if (next instanceof Uint8Array) this.charge(next.length / 64)
+      if (typeof next === 'string' || next instanceof Uint8Array) this.charge(next.length / 16)
       else if (typeof next === 'object' && next !== null)
         for (const item of Object.values(next)) open.push(item)
     }

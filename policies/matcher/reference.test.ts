@@ -105,7 +105,7 @@ describe('the matcher', () => {
         expect(given).toHaveLength(wanted.length)
         expect(given).toMatchObject(wanted)
       }),
-      { numRuns: 1000 },
+      { numRuns: 300 },
     )
   })
 })

@@ -25,7 +25,7 @@ describe('TypeIndex', () => {
           expect(index.find(type)).toEqual(expected)
         },
       ),
-      { numRuns: 2000 },
+      { numRuns: 700 },
     )
   })
 })

@@ -4,13 +4,10 @@
  */
 import { z } from 'zod'
 
-export const RISK_LEVELS = ['low', 'medium', 'high', 'critical'] as const
-export type RiskLevel = (typeof RISK_LEVELS)[number]
-
-export const riskLevel = () => z.enum(RISK_LEVELS)
+export const riskLevel = () => z.enum(['low', 'medium', 'high', 'critical'])
 
 /** A word that names something: an agent, an executor, a service. */
-export const NAME = '[A-Za-z0-9][A-Za-z0-9_.-]*'
+const NAME = '[A-Za-z0-9][A-Za-z0-9_.-]*'
 
 const matching = (pattern: string, max: number, form: string) =>
   z
@@ -32,7 +29,12 @@ export const stepKind = () =>
 export const stepKey = () =>
   matching('[A-Za-z0-9][A-Za-z0-9_-]*', 64, 'letters, digits, "_" or "-"; placeholders are not allowed here')
 
-export const sourceName = () => matching('[A-Za-z0-9][A-Za-z0-9_.:-]*', 100, `${plainWord}, or ":"`)
+export const sourceName = () =>
+  matching(
+    '[A-Za-z0-9][A-Za-z0-9_.:-]*',
+    100,
+    'letters, digits, "_", ".", ":" or "-"; placeholders are not allowed here',
+  )
 
 export const eventType = () =>
   matching('[A-Za-z0-9][A-Za-z0-9_.:-]*', 200, 'an event type such as "github:issues.opened"')

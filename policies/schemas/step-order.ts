@@ -14,8 +14,7 @@ export interface OrderProblem {
 }
 
 /** The key of a step, which counts from 1 where it has no name of its own. */
-export const keyOf = (step: { key?: string | undefined }, index: number): string =>
-  step.key ?? `step-${index + 1}`
+const keyOf = (step: { key?: string | undefined }, index: number): string => step.key ?? `step-${index + 1}`
 
 /**
  * What is wrong with the order of a mission's steps: keys that are there twice, dependencies that do not exist or go

@@ -80,7 +80,7 @@ describe('text from an event', () => {
         expect(seen).toBe(text)
         expect(looksLikeAResult(stored)).toBe(false)
       }),
-      { numRuns: 5000 },
+      { numRuns: 1500 },
     )
   })
 
@@ -92,7 +92,7 @@ describe('text from an event', () => {
         const { seen } = throughTheLoop(source, { one, two })
         expect(seen).toBe(`${one}${two}${RESULT.secret}${two}{ ${one}`)
       }),
-      { numRuns: 5000 },
+      { numRuns: 1500 },
     )
   })
 
@@ -103,7 +103,7 @@ describe('text from an event', () => {
         expect(JSON.stringify(seen)).toBe(JSON.stringify(value))
         expect(looksLikeAResult(stored)).toBe(false)
       }),
-      { numRuns: 3000 },
+      { numRuns: 800 },
     )
   })
 
@@ -113,19 +113,21 @@ describe('text from an event', () => {
         const { seen } = throughTheLoop(': {{event.data.value}}', { value: [value] })
         expect(seen).toBe(`: ${JSON.stringify([value])}`)
       }),
-      { numRuns: 3000 },
+      { numRuns: 800 },
     )
   })
 
   it('is escaped without loss', () => {
     fc.assert(
-      fc.property(hostileText, (text) => expect(unescapeSteps(escapeSteps(text))).toBe(text)),
-      { numRuns: 5000 },
+      fc.property(hostileText, (text) => {
+        expect(unescapeSteps(escapeSteps(text))).toBe(text)
+      }),
+      { numRuns: 1500 },
     )
   })
 
   it('stays ordinary where it only looks like other templates', () => {
-    const text = 'run: ${{ secrets.KEY }} {{ .Values.image }} {{#if x}}{{event.id}}'
+    const text = 'run: {{ secrets.KEY }} {{ .Values.image }} {{#if x}}{{event.id}}'
     expect(throughTheLoop('{{event.data.text}}', { text })).toEqual({ stored: { text }, seen: text })
   })
 
@@ -161,7 +163,7 @@ describe('renderTemplate and renderStepParams', () => {
         )
         expect(renderStepParams({ value, ...more }, { steps: more })).toHaveProperty('ok')
       }),
-      { numRuns: 2000 },
+      { numRuns: 500 },
     )
   })
 })

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { template } from '../testing.js'
-import { MAX_TEMPLATE_CHARACTERS, renderTemplate } from './proposal.js'
+import { MAX_TEMPLATE_CHARACTERS, type ProposalScope, renderTemplate } from './proposal.js'
 
 const data = {
   text: 'hello',
@@ -10,7 +10,7 @@ const data = {
   list: [1, 'two', { three: 3 }],
   object: { a: { b: 'c' } },
 }
-const scope = {
+const scope: ProposalScope = {
   event: { id: 'e-1', type: 'app:done', data, depth: 0 },
   policy: { control: { max_depth: 8 } },
 }
@@ -48,7 +48,7 @@ describe('a placeholder in text', () => {
     [' {{event.data.list}}', ' [1,"two",{"three":3}]'],
     ['{{event.data.text}}{{event.data.object.a}}', 'hello{"b":"c"}'],
     ['{{"{{"}} {{event.data.text}} }}', '{{ hello }}'],
-    ['${{"{{"}} secrets.KEY }}', '${{ secrets.KEY }}'],
+    ['{{"{{"}} secrets.KEY }}', '{{ secrets.KEY }}'],
     ['no placeholder', 'no placeholder'],
   ])('%s', (source, value) => expect(params(source)).toBe(value))
 })

@@ -35,7 +35,7 @@ describe('occurrences', () => {
           }
         },
       ),
-      { numRuns: 5000 },
+      { numRuns: 1500 },
     )
   })
 

@@ -79,7 +79,7 @@ declare
   v_us bigint := extract(epoch from clock_timestamp()) * 1000000;
 begin
   return encode(
-    int8send((v_us / 1000) << 16 | 7 << 12 | (v_us % 1000) * 4096 / 1000) || substring(uuid_send(gen_random_uuid()) from 9),
+    int8send(((v_us / 1000) << 16) | (7 << 12) | ((v_us % 1000) * 4096 / 1000)) || substring(uuid_send(gen_random_uuid()) from 9),
     'hex')::uuid;
 end
 $$;

@@ -3,7 +3,11 @@ import { afterAll } from 'vitest'
 const cleanups: Array<() => Promise<void>> = []
 
 afterAll(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
+  const failures: unknown[] = []
+  for (const cleanup of cleanups.splice(0).reverse()) {
+    await cleanup().catch((error: unknown) => failures.push(error))
+  }
+  if (failures.length > 0) throw failures[0]
 })
 
 /** Runs after the last test of the file; the latest comes first. */

@@ -1,0 +1,151 @@
+/**
+ * The whole system in one process tree, on 127.0.0.1 only: Postgres, PostgREST with Supabase's roles and keys, the control plane
+ * and a worker as processes of their own. They are what they are in production; only the wiring is here.
+ */
+import { startApi, startWorker, stopOrphanedChildren } from './children.js'
+import { type Connection, removeConnection, writeConnection } from './connection.js'
+import { openDataFolder, stackPaths } from './dataFolder.js'
+import { signJwt } from './jwt.js'
+import { type DataLock, lockDataDir } from './lock.js'
+import { migrate, seedPolicies } from './migrate.js'
+import { isPortTaken, portTaken } from './ports.js'
+import { type EmbeddedPostgres, startPostgres } from './postgres.js'
+import { type EmbeddedPostgrest, startPostgrest } from './postgrest.js'
+import { readSecrets, type Secrets } from './secrets.js'
+import { type Stoppable, supervise } from './supervisor.js'
+import { ensureWorkerLogin } from './workerLogin.js'
+
+export interface StackOptions {
+  dataDir: string
+  /** Of the control plane. */
+  port: number
+  /** Of PostgREST's gateway. Default: any free one. */
+  restPort?: number | undefined
+  /** Default: any free one. */
+  postgresPort?: number | undefined
+  /** Told, in a sentence, what takes time, was found in disorder, or has fallen and is started again. */
+  log: (line: string) => void
+  /** Aborted: goes no further, and stops what has started. */
+  signal: AbortSignal
+}
+
+export interface Stack extends Stoppable {
+  /** The real path. */
+  readonly dataDir: string
+  readonly connection: Connection
+  /** Stops everything in order: control plane, worker (which finishes what it has begun), PostgREST, Postgres. */
+  stop(): Promise<void>
+  /** Makes a stop that is under way quick: steps are handed back, then processes are killed. */
+  hurry(): Promise<void>
+}
+
+/**
+ * Starts everything and resolves when the control plane answers.
+ *
+ * @throws OpsError, with the fix as its hint, when a part cannot start; what had started is stopped again
+ */
+export async function startStack(options: StackOptions): Promise<Stack> {
+  const { port, log, signal } = options
+  const parts = new Parts()
+  try {
+    const dataDir = await openDataFolder(options.dataDir)
+    const lock = await lockDataDir(dataDir)
+    parts.add({ stop: () => lock.release() })
+    await stopOrphanedChildren(dataDir, log)
+    if (await isPortTaken(port)) throw portTaken(port, 'the control plane', '--port')
+    const secrets = await readSecrets(dataDir)
+    const setup = { ...options, dataDir, lock, secrets }
+
+    signal.throwIfAborted()
+    const database = await startDatabase(setup, parts)
+    await migrate(database.url())
+    await seedPolicies(database.url())
+    const workerUrl = await ensureWorkerLogin(database.url(), secrets.workerPassword)
+
+    signal.throwIfAborted()
+    const rest = await startRest(setup, database, parts)
+    const connection = connectionOf(setup, database, rest)
+    await startPrograms(setup, connection, workerUrl, parts)
+
+    signal.throwIfAborted()
+    parts.add({ stop: () => removeConnection(dataDir) })
+    await writeConnection(dataDir, connection)
+    return { dataDir, connection, stop: () => parts.stop(), hurry: () => parts.hurry() }
+  } catch (error) {
+    await parts.stop()
+    throw error
+  }
+}
+
+/** What has started, to be stopped in the opposite order. */
+class Parts {
+  readonly #parts: Stoppable[] = []
+
+  add(part: Stoppable): void {
+    this.#parts.unshift(part)
+  }
+
+  async stop(): Promise<void> {
+    for (const part of this.#parts) await part.stop()
+  }
+
+  async hurry(): Promise<void> {
+    await Promise.all(this.#parts.map((part) => part.hurry?.()))
+  }
+}
+
+type Setup = StackOptions & { lock: DataLock; secrets: Secrets }
+
+async function startDatabase(setup: Setup, parts: Parts): Promise<EmbeddedPostgres> {
+  const { dataDir, lock, log, postgresPort } = setup
+  const database = await startPostgres({ dataDir, lock, log, ...(postgresPort && { port: postgresPort }) })
+  const again = () => startPostgres({ dataDir, lock, log, port: database.port })
+  parts.add(supervise(database, { name: 'database', again, log }))
+  return database
+}
+
+async function startRest(setup: Setup, database: EmbeddedPostgres, parts: Parts): Promise<EmbeddedPostgrest> {
+  const { dataDir, log, restPort, secrets } = setup
+  const options = { dataDir, log, databaseUrl: database.authenticatorUrl(), jwtSecret: secrets.jwtSecret }
+  const rest = await startPostgrest({ ...options, ...(restPort && { port: restPort }) })
+  const again = () => startPostgrest({ ...options, port: rest.port })
+  parts.add(supervise(rest, { name: 'PostgREST', again, log }))
+  return rest
+}
+
+/** The worker logs in to Postgres itself, so that it is woken when there is work; the control plane goes by PostgREST, as on Vercel. */
+async function startPrograms(
+  { dataDir, port, log }: Setup,
+  connection: Connection,
+  workerUrl: string,
+  parts: Parts,
+): Promise<void> {
+  const { workerLog, apiLog } = stackPaths(dataDir)
+  const { SUPABASE_URL, SUPABASE_SERVICE_ROLE_KEY, OPS_API_KEY, GITHUB_WEBHOOK_SECRET } = connection
+
+  const work = () => startWorker({ dataDir, logFile: workerLog, env: { DATABASE_URL: workerUrl } })
+  parts.add(supervise(await work(), { name: `worker, see ${workerLog},`, again: work, log }))
+
+  const env = {
+    DATABASE_URL: '',
+    SUPABASE_URL,
+    SUPABASE_SECRET_KEY: '',
+    SUPABASE_SERVICE_ROLE_KEY,
+    OPS_API_KEY,
+    GITHUB_WEBHOOK_SECRET,
+  }
+  const serve = () => startApi({ dataDir, port, logFile: apiLog, env })
+  parts.add(supervise(await serve(), { name: `control plane, see ${apiLog},`, again: serve, log }))
+}
+
+function connectionOf({ port, secrets }: Setup, database: EmbeddedPostgres, rest: EmbeddedPostgrest): Connection {
+  return {
+    OPS_STACK_PID: process.pid,
+    DATABASE_URL: database.url(),
+    SUPABASE_URL: rest.url,
+    SUPABASE_SERVICE_ROLE_KEY: signJwt('service_role', secrets.jwtSecret),
+    OPS_API_URL: `http://127.0.0.1:${port}`,
+    OPS_API_KEY: secrets.apiKey,
+    GITHUB_WEBHOOK_SECRET: secrets.webhookSecret,
+  }
+}

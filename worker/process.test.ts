@@ -1,0 +1,188 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { connectEngine, type Engine } from '../engine/index.js'
+import { freshDatabase, type TestDatabase, urlFor } from '../test/support/database.js'
+import type { WorkerMainOptions } from './main.js'
+
+/** A worker as the command line starts it: a process of its own, which is sent signals. */
+
+const MAIN = pathToFileURL(join(import.meta.dirname, 'main.ts')).href
+const PROGRAM = `
+  import { workerMain } from ${JSON.stringify(MAIN)}
+  process.exitCode = await workerMain(JSON.parse(process.argv[1]))
+`
+
+/** An executor that is done when a file appears, or fails when it is aborted. */
+const GATE = `
+  import { existsSync } from 'node:fs'
+  import { setTimeout as sleep } from 'node:timers/promises'
+  import { z } from ${JSON.stringify(import.meta.resolve('zod'))}
+  import { defineExecutor, done } from ${JSON.stringify(pathToFileURL(join(import.meta.dirname, '../executors/define.ts')).href)}
+  export default defineExecutor({
+    kind: 'gate',
+    params: z.object({ file: z.string() }),
+    async run({ params, signal }) {
+      while (!existsSync(params.file)) await sleep(10, undefined, { signal })
+      return done('through')
+    },
+  })
+`
+
+let folder: string
+let database: TestDatabase
+let control: Engine
+let children: ChildProcess[]
+
+beforeEach(async () => {
+  children = []
+  folder = await mkdtemp(join(tmpdir(), 'ops-loop-worker-'))
+  await writeFile(join(folder, 'gate.ts'), GATE)
+  database = await freshDatabase()
+  control = connectEngine({ databaseUrl: urlFor(database, 'service_role') })
+  await database.sql`
+    update ops_policy set value = value || '{"allowed_step_kinds": ["noop", "gate"]}' where key = 'auto_approve'`
+})
+afterEach(async () => {
+  for (const child of children) child.kill('SIGKILL')
+  await control.close()
+  await database.drop()
+  await rm(folder, { recursive: true })
+})
+
+function start(options: WorkerMainOptions, { ipc = false, url = urlFor(database, 'ops_worker') } = {}) {
+  const child = spawn(
+    process.execPath,
+    ['--import', import.meta.resolve('tsx'), '--input-type=module', '-e', PROGRAM, JSON.stringify(options)],
+    {
+      cwd: folder,
+      env: { PATH: process.env.PATH, DATABASE_URL: url },
+      stdio: ['ignore', 'pipe', 'pipe', ...(ipc ? ['ipc' as const] : [])],
+    },
+  )
+  children.push(child)
+  const output = { stdout: '', stderr: '' }
+  const heard = new Set<() => void>()
+  for (const name of ['stdout', 'stderr'] as const) {
+    child[name]?.setEncoding('utf8').on('data', (text: string) => {
+      output[name] += text
+      for (const listener of heard) listener()
+    })
+  }
+  // Not the event `close`, which does not come after a disconnect.
+  const ended = [child.stdout, child.stderr].map((stream) => stream && once(stream, 'close'))
+  const exited = Promise.all([once(child, 'exit'), ...ended]).then(([[code]]) => code)
+  /** Settles when the worker has logged this. */
+  const says = (text: string) =>
+    new Promise<void>((resolve) => {
+      const listener = () => output.stderr.includes(text) && resolve()
+      heard.add(listener)
+      listener()
+    })
+  return { child, output, exited, says }
+}
+
+const gated = async (steps: number) => {
+  const { mission_id } = await control.createProposal({
+    source: 'test',
+    template: {
+      title: 'Gated',
+      risk_level: 'low',
+      steps: Array.from({ length: steps }, () => ({ kind: 'gate', params: { file: join(folder, 'open') } })),
+    },
+  })
+  return mission_id ?? ''
+}
+
+const statuses = async (mission_id: string) => {
+  const steps = await control.listSteps({ mission_id })
+  return steps.toSorted((a, b) => a.key.localeCompare(b.key)).map(({ status }) => status)
+}
+
+async function running(mission_id: string): Promise<void> {
+  while ((await statuses(mission_id))[0] !== 'running')
+    await new Promise((resolve) => setTimeout(resolve, 20))
+}
+
+const openGate = () => writeFile(join(folder, 'open'), '')
+
+describe('a worker process', () => {
+  it('says that there are no queued steps, and ends', async () => {
+    const { output, exited } = start({})
+    expect(await exited).toBe(0)
+    expect(output.stdout).toBe('No queued steps\n')
+  })
+
+  it("runs steps, also with a user's own executor, and says what came of them", async () => {
+    await openGate()
+    const id = await gated(2)
+    const { output, exited } = start({ executors: folder })
+    expect(await exited).toBe(0)
+    expect(output.stdout).toBe('2 steps: 2 succeeded\n')
+    expect(await statuses(id)).toEqual(['succeeded', 'succeeded'])
+  })
+
+  it('ends with 1 and says what to set when it does not know its database', async () => {
+    const { output, exited } = start({}, { url: '' })
+    expect(await exited).toBe(1)
+    expect(output.stderr).toContain('OPS_001')
+    expect(output.stderr).toContain('DATABASE_URL')
+  })
+
+  it('ends with 1 when its folder of executors is missing', async () => {
+    const { output, exited } = start({ executors: join(folder, 'missing') })
+    expect(await exited).toBe(1)
+    expect(output.stderr).toContain(join(folder, 'missing'))
+  })
+
+  it('finishes what is under way on SIGTERM, claims nothing more, and ends with 0', async () => {
+    const id = await gated(2)
+    const { child, exited, says } = start({ watch: true, executors: folder })
+    await running(id)
+    child.kill('SIGTERM')
+    await says('SIGTERM: finishing')
+    await openGate()
+    expect(await exited).toBe(0)
+    expect(await statuses(id)).toEqual(['succeeded', 'queued'])
+  })
+
+  it('hands its steps back on a second SIGTERM, which costs no failure', async () => {
+    const id = await gated(2)
+    const { child, exited, says } = start({ watch: true, executors: folder })
+    await running(id)
+    child.kill('SIGTERM')
+    await says('SIGTERM: finishing')
+    child.kill('SIGTERM')
+    expect(await exited).toBe(0)
+    expect(await control.listSteps({ mission_id: id, status: 'queued' })).toMatchObject([
+      { failure_count: 0, last_error: null },
+    ])
+  })
+
+  it('finishes what is under way when its supervisor is gone', async () => {
+    const id = await gated(2)
+    const { child, exited, says } = start({ watch: true, executors: folder }, { ipc: true })
+    await running(id)
+    child.disconnect()
+    await says('the supervisor is gone')
+    await openGate()
+    expect(await exited).toBe(0)
+    expect(await statuses(id)).toEqual(['succeeded', 'queued'])
+  })
+
+  it('leaves Ctrl-C to its supervisor', async () => {
+    const id = await gated(1)
+    const { child, exited, says, output } = start({ watch: true, executors: folder }, { ipc: true })
+    await running(id)
+    child.kill('SIGINT')
+    child.kill('SIGTERM')
+    await says('SIGTERM: finishing')
+    await openGate()
+    expect(await exited).toBe(0)
+    expect(output.stderr).not.toContain('SIGINT')
+  })
+})
