@@ -186,8 +186,8 @@ describe('apiMain', () => {
   })
 
   test('an environment that is not complete is refused', async () => {
-    await expect(apiMain({ env: {} })).rejects.toMatchObject({ code: 'OPS_001' })
-    await expect(apiMain({ env: { PORT: 'x' } })).rejects.toMatchObject({
+    await expect(apiMain({ env: { LOG_LEVEL: 'silent' } })).rejects.toMatchObject({ code: 'OPS_001' })
+    await expect(apiMain({ env: { PORT: 'x', LOG_LEVEL: 'silent' } })).rejects.toMatchObject({
       code: 'OPS_011',
       details: { path: 'PORT' },
     })

@@ -1,5 +1,7 @@
-import pc from 'picocolors'
+import { colorsFor } from '../embedded/colors.js'
 import { OpsError } from '../engine/index.js'
+
+const colors = colorsFor(process.stderr)
 
 /**
  * Says on stderr what went wrong and what to do about it: a sentence for people, or the API's error body as JSON.
@@ -19,9 +21,9 @@ function bodyOf(error: unknown) {
 
 function sentenceOf(error: unknown): string {
   if (!(error instanceof OpsError)) {
-    return `${pc.red('error:')} ${messageOf(error)}\n  OPS_DEBUG=1 shows where it happened.`
+    return `${colors.red('error:')} ${messageOf(error)}\n  OPS_DEBUG=1 shows where it happened.`
   }
-  const lines = [`${pc.red('error:')} ${error.message} ${pc.dim(`(${error.code})`)}`]
+  const lines = [`${colors.red('error:')} ${error.message} ${colors.dim(`(${error.code})`)}`]
   if (error.hint) lines.push(`  ${error.hint}`)
   return lines.join('\n')
 }

@@ -23,17 +23,26 @@ export type List = () => Promise<{ id: string }[]>
 export async function wholeId(part: string, what: string, ...lists: List[]): Promise<string> {
   if (UUID.test(part)) return part
   const rows = (await Promise.all(lists.map((list) => list()))).flat()
-  const fits = rows.map(({ id }) => id).filter((id) => id.startsWith(part) || id.endsWith(part))
+  const ids = [...new Set(rows.map(({ id }) => id))]
+  const fits = ids.filter((id) => id.startsWith(part) || id.endsWith(part))
   const [only, ...others] = fits
   if (only === undefined) {
-    throw new OpsError('OPS_013', `No ${what} among the newest has an id that begins or ends with "${part}".`, {
-      hint: 'Give the whole id.',
-    })
+    throw new OpsError(
+      'OPS_013',
+      `No ${what} among the newest has an id that begins or ends with "${part}".`,
+      {
+        hint: 'Give the whole id.',
+      },
+    )
   }
   if (others.length > 0) {
-    throw new OpsError('OPS_011', `"${part}" may be any of ${fits.length} ids: ${fits.slice(0, 5).join(', ')}`, {
-      hint: 'Give more of it.',
-    })
+    throw new OpsError(
+      'OPS_011',
+      `"${part}" may be any of ${fits.length} ids: ${fits.slice(0, 5).join(', ')}`,
+      {
+        hint: 'Give more of it.',
+      },
+    )
   }
   return only
 }

@@ -46,7 +46,10 @@ export function createProgram(): Command {
   ]
   for (const command of commands) program.addCommand(command)
   for (const command of everyCommand(program)) {
-    command.exitOverride().showHelpAfterError('Add --help for usage.').configureHelp({ showGlobalOptions: true })
+    command
+      .exitOverride()
+      .showHelpAfterError('Add --help for usage.')
+      .configureHelp({ showGlobalOptions: true })
   }
   return program
 }

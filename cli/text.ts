@@ -1,4 +1,6 @@
-import pc from 'picocolors'
+import { colorsFor } from '../embedded/colors.js'
+
+const colors = colorsFor(process.stdout)
 
 /** Rows under their headings, in columns as wide as they need to be. */
 export function table(headings: readonly string[], rows: readonly (readonly string[])[]): string {
@@ -10,14 +12,16 @@ export function table(headings: readonly string[], rows: readonly (readonly stri
       .map((cell, column) => cell.padEnd(widths[column] ?? 0))
       .join('  ')
       .trimEnd()
-  return [pc.dim(line(headings)), ...rows.map(line)].join('\n')
+  return [colors.dim(line(headings)), ...rows.map(line)].join('\n')
 }
 
 /** `name  value` lines. Fields without a value are left out. */
 export function fields(values: Record<string, string | number | null | undefined>): string {
-  const present = Object.entries(values).filter(([, value]) => value !== null && value !== undefined && value !== '')
+  const present = Object.entries(values).filter(
+    ([, value]) => value !== null && value !== undefined && value !== '',
+  )
   const width = Math.max(0, ...present.map(([name]) => name.length))
-  return present.map(([name, value]) => `${pc.dim(name.padEnd(width))}  ${value}`).join('\n')
+  return present.map(([name, value]) => `${colors.dim(name.padEnd(width))}  ${value}`).join('\n')
 }
 
 const UNITS = [

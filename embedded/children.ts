@@ -58,7 +58,11 @@ export async function stopOrphanedChildren(dataDir: string, log: (line: string) 
   }
 }
 
-function spawnChild(name: 'api' | 'worker', args: string[], { dataDir, logFile, env }: ChildOptions): OwnProcess {
+function spawnChild(
+  name: 'api' | 'worker',
+  args: string[],
+  { dataDir, logFile, env }: ChildOptions,
+): OwnProcess {
   return spawnProcess(process.execPath, [program, '--data-dir', dataDir, name, ...args], {
     logFile,
     env: { ...process.env, ...env },

@@ -68,5 +68,11 @@ export function githubDeliveries(): GithubDelivery[] {
 /** A UUID made from a name: version 8 of RFC 9562. */
 function deliveryId(name: string): string {
   const hex = createHash('sha256').update(`ops-loop demo: ${name}`).digest('hex')
-  return [hex.slice(0, 8), hex.slice(8, 12), `8${hex.slice(13, 16)}`, `a${hex.slice(17, 20)}`, hex.slice(20, 32)].join('-')
+  return [
+    hex.slice(0, 8),
+    hex.slice(8, 12),
+    `8${hex.slice(13, 16)}`,
+    `a${hex.slice(17, 20)}`,
+    hex.slice(20, 32),
+  ].join('-')
 }

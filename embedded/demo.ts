@@ -55,9 +55,12 @@ async function deliver(delivery: GithubDelivery, { url, webhookSecret, signal }:
     'X-Hub-Signature-256': `sha256=${createHmac('sha256', webhookSecret).update(body).digest('hex')}`,
   }
   for (let attempt = 1; ; attempt += 1) {
-    const response = await fetch(`${url}/api/ops/webhooks/github`, { method: 'POST', headers, body, signal }).catch(
-      () => undefined,
-    )
+    const response = await fetch(`${url}/api/ops/webhooks/github`, {
+      method: 'POST',
+      headers,
+      body,
+      signal,
+    }).catch(() => undefined)
     if (response?.ok || signal.aborted) return
     if ((response && response.status < 500) || attempt === ATTEMPTS) {
       const answer = response ? `${response.status} ${await response.text()}` : 'nothing'

@@ -6,8 +6,9 @@ export interface HeartOptions {
   /** Of the control plane. */
   url: string
   apiKey: string
-  /** Between two beats that find nothing to do. */
+  /** The longest pause between two beats, which is the usual one when there is nothing to do. */
   intervalMs: number
+  /** Told of a trouble once, however long it lasts. */
   log: (line: string) => void
 }
 
@@ -16,12 +17,11 @@ export interface Heart {
   stop(): Promise<void>
 }
 
-/** A beat that moved something is followed by the next one at once: what it moved may have brought new work. */
-const BRISK_MS = 200
+/** What one beat moved may bring work for the next: after such a one the pauses begin short, and double. */
+const SHORTEST_PAUSE_MS = 200
 const PATIENCE_MS = 60_000
 
 const reportSchema = z.looseObject({
-  ok: z.boolean(),
   triggerResult: z.looseObject({ events: z.number() }),
   reactionResult: z.looseObject({ processed: z.number() }),
   errors: z.array(z.looseObject({ message: z.string() })),
@@ -31,29 +31,40 @@ const reportSchema = z.looseObject({
 /** What a scheduler does in production: POSTs the heartbeat, over HTTP and with the key, again and again. */
 export function startHeart({ url, apiKey, intervalMs, log }: HeartOptions): Heart {
   const stopping = new AbortController()
-  const say = onChange(log)
+  let lastTrouble: string | undefined
 
+  function say(trouble: string | undefined): void {
+    if (trouble !== undefined && trouble !== lastTrouble) log(`Heartbeat: ${trouble}`)
+    lastTrouble = trouble
+  }
+
+  /** Answers whether there was anything to do. */
   async function beat(): Promise<boolean> {
     const response = await fetch(`${url}/api/ops/heartbeat`, {
       method: 'POST',
       headers: { Authorization: `Bearer ${apiKey}` },
       signal: AbortSignal.timeout(PATIENCE_MS),
-    })
+    }).catch(() => undefined)
+    if (response === undefined) throw new Error('the control plane does not answer')
     const report = reportSchema.safeParse(await response.json())
     if (!report.success) throw new Error(`the control plane answered ${response.status}`)
-    const { ok, triggerResult, reactionResult, errors, warnings } = report.data
+    const { triggerResult, reactionResult, errors, warnings } = report.data
     const problems = [...errors, ...warnings].map(({ message }) => message)
-    say(problems.length === 0 ? undefined : `Heartbeat ${ok ? 'warns' : 'failed'}: ${problems.join('; ')}`)
+    say(problems.length === 0 ? undefined : problems.join('; '))
     return triggerResult.events + reactionResult.processed > 0
   }
 
   async function run(): Promise<void> {
+    let pause = SHORTEST_PAUSE_MS
     while (!stopping.signal.aborted) {
-      const moved = await beat().catch((error: unknown) => {
-        if (!stopping.signal.aborted) say(`Heartbeat failed: ${messageOf(error)}`)
-        return false
-      })
-      await wait(moved ? BRISK_MS : intervalMs, stopping.signal)
+      try {
+        pause = (await beat()) ? SHORTEST_PAUSE_MS : pause * 2
+      } catch (error) {
+        say(messageOf(error))
+        pause *= 2
+      }
+      pause = Math.min(pause, intervalMs)
+      await wait(pause, stopping.signal)
     }
   }
 
@@ -63,14 +74,5 @@ export function startHeart({ url, apiKey, intervalMs, log }: HeartOptions): Hear
       stopping.abort()
       await running
     },
-  }
-}
-
-/** Says a trouble once while it lasts. */
-function onChange(log: (line: string) => void): (trouble: string | undefined) => void {
-  let last: string | undefined
-  return (trouble) => {
-    if (trouble !== undefined && trouble !== last) log(trouble)
-    last = trouble
   }
 }

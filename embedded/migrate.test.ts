@@ -1,5 +1,4 @@
 import { mkdir, mkdtemp, readFile, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { execa } from 'execa'
@@ -31,7 +30,7 @@ async function books(sql: postgres.Sql): Promise<string[]> {
 }
 
 async function supabaseMigrationUp(url: string): Promise<string> {
-  const home = await mkdtemp(join(tmpdir(), 'ops-loop-home-'))
+  const home = await mkdtemp(join(inject('testDir'), 'home-'))
   const project = dirname(dirname(await migrations(await projectMigrations())))
   const { all } = await execa(
     'supabase',

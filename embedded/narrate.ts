@@ -1,11 +1,9 @@
 /** Turns entries of the timeline into lines that people can follow. */
-import type pc from 'picocolors'
 import { z } from 'zod'
 import type { TimelineEntry } from '../engine/index.js'
+import type { Colors } from './colors.js'
 import { shortId } from './shortId.js'
 import { type Tone, verdictOf } from './verdict.js'
-
-export type Colors = ReturnType<typeof pc.createColors>
 
 interface Said {
   /** `•` came in, `→` leads on, `✓` and `✗` end something, `↻` is tried again, `↩` came back from the loop itself. */
@@ -48,22 +46,31 @@ const tellers: Record<TimelineEntry['entity'], Teller> = {
 
   proposal({ id, status }, { title, code, reason, decided_by }) {
     const { word, tone } = verdictOf(status, code)
-    const by = decided_by !== undefined && (status === 'approved' || code === 'rejected') ? ` by ${decided_by}` : ''
+    const by =
+      decided_by !== undefined && (status === 'approved' || code === 'rejected') ? ` by ${decided_by}` : ''
     const why = tone === 'bad' ? `(${reason})` : undefined
-    return { mark: '→', text: join(`${word}${by}`, title, why, status === 'pending' && shortId(id)), tone }
+    return {
+      mark: '→',
+      text: join(`${word}${by}`, title, why, status === 'pending' && `[${shortId(id)}]`),
+      tone,
+    }
   },
 
-  step({ status }, { key, kind, title, error, attempt, duration_ms }) {
+  step({ status }, { key, kind, error, attempt, duration_ms }) {
     const name = `${key} (${kind})`
     switch (status) {
       case 'succeeded':
-        return { mark: '✓', text: join(name, title, time(duration_ms)) }
+        return { mark: '✓', text: join(name, time(duration_ms)) }
       case 'queued':
-        return { mark: '↻', text: join(name, title, `attempt ${attempt} failed: ${error}`), tone: 'attention' }
+        return {
+          mark: '↻',
+          text: join(name, `attempt ${attempt} failed: ${error}`),
+          tone: 'attention',
+        }
       case 'failed':
-        return { mark: '✗', text: join(name, title, error), tone: 'bad' }
+        return { mark: '✗', text: join(name, error), tone: 'bad' }
       default:
-        return { mark: '·', text: join(name, title, status) }
+        return { mark: '·', text: join(name, status) }
     }
   },
 
@@ -98,7 +105,13 @@ export function narrate(entry: TimelineEntry, colors: Colors): string {
   const paint = { good: colors.green, bad: colors.red, attention: colors.yellow, plain: String }[tone]
   const tag = entry.root_event_id === null ? '' : shortId(entry.root_event_id)
   const word = WORDS[entry.entity].padEnd(8)
-  return `${colors.dim(tag.padEnd(6))}  ${paint(mark)} ${colors.bold(word)}  ${paint(text)}`
+  return `${tagColor(tag, colors)(tag.padEnd(6))}  ${paint(mark)} ${colors.bold(word)}  ${paint(text)}`
+}
+
+/** One colour for each chain, so that the eye can follow it between the others. */
+function tagColor(tag: string, { cyan, magenta, blue, white }: Colors): (text: string) => string {
+  const palette = [cyan, magenta, blue, white]
+  return palette[Number.parseInt(tag.slice(-1), 16) % palette.length] ?? String
 }
 
 function join(...parts: (string | null | undefined | false)[]): string {

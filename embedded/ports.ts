@@ -1,18 +1,17 @@
+import { randomInt } from 'node:crypto'
 import { createServer } from 'node:net'
 import type { OpsError } from '../engine/errors.js'
 import { isSystemError, stackError } from './errors.js'
 
-/** Reserves nothing: another process may take the port in the meantime. Good for tests and for inner ports. */
-export function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer()
-    server.once('error', reject)
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address()
-      const port = typeof address === 'object' && address !== null ? address.port : 0
-      server.close(() => resolve(port))
-    })
-  })
+/**
+ * A port of 127.0.0.1 that nobody uses now. From below the range out of which systems serve outgoing connections, so that none of
+ * those takes it before its listener does.
+ */
+export async function freePort(): Promise<number> {
+  for (;;) {
+    const port = randomInt(20_000, 32_768)
+    if (!(await isPortTaken(port))) return port
+  }
 }
 
 /** Whether something listens on this port of 127.0.0.1 already. */

@@ -1,8 +1,9 @@
-import { cp, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { cp, mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import postgres from 'postgres'
 import { beforeAll, describe, expect, inject, test } from 'vitest'
+import { freshDatabase } from '../test/support/database.js'
 import { freshDataDir } from '../test/support/dataDir.js'
 import { lockDataDir } from './lock.js'
 import { dataPaths } from './paths.js'
@@ -41,6 +42,14 @@ async function query<Row>(url: string, text: string): Promise<Row[]> {
   }
 }
 
+async function postmasterOf(adminUrl: string): Promise<number> {
+  const [row] = await query<{ pid: number }>(
+    adminUrl,
+    "select split_part(pg_read_file('postmaster.pid'), E'\\n', 1)::integer as pid",
+  )
+  return row?.pid ?? 0
+}
+
 describe('an embedded Postgres', () => {
   test('creates its data folder, keeps data over a restart, and flushes it to disk', async () => {
     const dataDir = join(await freshDataDir(), 'deep', 'down')
@@ -50,51 +59,6 @@ describe('an embedded Postgres', () => {
     await started({ dataDir, fast: false }, async (server) => {
       expect(await query(server.url(), 'select n from kept')).toEqual([{ n: 42 }])
       expect(await query(server.url(), 'show fsync')).toEqual([{ fsync: 'on' }])
-    })
-  })
-
-  test('listens on 127.0.0.1 alone and lets nobody in without the password', async () => {
-    await started({ dataDir: await existingDataDir() }, async (server) => {
-      const [settings] = await query(
-        server.url(),
-        "select current_setting('listen_addresses') as tcp, current_setting('unix_socket_directories') as sockets",
-      )
-      expect(settings).toEqual({ tcp: '127.0.0.1', sockets: '' })
-      const stranger = new URL(server.url())
-      stranger.password = 'guess'
-      await expect(query(stranger.href, 'select 1')).rejects.toMatchObject({ code: '28P01' })
-    })
-  })
-
-  test('has the roles of a Supabase project, where postgres is no superuser', async () => {
-    await started({ dataDir: await existingDataDir() }, async (server) => {
-      const roles = await query(
-        server.url(),
-        `select rolname, rolsuper, rolbypassrls, rolcanlogin, rolinherit from pg_roles
-         where rolname !~ '^pg_' order by rolname`,
-      )
-      const attributes = { rolsuper: false, rolbypassrls: false, rolcanlogin: false, rolinherit: false }
-      expect(roles).toEqual([
-        { ...attributes, rolname: 'anon' },
-        { ...attributes, rolname: 'authenticated' },
-        { ...attributes, rolname: 'authenticator', rolcanlogin: true },
-        { ...attributes, rolname: 'postgres', rolbypassrls: true, rolcanlogin: true, rolinherit: true },
-        { ...attributes, rolname: 'service_role', rolbypassrls: true },
-        {
-          rolname: 'supabase_admin',
-          rolsuper: true,
-          rolbypassrls: true,
-          rolcanlogin: true,
-          rolinherit: true,
-        },
-      ])
-      await query(server.url(), 'create table mine (n integer)')
-      const [grants] = await query(
-        server.url(),
-        `select has_table_privilege('anon', 'mine', 'select') as anon, has_table_privilege('service_role', 'mine', 'delete') as service`,
-      )
-      expect(grants).toEqual({ anon: true, service: true })
-      expect(await query(server.authenticatorUrl(), 'set role service_role; select 1')).toBeDefined()
     })
   })
 
@@ -181,13 +145,10 @@ describe('an embedded Postgres', () => {
   test('leaves a lock file alone that names a living Postgres', async () => {
     const dataDir = await existingDataDir()
     const { cluster } = dataPaths(dataDir)
-    const [other] = await query<{ pid: number }>(
-      inject('postgresAdminUrl'),
-      "select split_part(pg_read_file('postmaster.pid'), E'\\n', 1)::integer as pid",
-    )
-    await writeFile(join(cluster, 'postmaster.pid'), `${other?.pid}\n${cluster}\n0\n0\n`)
+    const other = await postmasterOf(inject('postgresAdminUrl'))
+    await writeFile(join(cluster, 'postmaster.pid'), `${other}\n${cluster}\n0\n0\n`)
     await expect(startPostgres({ dataDir })).rejects.toMatchObject({
-      message: expect.stringContaining(`Another Postgres (process ${other?.pid}) seems to run`),
+      message: expect.stringContaining(`Another Postgres (process ${other}) seems to run`),
     })
     expect(await query(inject('postgresUrl'), 'select 1 as one')).toEqual([{ one: 1 }])
     await rm(join(cluster, 'postmaster.pid'))
@@ -205,20 +166,64 @@ describe('an embedded Postgres', () => {
     })
   })
 
-  test('keeps its password to itself', async () => {
-    const dataDir = await existingDataDir()
-    await started({ dataDir }, async (server) => {
-      const password = new URL(server.url()).password
-      expect(password.length).toBeGreaterThanOrEqual(32)
-      expect(await readFile(server.logFile, 'utf8')).not.toContain(password)
-    })
-  })
-
   test.runIf(process.getuid?.() === 0)('runs for root in a folder that is closed to others', async () => {
     // mkdtemp makes folders that only their owner may enter.
     const dataDir = join(await freshDataDir(), 'inside')
     await started({ dataDir }, async (server) => {
       expect(await query(server.url(), 'select 1 as one')).toEqual([{ one: 1 }])
     })
+  })
+})
+
+describe('the server of this test run', () => {
+  const url = inject('postgresUrl')
+
+  test('listens on 127.0.0.1 alone and lets nobody in without the password', async () => {
+    const [settings] = await query(
+      url,
+      "select current_setting('listen_addresses') as tcp, current_setting('unix_socket_directories') as sockets",
+    )
+    expect(settings).toEqual({ tcp: '127.0.0.1', sockets: '' })
+    const stranger = new URL(url)
+    stranger.password = 'guess'
+    await expect(query(stranger.href, 'select 1')).rejects.toMatchObject({ code: '28P01' })
+  })
+
+  test('keeps its password to itself', async () => {
+    const { password } = new URL(url)
+    const { password: file, postgresLog } = dataPaths(inject('testDir'))
+    expect(password.length).toBeGreaterThanOrEqual(32)
+    expect((await stat(file)).mode & 0o777).toBe(0o600)
+    expect(await readFile(postgresLog, 'utf8')).not.toContain(password)
+  })
+
+  test('is out of reach of Ctrl-C: it leads a process group of its own', async () => {
+    const pid = await postmasterOf(inject('postgresAdminUrl'))
+    expect(() => process.kill(-pid, 0)).not.toThrow()
+  })
+
+  test('has the roles of a Supabase project, where postgres is no superuser', async () => {
+    const roles = await query(
+      url,
+      `select rolname, rolsuper, rolbypassrls, rolcanlogin, rolinherit from pg_roles
+       where rolname !~ '^(pg|ops|test)_' order by rolname`,
+    )
+    const attributes = { rolsuper: false, rolbypassrls: false, rolcanlogin: false, rolinherit: false }
+    expect(roles).toEqual([
+      { ...attributes, rolname: 'anon' },
+      { ...attributes, rolname: 'authenticated' },
+      { ...attributes, rolname: 'authenticator', rolcanlogin: true },
+      { ...attributes, rolname: 'postgres', rolbypassrls: true, rolcanlogin: true, rolinherit: true },
+      { ...attributes, rolname: 'service_role', rolbypassrls: true },
+      { rolname: 'supabase_admin', rolsuper: true, rolbypassrls: true, rolcanlogin: true, rolinherit: true },
+    ])
+  })
+
+  test("grants new tables to Supabase's roles, which is why migrations must take them back", async () => {
+    const { sql } = await freshDatabase({ empty: true })
+    await sql`create table mine (n integer)`
+    const [grants] = await sql`
+      select has_table_privilege('anon', 'mine', 'select') as anon, has_table_privilege('service_role', 'mine', 'delete') as service`
+    expect(grants).toEqual({ anon: true, service: true })
   })
 })

@@ -22,6 +22,8 @@ test('a program is found by exactly its first arguments, until it has ended', as
   expect(await findProcesses('node', '-e', script, '/data/one')).toEqual([program.pid])
   expect(await findProcesses('node', '-e', script, '/data/')).toEqual([program.pid])
   expect(await findProcesses('node', '-e', script, '/data/on')).toEqual([])
+  expect(await findProcesses('one')).toEqual([program.pid])
+  expect(await findProcesses('node', '/data/one')).toEqual([])
   expect(await processStart(program.pid)).toBeDefined()
   expect(await stopProcesses([program.pid], ['SIGTERM'], 5000)).toBe(true)
   expect(await findProcesses('node', '-e', script, '/data/one')).toEqual([])

@@ -8,6 +8,7 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { closeSync, openSync } from 'node:fs'
 import { readdir, readFile } from 'node:fs/promises'
+import { basename } from 'node:path'
 import { promisify } from 'node:util'
 import { isSystemError } from './errors.js'
 
@@ -113,20 +114,28 @@ export async function processStart(pid: number): Promise<string | undefined> {
 }
 
 /**
- * The live processes that run this program with these first arguments, e.g. `'postgres', '-D', '/data'`.
+ * The live processes that run this program, or this script under Node, with these first arguments, e.g. `'postgres', '-D', '/data'`.
  * A last argument that ends in `/` stands for every path below it.
  */
 export async function findProcesses(program: string, ...args: string[]): Promise<number[]> {
   const words = `/${[program, ...args].join(separator)}`
   const wanted = words.endsWith('/') ? words : `${words}${separator}`
   const lines = await commandLines()
-  return [...lines].filter(([, line]) => line.includes(wanted)).map(([pid]) => pid)
+  return [...lines].filter(([, line]) => runs(line, wanted)).map(([pid]) => pid)
+}
+
+/** Not whatever mentions the words, such as a debugger; but `ps` shows a path with spaces as several words. */
+function runs(line: string, wanted: string): boolean {
+  const at = line.indexOf(wanted)
+  if (at < 0) return false
+  const [first = '', ...others] = line.slice(0, at).split(separator)
+  return others.length === 0 || basename(first) === 'node' || separator === ' '
 }
 
 /** Whether the process is alive and its program has this name. */
 export async function runsProgram(pid: number, program: string): Promise<boolean> {
   const line = (await commandLines()).get(pid) ?? ''
-  return line.split(separator)[0]?.split('/').at(-1) === program
+  return basename(line.split(separator)[0] ?? '') === program
 }
 
 /** Stops processes that are not our children: `signals` one after the other, then gives up. True if all are gone. */

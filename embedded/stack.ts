@@ -3,8 +3,9 @@
  * and a worker as processes of their own. They are what they are in production; only the wiring is here.
  */
 import { startApi, startWorker, stopOrphanedChildren } from './children.js'
-import { type Connection, removeConnection, writeConnection } from './connection.js'
+import { type Connection, readConnection, removeConnection, writeConnection } from './connection.js'
 import { openDataFolder, stackPaths } from './dataFolder.js'
+import { stackError } from './errors.js'
 import { signJwt } from './jwt.js'
 import { type DataLock, lockDataDir } from './lock.js'
 import { migrate, seedPolicies } from './migrate.js'
@@ -49,7 +50,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
   const parts = new Parts()
   try {
     const dataDir = await openDataFolder(options.dataDir)
-    const lock = await lockDataDir(dataDir)
+    const lock = await lockFor(dataDir)
     parts.add({ stop: () => lock.release() })
     await stopOrphanedChildren(dataDir, log)
     if (await isPortTaken(port)) throw portTaken(port, 'the control plane', '--port')
@@ -74,6 +75,21 @@ export async function startStack(options: StackOptions): Promise<Stack> {
   } catch (error) {
     await parts.stop()
     throw error
+  }
+}
+
+/** @throws OpsError `OPS_001` naming the stack that runs there already */
+async function lockFor(dataDir: string): Promise<DataLock> {
+  try {
+    return await lockDataDir(dataDir)
+  } catch (error) {
+    const running = await readConnection(dataDir)
+    if (running === undefined) throw error
+    const { OPS_STACK_PID, OPS_API_URL } = running
+    throw stackError(`Ops Loop runs in ${dataDir} already: process ${OPS_STACK_PID}, ${OPS_API_URL}.`, {
+      hint: `Stop it with Ctrl-C in its terminal, or kill ${OPS_STACK_PID}. Another one beside it: npm start -- --data-dir <folder> --port <port>.`,
+      cause: error,
+    })
   }
 }
 
@@ -133,12 +149,18 @@ async function startPrograms(
     SUPABASE_SERVICE_ROLE_KEY,
     OPS_API_KEY,
     GITHUB_WEBHOOK_SECRET,
+    // A line for each heartbeat would fill the disk in the end.
+    LOG_LEVEL: process.env.LOG_LEVEL ?? 'warn',
   }
   const serve = () => startApi({ dataDir, port, logFile: apiLog, env })
   parts.add(supervise(await serve(), { name: `control plane, see ${apiLog},`, again: serve, log }))
 }
 
-function connectionOf({ port, secrets }: Setup, database: EmbeddedPostgres, rest: EmbeddedPostgrest): Connection {
+function connectionOf(
+  { port, secrets }: Setup,
+  database: EmbeddedPostgres,
+  rest: EmbeddedPostgrest,
+): Connection {
   return {
     OPS_STACK_PID: process.pid,
     DATABASE_URL: database.url(),

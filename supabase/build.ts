@@ -7,18 +7,13 @@ import { existsSync } from 'node:fs'
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
+import { defaultPolicies, policyJsonSchemas } from '../policies/index.js'
 
 const here = fileURLToPath(new URL('.', import.meta.url))
-
-interface Policies {
-  policyJsonSchemas: () => Record<string, unknown>
-  defaultPolicies: Record<string, unknown>
-}
 
 /** What every file under `migrations/` must contain, by file name. */
 export async function buildMigrations(): Promise<Record<string, string>> {
   const files = (await readdir(join(here, 'schemas'))).filter((name) => /^\d\d_.*\.sql$/.test(name)).sort()
-  const policies = await loadPolicies()
   return {
     '0001_ops_schema.sql': await migration(
       '0001',
@@ -29,17 +24,10 @@ export async function buildMigrations(): Promise<Record<string, string>> {
       '0002',
       'ops_functions',
       files.filter((name) => Number(name.slice(0, 2)) >= 20),
-      policies ? [policySchemas(policies.policyJsonSchemas())] : [],
+      [policySchemas(policyJsonSchemas())],
     ),
-    'reaction_matrix_seed.sql': policySeed(policies?.defaultPolicies ?? {}),
+    'reaction_matrix_seed.sql': policySeed(defaultPolicies),
   }
-}
-
-/** The policies are optional here only until they exist. */
-async function loadPolicies(): Promise<Policies | undefined> {
-  const index = join(here, '..', 'policies', 'index.ts')
-  if (!existsSync(index)) return undefined
-  return import(pathToFileURL(index).href)
 }
 
 async function migration(
@@ -80,14 +68,12 @@ on conflict (key) do update set schema = excluded.schema;`
 
 /** The default policies; what an operator has changed stays. */
 function policySeed(policies: Record<string, unknown>): string {
-  const header = `-- The default policies: generated from policies/default by npm run sql:build. Run it as often as you like: a policy that
--- exists is left as it is.
-`
   const rows = Object.entries(policies).map(
     ([key, value]) => `  (${literal(key)}, ${dollarQuoted(JSON.stringify(value, null, 2))})`,
   )
-  if (rows.length === 0) return header
-  return `${header}
+  return `-- The default policies: generated from policies/default by npm run sql:build. Run it as often as you like: a policy that
+-- exists is left as it is.
+
 insert into public.ops_policy (key, value) values
 ${rows.join(',\n')}
 on conflict (key) do nothing;

@@ -35,10 +35,14 @@ export function eventsCommand(): Command {
         if (stored === undefined) throw new Error('the engine gave no answer')
         const { event_id, outcome } = stored
         if (outcome === 'conflict') {
-          throw new OpsError('OPS_014', `Event ${event_id} has this dedupe key, but another type or other data.`, {
-            details: { event_id },
-            hint: 'Nothing was stored. Give this event a key of its own.',
-          })
+          throw new OpsError(
+            'OPS_014',
+            `Event ${event_id} has this dedupe key, but another type or other data.`,
+            {
+              details: { event_id },
+              hint: 'Nothing was stored. Give this event a key of its own.',
+            },
+          )
         }
         answer({ event_id, outcome }, () =>
           outcome === 'accepted' ? `event ${event_id} stored` : `event ${event_id} was there before`,

@@ -1,6 +1,12 @@
-import { Command } from 'commander'
+import { Command, Option } from 'commander'
 import { shortId } from '../../embedded/shortId.js'
-import { type Engine, type MissionRecord, OpsError, type StepRecord } from '../../engine/index.js'
+import {
+  type Engine,
+  type MissionRecord,
+  type MissionStatus,
+  OpsError,
+  type StepRecord,
+} from '../../engine/index.js'
 import { idArgument, NEWEST, wholeId } from '../ids.js'
 import { wholeNumber } from '../numbers.js'
 import { AS_OPTION, actorOf, withEngine } from '../session.js'
@@ -12,6 +18,14 @@ Examples:
   ops-loop missions show 3f2a91
   ops-loop missions cancel 3f2a91 --reason "no longer needed"`
 
+const STATUSES = [
+  'approved',
+  'running',
+  'succeeded',
+  'failed',
+  'cancelled',
+] as const satisfies MissionStatus[]
+
 export function missionsCommand(): Command {
   const missions = new Command('missions')
     .description('admitted proposals at work')
@@ -20,9 +34,9 @@ export function missionsCommand(): Command {
   missions
     .command('list')
     .description('the newest missions')
-    .option('--status <status>', 'approved, running, succeeded, failed or cancelled')
+    .addOption(new Option('--status <status>', 'only of this status').choices(STATUSES))
     .option('--limit <n>', 'at most this many', wholeNumber(1, 200), 20)
-    .action(({ status, limit }: { status?: string; limit: number }, command: Command) =>
+    .action(({ status, limit }: { status?: MissionStatus; limit: number }, command: Command) =>
       withEngine(command, async (engine, answer) => {
         const rows = await engine.listMissions(status === undefined ? {} : { status }, limit)
         answer(rows, () => table(['id', 'status', 'title', 'made'], rows.map(missionCells)))
@@ -54,7 +68,8 @@ export function missionsCommand(): Command {
         const outcome = await engine.cancelMission(mission.id, { actor: actorOf(options), reason })
         answer(
           outcome,
-          () => `mission ${mission.id} is ${outcome.status}: ${count(outcome.cancelled_steps, 'step')} cancelled`,
+          () =>
+            `mission ${mission.id} is ${outcome.status}: ${count(outcome.cancelled_steps, 'step')} cancelled`,
         )
       }),
     )

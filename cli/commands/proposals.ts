@@ -1,7 +1,13 @@
-import { Command } from 'commander'
+import { Command, Option } from 'commander'
 import { z } from 'zod'
 import { shortId } from '../../embedded/shortId.js'
-import { type Engine, OpsError, type ProposalOutcome, type ProposalRecord } from '../../engine/index.js'
+import {
+  type Engine,
+  OpsError,
+  type ProposalOutcome,
+  type ProposalRecord,
+  type ProposalStatus,
+} from '../../engine/index.js'
 import { idArgument, NEWEST, wholeId } from '../ids.js'
 import { wholeNumber } from '../numbers.js'
 import { AS_OPTION, actorOf, withEngine } from '../session.js'
@@ -12,6 +18,14 @@ Examples:
   ops-loop proposals list --status pending
   ops-loop proposals show 3f2a91
   ops-loop proposals approve 3f2a91 --note "looks right"`
+
+const STATUSES = [
+  'pending',
+  'approved',
+  'rejected',
+  'auto_approved',
+  'expired',
+] as const satisfies ProposalStatus[]
 
 interface DecisionOptions {
   as?: string
@@ -27,10 +41,10 @@ export function proposalsCommand(): Command {
   proposals
     .command('list')
     .description('the newest proposals')
-    .option('--status <status>', 'pending, approved, rejected, auto_approved or expired')
+    .addOption(new Option('--status <status>', 'only of this status').choices(STATUSES))
     .option('--source <source>', 'only of this source')
     .option('--limit <n>', 'at most this many', wholeNumber(1, 200), 20)
-    .action((options: { status?: string; source?: string; limit: number }, command: Command) =>
+    .action((options: { status?: ProposalStatus; source?: string; limit: number }, command: Command) =>
       withEngine(command, async (engine, answer) => {
         const { limit, status, source } = options
         const filter = { ...(status && { status }), ...(source && { source }) }
@@ -76,7 +90,10 @@ export function proposalsCommand(): Command {
     .action((id: string, options: DecisionOptions, command: Command) =>
       withEngine(command, async (engine, answer) => {
         const proposal = await find(engine, id)
-        const outcome = await engine.rejectProposal(proposal.id, { actor: actorOf(options), note: options.note })
+        const outcome = await engine.rejectProposal(proposal.id, {
+          actor: actorOf(options),
+          note: options.note,
+        })
         answer(outcome, () => `rejected “${titleOf(proposal)}”`)
       }),
     )

@@ -21,7 +21,8 @@ export function stepsCommand(): Command {
         const id = await wholeId(part, 'step', () => engine.listSteps({}, NEWEST))
         const outcome = await engine.retryStep(id, { actor: actorOf(options) })
         answer(outcome, () => {
-          const others = outcome.reopened_steps > 0 ? `, with ${count(outcome.reopened_steps, 'step')} more` : ''
+          const others =
+            outcome.reopened_steps > 0 ? `, with ${count(outcome.reopened_steps, 'step')} more` : ''
           return `step ${id} is ${outcome.status} again${others}; its mission is ${outcome.mission_status}`
         })
       }),

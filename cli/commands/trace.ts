@@ -1,15 +1,21 @@
 import { Command } from 'commander'
-import pc from 'picocolors'
+import { colorsFor } from '../../embedded/colors.js'
 import { shortId } from '../../embedded/shortId.js'
-import type { TraceEntry } from '../../engine/index.js'
+import type { MissionRecord, TraceEntry } from '../../engine/index.js'
 import { idArgument, NEWEST, wholeId } from '../ids.js'
 import { withEngine } from '../session.js'
 import { plain, short } from '../text.js'
 
+const colors = colorsFor(process.stdout)
+
 export function traceCommand(): Command {
   return new Command('trace')
     .description('the whole chain that something belongs to, causes before effects')
-    .argument('<id>', 'of an event, proposal, mission or step, or its beginning or end; whole ids also of reactions and runs', idArgument)
+    .argument(
+      '<id>',
+      'of an event, proposal, mission or step, or its beginning or end; whole ids also of reactions and runs',
+      idArgument,
+    )
     .addHelpText('after', '\nExample:\n  ops-loop trace 3f2a91')
     .action((part: string, _options: object, command: Command) =>
       withEngine(command, async (engine, answer) => {
@@ -18,13 +24,19 @@ export function traceCommand(): Command {
           'row of the loop',
           () => engine.listEvents({}, NEWEST),
           () => engine.listProposals({}, NEWEST),
-          () => engine.listMissions({}, NEWEST),
+          // The events that missions go back to are found among them, however many have come since.
+          async () => (await engine.listMissions({}, NEWEST)).flatMap(withRoot),
           () => engine.listSteps({}, NEWEST),
         )
         const entries = await engine.trace(id)
         answer(entries, () => tree(entries, id))
       }),
     )
+}
+
+function withRoot(mission: MissionRecord): { id: string }[] {
+  const { id, root_event_id } = mission
+  return typeof root_event_id === 'string' ? [{ id }, { id: root_event_id }] : [{ id }]
 }
 
 /** One line for each entry, under and to the right of the one that caused it; the one asked for is marked. */
@@ -34,7 +46,7 @@ function tree(entries: TraceEntry[], asked: string): string {
     .map((entry) => {
       const depth = entry.parent_id === null ? 0 : (depths.get(entry.parent_id) ?? -1) + 1
       depths.set(entry.id, depth)
-      return `${entry.id === asked ? pc.cyan('▸') : ' '} ${'  '.repeat(depth)}${describe(entry)}`
+      return `${entry.id === asked ? colors.cyan('▸') : ' '} ${'  '.repeat(depth)}${describe(entry)}`
     })
     .join('\n')
 }
@@ -42,6 +54,6 @@ function tree(entries: TraceEntry[], asked: string): string {
 function describe({ entity, id, status, summary, details, at }: TraceEntry): string {
   const said = plain(details.reason) || plain(details.last_error) || plain(details.error)
   const text = [entity, summary, status].join(' ')
-  const reason = said === '' ? '' : pc.dim(`: ${short(plain(said), 90)}`)
-  return `${text}${reason} ${pc.dim(`${shortId(id)} ${at.slice(11, 19)}`)}`
+  const reason = said === '' ? '' : colors.dim(`: ${short(plain(said), 90)}`)
+  return `${text}${reason} ${colors.dim(`${shortId(id)} ${at.slice(11, 19)}`)}`
 }

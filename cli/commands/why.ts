@@ -25,5 +25,10 @@ export function whyCommand(): Command {
 
 function cells({ pattern_id, decision, reaction_id, detail }: PatternDecision): string[] {
   const because = Object.entries(detail ?? {}).map(([name, value]) => `${name}=${plain(value)}`)
-  return [pattern_id, decision, reaction_id === null ? '' : shortId(reaction_id), short(because.join(' '), 110)]
+  return [
+    pattern_id,
+    decision,
+    reaction_id === null ? '' : shortId(reaction_id),
+    short(because.join(' '), 110),
+  ]
 }

@@ -6,6 +6,9 @@
 -- Whoever meets that order backwards does not wait: claims, renewals and recovery take steps with SKIP LOCKED.
 -- No session-level advisory locks: behind a transaction pooler they would outlive their caller.
 --
+-- Plans. The hot functions reach rows by index whatever the statistics say (right after a burst they describe an empty table):
+-- enable_seqscan off, no merge joins over whole indexes, index look-ups priced as what they cost in memory.
+--
 -- Functions that clients call are SECURITY DEFINER, live in `public` and pin their search_path; rights are given
 -- by name in 90_rights.sql. Errors carry SQLSTATE OPnnn for code OPS_nnn, a DETAIL {"path": …} and a HINT.
 
@@ -1076,6 +1079,9 @@ create function public.ops_create_proposal_and_maybe_autoapprove(p_dedupe_key te
 returns table (proposal_id uuid, status text, mission_id uuid, reason text, code text, verdict jsonb)
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_mergejoin = off
+set random_page_cost = 1.1
 as $$
 begin
   perform ops.lock_keys(array[p_dedupe_key]);
@@ -1090,11 +1096,15 @@ create function public.ops_create_proposals(p_proposals jsonb)
 returns table (ordinal integer, proposal_id uuid, status text, mission_id uuid, reason text, code text, verdict jsonb)
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_mergejoin = off
+set random_page_cost = 1.1
 as $$
 #variable_conflict use_column
 declare
   v_item record;
   v_answer ops.gate_answer;
+  v_detail text;
 begin
   perform ops.require_array(p_proposals, 'p_proposals', 1000);
   perform ops.lock_keys(array(
@@ -1105,7 +1115,9 @@ begin
         (v_item.item ->> 'dedupe_minutes')::numeric, v_item.item ->> 'idempotency_key', v_item.item ->> 'proposed_by');
     exception
       when sqlstate 'OP004' or sqlstate 'OP011' or invalid_text_representation then
-        v_answer := row(null, 'invalid', null, sqlerrm, case sqlstate when 'OP004' then 'OPS_004' else 'OPS_011' end, '{}');
+        get stacked diagnostics v_detail = pg_exception_detail;
+        v_answer := row(null, 'invalid', null, sqlerrm, case sqlstate when 'OP004' then 'OPS_004' else 'OPS_011' end,
+          case when v_detail like '{%' then v_detail::jsonb else '{}' end);
     end;
     ordinal := v_item.n;
     proposal_id := v_answer.proposal_id; status := v_answer.status; mission_id := v_answer.mission_id;
@@ -1248,6 +1260,9 @@ create function public.ops_approve_proposal(p_proposal_id uuid, p_actor text, p_
 returns table (proposal_id uuid, status text, mission_id uuid, reason text, code text, verdict jsonb)
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_mergejoin = off
+set random_page_cost = 1.1
 as $$
 declare
   v_proposal public.ops_mission_proposals;
@@ -1339,6 +1354,9 @@ create function public.ops_pending_events(p_limit integer)
 returns table (event_id uuid, type text, data jsonb, depth integer, root_event_id uuid, created_at timestamptz)
 language sql stable security definer
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_mergejoin = off
+set random_page_cost = 1.1
 as $$
   select e.id, e.type, e.data, e.depth, coalesce(e.root_event_id, e.id), e.created_at
   from public.ops_agent_events e
@@ -1415,6 +1433,9 @@ create function public.ops_settle_events(p_policy_version integer, p_events json
 returns table (event_id uuid, outcome text, queued integer)
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_mergejoin = off
+set random_page_cost = 1.1
 as $$
 #variable_conflict use_column
 declare
@@ -1498,6 +1519,9 @@ create function public.ops_run_reactions(p_limit integer)
 returns table (reaction_id uuid, status text, proposal_id uuid, proposal_status text, mission_id uuid, code text, reason text)
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_mergejoin = off
+set random_page_cost = 1.1
 as $$
 #variable_conflict use_column
 declare
@@ -1837,6 +1861,9 @@ create function public.ops_cancel_mission(p_mission_id uuid, p_actor text, p_rea
 returns table (mission_id uuid, status text, cancelled_steps integer)
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_mergejoin = off
+set random_page_cost = 1.1
 as $$
 declare
   v_mission public.ops_missions := ops.locked_mission(p_mission_id);
@@ -1854,6 +1881,9 @@ create function public.ops_cancel_step(p_step_id uuid, p_actor text, p_reason te
 returns table (step_id uuid, status text, mission_status text)
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_mergejoin = off
+set random_page_cost = 1.1
 as $$
 declare
   v_mission_id uuid := ops.mission_of_step(p_step_id);
@@ -1924,6 +1954,9 @@ create function public.ops_retry_step(p_step_id uuid, p_actor text)
 returns table (step_id uuid, status text, mission_id uuid, mission_status text, reopened_steps integer)
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_mergejoin = off
+set random_page_cost = 1.1
 as $$
 declare
   v_mission_id uuid := ops.mission_of_step(p_step_id);
@@ -2087,13 +2120,12 @@ begin
 end
 $$;
 
--- Leases up to p_limit claimable steps: most urgent first (lower priority number), then the longest due. The planner is
--- held to the claim's index: right after a burst its statistics are those of an empty table.
+-- Leases up to p_limit claimable steps: most urgent first (lower priority number), then the longest due. No bitmap scans: the
+-- claim stops after a few rows of its index, however many are claimable.
 create function ops.lease_steps(p_worker_id uuid, p_executors text[], p_limit integer, p_lease interval)
 returns setof public.ops_mission_steps
-language plpgsql
+language plpgsql rows 50
 set search_path = pg_catalog, pg_temp
-set enable_seqscan = off
 set enable_bitmapscan = off
 as $$
 declare
@@ -2158,6 +2190,9 @@ returns table (step_id uuid, token uuid, mission_id uuid, key text, kind text, e
   lease_seconds integer, mission_title text, depth integer)
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_mergejoin = off
+set random_page_cost = 1.1
 as $$
 #variable_conflict use_column
 declare
@@ -2188,6 +2223,9 @@ $$;
 create function public.ops_claim_next_step(p_lease_minutes integer) returns setof public.ops_mission_steps
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_mergejoin = off
+set random_page_cost = 1.1
 as $$
 begin
   if p_lease_minutes not between 1 and 1440 then
@@ -2203,6 +2241,9 @@ create function public.ops_renew_steps(p_leases jsonb, p_lease_seconds integer d
 returns table (step_id uuid, outcome text, lease_expires_at timestamptz)
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_mergejoin = off
+set random_page_cost = 1.1
 as $$
 #variable_conflict use_column
 declare
@@ -2300,6 +2341,9 @@ create function public.ops_complete_steps(p_results jsonb)
 returns table (step_id uuid, outcome text, mission_id uuid, mission_status text)
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_mergejoin = off
+set random_page_cost = 1.1
 as $$
 #variable_conflict use_column
 declare
@@ -2419,6 +2463,9 @@ create function public.ops_fail_steps(p_failures jsonb)
 returns table (step_id uuid, outcome text, step_status text, run_at timestamptz, mission_id uuid, mission_status text)
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_mergejoin = off
+set random_page_cost = 1.1
 as $$
 #variable_conflict use_column
 declare
@@ -2480,6 +2527,9 @@ $$;
 create function public.ops_snooze_steps(p_snoozes jsonb) returns table (step_id uuid, outcome text, run_at timestamptz)
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_mergejoin = off
+set random_page_cost = 1.1
 as $$
 #variable_conflict use_column
 declare
@@ -2498,6 +2548,9 @@ $$;
 create function public.ops_release_steps(p_leases jsonb) returns table (step_id uuid, outcome text)
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_mergejoin = off
+set random_page_cost = 1.1
 as $$
 #variable_conflict use_column
 declare
@@ -2590,6 +2643,9 @@ create function public.ops_recover_expired_leases(p_limit integer default 500)
 returns table (requeued_steps integer, failed_steps integer)
 language sql security definer
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_mergejoin = off
+set random_page_cost = 1.1
 as $$ select r.requeued, r.died from ops.recover('lease', null, p_limit) r $$;
 
 -- Fails up to p_limit steps that run on past their timeout, or past p_threshold_minutes where they have none
@@ -2598,6 +2654,9 @@ create function public.ops_recover_stale_steps(p_threshold_minutes integer defau
 returns table (recovered_steps integer)
 language sql security definer
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_mergejoin = off
+set random_page_cost = 1.1
 as $$
   select r.requeued + r.died
   from ops.recover('stale',

@@ -2,6 +2,9 @@
 -- Whoever meets that order backwards does not wait: claims, renewals and recovery take steps with SKIP LOCKED.
 -- No session-level advisory locks: behind a transaction pooler they would outlive their caller.
 --
+-- Plans. The hot functions reach rows by index whatever the statistics say (right after a burst they describe an empty table):
+-- enable_seqscan off, no merge joins over whole indexes, index look-ups priced as what they cost in memory.
+--
 -- Functions that clients call are SECURITY DEFINER, live in `public` and pin their search_path; rights are given
 -- by name in 90_rights.sql. Errors carry SQLSTATE OPnnn for code OPS_nnn, a DETAIL {"path": …} and a HINT.
 

@@ -380,6 +380,9 @@ create function public.ops_create_proposal_and_maybe_autoapprove(p_dedupe_key te
 returns table (proposal_id uuid, status text, mission_id uuid, reason text, code text, verdict jsonb)
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_mergejoin = off
+set random_page_cost = 1.1
 as $$
 begin
   perform ops.lock_keys(array[p_dedupe_key]);
@@ -394,11 +397,15 @@ create function public.ops_create_proposals(p_proposals jsonb)
 returns table (ordinal integer, proposal_id uuid, status text, mission_id uuid, reason text, code text, verdict jsonb)
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_mergejoin = off
+set random_page_cost = 1.1
 as $$
 #variable_conflict use_column
 declare
   v_item record;
   v_answer ops.gate_answer;
+  v_detail text;
 begin
   perform ops.require_array(p_proposals, 'p_proposals', 1000);
   perform ops.lock_keys(array(
@@ -409,7 +416,9 @@ begin
         (v_item.item ->> 'dedupe_minutes')::numeric, v_item.item ->> 'idempotency_key', v_item.item ->> 'proposed_by');
     exception
       when sqlstate 'OP004' or sqlstate 'OP011' or invalid_text_representation then
-        v_answer := row(null, 'invalid', null, sqlerrm, case sqlstate when 'OP004' then 'OPS_004' else 'OPS_011' end, '{}');
+        get stacked diagnostics v_detail = pg_exception_detail;
+        v_answer := row(null, 'invalid', null, sqlerrm, case sqlstate when 'OP004' then 'OPS_004' else 'OPS_011' end,
+          case when v_detail like '{%' then v_detail::jsonb else '{}' end);
     end;
     ordinal := v_item.n;
     proposal_id := v_answer.proposal_id; status := v_answer.status; mission_id := v_answer.mission_id;

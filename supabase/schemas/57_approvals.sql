@@ -51,6 +51,9 @@ create function public.ops_approve_proposal(p_proposal_id uuid, p_actor text, p_
 returns table (proposal_id uuid, status text, mission_id uuid, reason text, code text, verdict jsonb)
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_mergejoin = off
+set random_page_cost = 1.1
 as $$
 declare
   v_proposal public.ops_mission_proposals;

@@ -6,6 +6,9 @@ create function public.ops_pending_events(p_limit integer)
 returns table (event_id uuid, type text, data jsonb, depth integer, root_event_id uuid, created_at timestamptz)
 language sql stable security definer
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_mergejoin = off
+set random_page_cost = 1.1
 as $$
   select e.id, e.type, e.data, e.depth, coalesce(e.root_event_id, e.id), e.created_at
   from public.ops_agent_events e
@@ -82,6 +85,9 @@ create function public.ops_settle_events(p_policy_version integer, p_events json
 returns table (event_id uuid, outcome text, queued integer)
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_mergejoin = off
+set random_page_cost = 1.1
 as $$
 #variable_conflict use_column
 declare
@@ -165,6 +171,9 @@ create function public.ops_run_reactions(p_limit integer)
 returns table (reaction_id uuid, status text, proposal_id uuid, proposal_status text, mission_id uuid, code text, reason text)
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_mergejoin = off
+set random_page_cost = 1.1
 as $$
 #variable_conflict use_column
 declare

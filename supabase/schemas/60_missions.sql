@@ -289,6 +289,9 @@ create function public.ops_cancel_mission(p_mission_id uuid, p_actor text, p_rea
 returns table (mission_id uuid, status text, cancelled_steps integer)
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_mergejoin = off
+set random_page_cost = 1.1
 as $$
 declare
   v_mission public.ops_missions := ops.locked_mission(p_mission_id);
@@ -306,6 +309,9 @@ create function public.ops_cancel_step(p_step_id uuid, p_actor text, p_reason te
 returns table (step_id uuid, status text, mission_status text)
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_mergejoin = off
+set random_page_cost = 1.1
 as $$
 declare
   v_mission_id uuid := ops.mission_of_step(p_step_id);
@@ -376,6 +382,9 @@ create function public.ops_retry_step(p_step_id uuid, p_actor text)
 returns table (step_id uuid, status text, mission_id uuid, mission_status text, reopened_steps integer)
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_mergejoin = off
+set random_page_cost = 1.1
 as $$
 declare
   v_mission_id uuid := ops.mission_of_step(p_step_id);

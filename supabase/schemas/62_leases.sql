@@ -109,13 +109,12 @@ begin
 end
 $$;
 
--- Leases up to p_limit claimable steps: most urgent first (lower priority number), then the longest due. The planner is
--- held to the claim's index: right after a burst its statistics are those of an empty table.
+-- Leases up to p_limit claimable steps: most urgent first (lower priority number), then the longest due. No bitmap scans: the
+-- claim stops after a few rows of its index, however many are claimable.
 create function ops.lease_steps(p_worker_id uuid, p_executors text[], p_limit integer, p_lease interval)
 returns setof public.ops_mission_steps
-language plpgsql
+language plpgsql rows 50
 set search_path = pg_catalog, pg_temp
-set enable_seqscan = off
 set enable_bitmapscan = off
 as $$
 declare
@@ -180,6 +179,9 @@ returns table (step_id uuid, token uuid, mission_id uuid, key text, kind text, e
   lease_seconds integer, mission_title text, depth integer)
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_mergejoin = off
+set random_page_cost = 1.1
 as $$
 #variable_conflict use_column
 declare
@@ -210,6 +212,9 @@ $$;
 create function public.ops_claim_next_step(p_lease_minutes integer) returns setof public.ops_mission_steps
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_mergejoin = off
+set random_page_cost = 1.1
 as $$
 begin
   if p_lease_minutes not between 1 and 1440 then
@@ -225,6 +230,9 @@ create function public.ops_renew_steps(p_leases jsonb, p_lease_seconds integer d
 returns table (step_id uuid, outcome text, lease_expires_at timestamptz)
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_mergejoin = off
+set random_page_cost = 1.1
 as $$
 #variable_conflict use_column
 declare

@@ -66,6 +66,9 @@ create function public.ops_complete_steps(p_results jsonb)
 returns table (step_id uuid, outcome text, mission_id uuid, mission_status text)
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_mergejoin = off
+set random_page_cost = 1.1
 as $$
 #variable_conflict use_column
 declare
@@ -185,6 +188,9 @@ create function public.ops_fail_steps(p_failures jsonb)
 returns table (step_id uuid, outcome text, step_status text, run_at timestamptz, mission_id uuid, mission_status text)
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_mergejoin = off
+set random_page_cost = 1.1
 as $$
 #variable_conflict use_column
 declare
@@ -246,6 +252,9 @@ $$;
 create function public.ops_snooze_steps(p_snoozes jsonb) returns table (step_id uuid, outcome text, run_at timestamptz)
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_mergejoin = off
+set random_page_cost = 1.1
 as $$
 #variable_conflict use_column
 declare
@@ -264,6 +273,9 @@ $$;
 create function public.ops_release_steps(p_leases jsonb) returns table (step_id uuid, outcome text)
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_mergejoin = off
+set random_page_cost = 1.1
 as $$
 #variable_conflict use_column
 declare

@@ -75,6 +75,9 @@ create function public.ops_recover_expired_leases(p_limit integer default 500)
 returns table (requeued_steps integer, failed_steps integer)
 language sql security definer
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_mergejoin = off
+set random_page_cost = 1.1
 as $$ select r.requeued, r.died from ops.recover('lease', null, p_limit) r $$;
 
 -- Fails up to p_limit steps that run on past their timeout, or past p_threshold_minutes where they have none
@@ -83,6 +86,9 @@ create function public.ops_recover_stale_steps(p_threshold_minutes integer defau
 returns table (recovered_steps integer)
 language sql security definer
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_mergejoin = off
+set random_page_cost = 1.1
 as $$
   select r.requeued + r.died
   from ops.recover('stale',

@@ -14,7 +14,7 @@ export interface TestDatabase {
   drop(): Promise<void>
 }
 
-/** A database with schema and default policies (or, with `empty`, without), used by nobody else. About 50 ms. */
+/** A database with schema and default policies (or, with `empty`, without), used by nobody else. Takes about 0.1 s. */
 export async function freshDatabase(options: { empty?: boolean } = {}): Promise<TestDatabase> {
   const name = `test_${randomBytes(6).toString('hex')}`
   const template = options.empty ? emptyDatabase : templateDatabase

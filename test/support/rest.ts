@@ -19,7 +19,7 @@ export interface TestRest {
   stop(): Promise<void>
 }
 
-/** Starts PostgREST on a database; it stops by itself when the test file ends. About 200 ms. */
+/** Starts PostgREST on a database; it stops by itself when the test file ends. Takes about 0.2 s. */
 export async function startRest(database: Pick<TestDatabase, 'url'>): Promise<TestRest> {
   const dataDir = await mkdtemp(join(inject('testDir'), 'rest-'))
   const login = new URL(database.url)
