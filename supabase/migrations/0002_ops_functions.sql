@@ -1876,7 +1876,8 @@ begin
 end
 $$;
 
--- Stops one step and all that depend on it. Errors: OPS_013 unknown step.
+-- Stops one step and all that depend on it. One that has ended already stays as it is, and so does the rest.
+-- Errors: OPS_013 unknown step.
 create function public.ops_cancel_step(p_step_id uuid, p_actor text, p_reason text default null)
 returns table (step_id uuid, status text, mission_status text)
 language plpgsql security definer
@@ -1890,9 +1891,11 @@ declare
   v_steps uuid[];
 begin
   perform ops.locked_mission(v_mission_id);
-  select array_agg(d.id order by d.id) into v_steps from ops.step_and_dependents(p_step_id) d;
-  perform ops.cancel_steps(v_steps, coalesce(p_reason, 'cancelled by ' || p_actor));
-  perform ops.resync_mission(v_mission_id);
+  if exists (select from public.ops_mission_steps s where s.id = p_step_id and s.status in ('waiting', 'queued', 'running')) then
+    select array_agg(d.id order by d.id) into v_steps from ops.step_and_dependents(p_step_id) d;
+    perform ops.cancel_steps(v_steps, coalesce(p_reason, 'cancelled by ' || p_actor));
+    perform ops.resync_mission(v_mission_id);
+  end if;
   return query
   select s.id, s.status::text, m.status::text
   from public.ops_mission_steps s join public.ops_missions m on m.id = s.mission_id where s.id = p_step_id;
@@ -1927,19 +1930,39 @@ as $$
   select id from affected
 $$;
 
--- Puts back what a mission's end had cancelled: queued where nothing is waited for, waiting otherwise. The mission is locked.
+-- Keys of a mission's steps that cannot be reached any more: dead ones, those that somebody cancelled, and all that depend on them.
+create function ops.unreachable_keys(p_mission_id uuid) returns text[]
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return (with recursive lost as (
+    select s.key from public.ops_mission_steps s
+    where s.mission_id = p_mission_id
+      and (s.status = 'failed' or (s.status = 'cancelled' and s.end_reason is distinct from 'mission_failed'))
+    union
+    select d.key from lost l join public.ops_mission_steps d on d.mission_id = p_mission_id and l.key = any (d.depends_on)
+  )
+  select coalesce(array_agg(key), '{}') from lost);
+end
+$$;
+
+-- Puts back what a mission's end had cancelled, but for what cannot be reached: queued where nothing is waited for, waiting
+-- otherwise. The mission is locked.
 create function ops.revive_steps(p_mission_id uuid) returns integer
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_now timestamptz := ops.now();
+  v_unreachable text[] := ops.unreachable_keys(p_mission_id);
   v_count integer;
 begin
   update public.ops_mission_steps s
   set status = 'waiting', end_reason = null, completed_at = null, reserved_at = null, revision = s.revision + 1, updated_at = v_now,
     run_at = greatest(s.run_at, v_now)
-  where s.mission_id = p_mission_id and s.status = 'cancelled' and s.end_reason = 'mission_failed';
+  where s.mission_id = p_mission_id and s.status = 'cancelled' and s.end_reason = 'mission_failed'
+    and s.key <> all (v_unreachable);
   get diagnostics v_count = row_count;
   perform ops.resync_mission(p_mission_id);
   perform ops.release_waiting(array[p_mission_id]);
@@ -2215,7 +2238,8 @@ begin
       where d.mission_id = s.mission_id and d.status = 'succeeded') end,
     s.attempt, s.failure_count, s.max_retries, s.timeout_seconds, s.lease_expires_at, v_lease, m.title, m.depth
   from ops.lease_steps(p_worker_id, p_executors, p_limit, v_lease * interval '1 second') s
-  join public.ops_missions m on m.id = s.mission_id;
+  join public.ops_missions m on m.id = s.mission_id
+  order by s.priority, s.run_at, s.id;
 end
 $$;
 

@@ -204,7 +204,8 @@ begin
       where d.mission_id = s.mission_id and d.status = 'succeeded') end,
     s.attempt, s.failure_count, s.max_retries, s.timeout_seconds, s.lease_expires_at, v_lease, m.title, m.depth
   from ops.lease_steps(p_worker_id, p_executors, p_limit, v_lease * interval '1 second') s
-  join public.ops_missions m on m.id = s.mission_id;
+  join public.ops_missions m on m.id = s.mission_id
+  order by s.priority, s.run_at, s.id;
 end
 $$;
 

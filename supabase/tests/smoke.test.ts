@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 import { freshDatabase } from '../../test/support/database.js'
+
 test('x', async () => {
   const db = await freshDatabase()
   expect(await db.sql`select * from ops.broken_invariants()`).toEqual([])
