@@ -15,11 +15,18 @@ import { startPostgres } from '../embedded/postgres.js'
 const STEPS_PER_MISSION = 10
 const BATCH = 50
 const ROUNDS = 20
-const LARGE = ['ops_mission_steps', 'ops_missions', 'ops_mission_proposals', 'ops_action_runs', 'ops_agent_events']
+const LARGE = [
+  'ops_mission_steps',
+  'ops_missions',
+  'ops_mission_proposals',
+  'ops_action_runs',
+  'ops_agent_events',
+]
 
 const { values } = parseArgs({ options: { steps: { type: 'string', default: '5000000' } } })
 const steps = Number(values.steps)
-if (!Number.isInteger(steps) || steps < STEPS_PER_MISSION) throw new Error('--steps must be a whole number, at least 10')
+if (!Number.isInteger(steps) || steps < STEPS_PER_MISSION)
+  throw new Error('--steps must be a whole number, at least 10')
 
 const dataDir = await mkdtemp(join(tmpdir(), 'ops-loop-bench-'))
 const server = await startPostgres({ dataDir })
@@ -57,7 +64,11 @@ try {
     ),
   )
   const scans = await largeScans()
-  console.log(scans.length === 0 ? 'no plan scans a large table' : `plans that scan a large table:\n${scans.join('\n')}`)
+  console.log(
+    scans.length === 0
+      ? 'no plan scans a large table'
+      : `plans that scan a large table:\n${scans.join('\n')}`,
+  )
   process.exitCode = scans.length === 0 ? 0 : 1
 } finally {
   await sql.end()
@@ -67,7 +78,13 @@ try {
 
 /** Median milliseconds of one call of each verb, over batches of 50. */
 async function measure(): Promise<Record<string, number>> {
-  const times: Record<string, number[]> = { gate: [], claim: [], complete: [], 'fail (retry)': [], recover: [] }
+  const times: Record<string, number[]> = {
+    gate: [],
+    claim: [],
+    complete: [],
+    'fail (retry)': [],
+    recover: [],
+  }
   for (let round = 0; round < ROUNDS; round++) {
     for (const [verb, ms] of Object.entries(await oneRound())) times[verb]?.push(ms)
   }
@@ -78,12 +95,17 @@ async function oneRound(): Promise<Record<string, number>> {
   const template = sql.json({ title: 'bench', steps: [{ kind: 'noop' }] })
   const gate: number[] = []
   for (let i = 0; i < BATCH; i++) {
-    gate.push(await timed(() => sql`select * from ops_create_proposal_and_maybe_autoapprove(null, 'bench', ${template})`))
+    gate.push(
+      await timed(
+        () => sql`select * from ops_create_proposal_and_maybe_autoapprove(null, 'bench', ${template})`,
+      ),
+    )
   }
   const claim = () => sql`select step_id, token from ops_claim_steps(null, array['noop'], ${BATCH})`
   let leases = await claim()
   const failing = await timed(
-    () => sql`select * from ops_fail_steps(${sql.json(leases.map((l) => ({ ...l, error: 'bench', retry_after_seconds: 0 })))})`,
+    () =>
+      sql`select * from ops_fail_steps(${sql.json(leases.map((l) => ({ ...l, error: 'bench', retry_after_seconds: 0 })))})`,
   )
   const claiming = await timed(async () => {
     leases = await claim()
@@ -92,8 +114,16 @@ async function oneRound(): Promise<Record<string, number>> {
   const recovering = await timed(() => sql`select * from ops_recover_expired_leases()`)
   await sql`update ops_mission_steps set run_at = now(), ready = true where status = 'queued'`
   leases = await claim()
-  const completing = await timed(() => sql`select * from ops_complete_steps(${sql.json(leases.map((l) => ({ ...l })))})`)
-  return { gate: median(gate), claim: claiming, complete: completing, 'fail (retry)': failing, recover: recovering }
+  const completing = await timed(
+    () => sql`select * from ops_complete_steps(${sql.json(leases.map((l) => ({ ...l })))})`,
+  )
+  return {
+    gate: median(gate),
+    claim: claiming,
+    complete: completing,
+    'fail (retry)': failing,
+    recover: recovering,
+  }
 }
 
 /** Finished missions with their steps, runs and events, written past the triggers: how they got there is not the question. */
