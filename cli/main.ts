@@ -1,4 +1,5 @@
 import { CommanderError } from 'commander'
+import { OpsError } from '../engine/index.js'
 import { reportError } from './errors.js'
 import { createProgram } from './program.js'
 
@@ -11,15 +12,17 @@ export const EXIT = { ok: 0, failed: 1, usage: 2 } as const
  * @param args without the program's own name
  */
 export async function main(args: readonly string[]): Promise<void> {
+  const json = args.includes('--json')
   try {
-    await createProgram().parseAsync(args, { from: 'user' })
+    await createProgram({ json }).parseAsync(args, { from: 'user' })
   } catch (error) {
     if (error instanceof CommanderError) {
-      // Commander has said what is wrong. Help and version are no mistake.
+      // Help and version are no mistake.
       process.exitCode = error.exitCode === 0 ? EXIT.ok : EXIT.usage
+      if (json && error.exitCode !== 0) reportError(new OpsError('OPS_011', error.message.replace(/^error: /, '')), { json })
       return
     }
-    reportError(error, { json: args.includes('--json') })
+    reportError(error, { json })
     process.exitCode = EXIT.failed
   }
 }

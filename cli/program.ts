@@ -20,15 +20,18 @@ without them, the one of the npm start that is running.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage.`
 
-/** The whole command line. Usage errors are thrown, after commander has printed them. */
-export function createProgram(): Command {
+/**
+ * The whole command line. Usage errors are thrown, after commander has printed them.
+ *
+ * @param options.json leaves the printing of usage errors to the caller
+ */
+export function createProgram({ json }: { json: boolean }): Command {
   const program = new Command('ops-loop')
     .description('An ops loop for autonomous agents that lives in your own Postgres.')
     .version(packageJson.version)
     .option('--json', 'answer in JSON on stdout, errors in JSON on stderr')
     .option('--data-dir <folder>', 'data folder of npm start (default: .ops-loop beside package.json)')
     .addHelpText('after', DATABASE_HELP)
-  program.helpCommand(false)
   const commands = [
     startCommand(),
     apiCommand(),
@@ -46,10 +49,9 @@ export function createProgram(): Command {
   ]
   for (const command of commands) program.addCommand(command)
   for (const command of everyCommand(program)) {
-    command
-      .exitOverride()
-      .showHelpAfterError('Add --help for usage.')
-      .configureHelp({ showGlobalOptions: true })
+    command.helpCommand(false).exitOverride().configureHelp({ showGlobalOptions: true })
+    if (json) command.configureOutput({ outputError: () => undefined })
+    else command.showHelpAfterError('Add --help for usage.')
   }
   return program
 }

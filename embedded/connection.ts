@@ -5,8 +5,8 @@
 import { readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { parseEnv } from 'node:util'
 import { z } from 'zod'
-import { stackPaths } from './dataFolder.js'
 import { isSystemError } from './errors.js'
+import { stackPaths } from './stackPaths.js'
 
 const connectionSchema = z.object({
   /** The process that holds the stack together. */

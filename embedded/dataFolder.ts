@@ -6,21 +6,9 @@ import { stopOrphanedChildren } from './children.js'
 import { isSystemError, messageOf, stackError } from './errors.js'
 import { lockDataDir } from './lock.js'
 import { removeDataDir } from './orphans.js'
+import { stackPaths } from './stackPaths.js'
 
 const OTHER_FOLDER = 'Choose another one: npm start -- --data-dir <folder>.'
-
-/** What the stack keeps in its data folder, besides database and PostgREST. */
-export function stackPaths(dataDir: string) {
-  return {
-    /** By this file we know a folder again as one of ours. */
-    marker: join(dataDir, 'ops-loop.json'),
-    secrets: join(dataDir, 'secrets.json'),
-    /** How to reach the stack that runs now. */
-    connection: join(dataDir, 'env'),
-    apiLog: join(dataDir, 'api.log'),
-    workerLog: join(dataDir, 'worker.log'),
-  }
-}
 
 /**
  * Makes sure that the folder exists and is ours.

@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import { readFile, rename, writeFile } from 'node:fs/promises'
 import { z } from 'zod'
-import { stackPaths } from './dataFolder.js'
 import { isSystemError, stackError } from './errors.js'
+import { stackPaths } from './stackPaths.js'
 
 const secretsSchema = z.object({
   /** Bearer key of the control plane. */

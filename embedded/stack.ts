@@ -4,7 +4,7 @@
  */
 import { startApi, startWorker, stopOrphanedChildren } from './children.js'
 import { type Connection, readConnection, removeConnection, writeConnection } from './connection.js'
-import { openDataFolder, stackPaths } from './dataFolder.js'
+import { openDataFolder } from './dataFolder.js'
 import { stackError } from './errors.js'
 import { signJwt } from './jwt.js'
 import { type DataLock, lockDataDir } from './lock.js'
@@ -13,6 +13,7 @@ import { isPortTaken, portTaken } from './ports.js'
 import { type EmbeddedPostgres, startPostgres } from './postgres.js'
 import { type EmbeddedPostgrest, startPostgrest } from './postgrest.js'
 import { readSecrets, type Secrets } from './secrets.js'
+import { stackPaths } from './stackPaths.js'
 import { type Stoppable, supervise } from './supervisor.js'
 import { ensureWorkerLogin } from './workerLogin.js'
 

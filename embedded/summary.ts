@@ -1,10 +1,10 @@
-import { relative } from 'node:path'
 import type { Engine, Health } from '../engine/index.js'
 import type { Colors } from './colors.js'
 import type { Connection } from './connection.js'
-import { stackPaths } from './dataFolder.js'
+import { nearby } from './nearby.js'
 import { shortId } from './shortId.js'
 import type { Stack } from './stack.js'
+import { stackPaths } from './stackPaths.js'
 import type { Totals } from './tally.js'
 
 export interface Summary {
@@ -67,12 +67,6 @@ function urlsOf({ OPS_API_URL, SUPABASE_URL, DATABASE_URL }: Connection): Summar
     postgrest: `${SUPABASE_URL}/rest/v1/`,
     database: database.href,
   }
-}
-
-/** A path as one would type it here. */
-export function nearby(path: string): string {
-  const here = relative(process.cwd(), path)
-  return here === '' ? '.' : here.startsWith('..') ? path : here
 }
 
 /** The summary for people. */

@@ -1,5 +1,4 @@
 import { Command } from 'commander'
-import { apiMain } from '../../api/server.js'
 import { findDatabase, type GlobalOptions } from '../connection.js'
 import { port } from '../numbers.js'
 
@@ -9,6 +8,7 @@ export function apiCommand(): Command {
     .option('--port <port>', 'port of 127.0.0.1 (default: PORT, then 8787)', port)
     .addHelpText('after', '\nExample:\n  OPS_API_KEY=… GITHUB_WEBHOOK_SECRET=… ops-loop api --port 8787')
     .action(async (options: { port?: number }, command: Command) => {
+      const { apiMain } = await import('../../api/server.js')
       await findDatabase(command.optsWithGlobals<GlobalOptions>())
       process.exitCode = await apiMain({ port: options.port })
     })

@@ -1,5 +1,4 @@
 import { Command } from 'commander'
-import { migrate, seedPolicies } from '../../embedded/migrate.js'
 import { OpsError, readEnv } from '../../engine/index.js'
 import { findDatabase, type GlobalOptions } from '../connection.js'
 import { answerFor } from '../session.js'
@@ -23,6 +22,7 @@ export function migrateCommand(): Command {
           hint: 'Take the direct or session connection from Connect in the Supabase dashboard.',
         })
       }
+      const { migrate, seedPolicies } = await import('../../embedded/migrate.js')
       const result = await migrate(DATABASE_URL)
       if (seed) await seedPolicies(DATABASE_URL)
       answerFor(options)({ ...result, seeded: seed ?? false }, () => {

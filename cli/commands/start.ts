@@ -1,8 +1,6 @@
 import { Command } from 'commander'
 import { colorsFor } from '../../embedded/colors.js'
-import { runStack } from '../../embedded/run.js'
-import { nearby } from '../../embedded/summary.js'
-import { jsonTeller, textTeller } from '../../embedded/teller.js'
+import { nearby } from '../../embedded/nearby.js'
 import { loadDotEnv } from '../../engine/index.js'
 import { dataFolder, type GlobalOptions } from '../connection.js'
 import { port, wholeNumber } from '../numbers.js'
@@ -37,6 +35,10 @@ export function startCommand(): Command {
     .addHelpText('after', EXAMPLES)
     .action(async (_options: object, command: Command) => {
       const options = command.optsWithGlobals<StartOptions>()
+      const [{ runStack }, { jsonTeller, textTeller }] = await Promise.all([
+        import('../../embedded/run.js'),
+        import('../../embedded/teller.js'),
+      ])
       // For the executors; where the database is, the stack says itself.
       loadDotEnv()
       const print = (line: string) => console.log(line)

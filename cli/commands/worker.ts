@@ -1,5 +1,4 @@
 import { Command } from 'commander'
-import { workerMain } from '../../worker/main.js'
 import { findDatabase, type GlobalOptions } from '../connection.js'
 import { wholeNumber } from '../numbers.js'
 
@@ -25,6 +24,7 @@ export function workerCommand(): Command {
     .option('--executors <folder>', 'executors of your own, besides those that are shipped')
     .addHelpText('after', EXAMPLES)
     .action(async (options: WorkerOptions, command: Command) => {
+      const { workerMain } = await import('../../worker/main.js')
       await findDatabase(command.optsWithGlobals<GlobalOptions>())
       const { watch, concurrency, name, executors } = options
       process.exitCode = await workerMain({ watch, concurrency, name, executors })

@@ -242,7 +242,7 @@ begin
   perform ops.require_array(p_leases, 'p_leases', 1000);
   return query
   with given as materialized (
-    select distinct on (g.step_id) g.step_id, g.token from jsonb_to_recordset(p_leases) as g(step_id uuid, token uuid)
+    select distinct g.step_id, g.token from jsonb_to_recordset(p_leases) as g(step_id uuid, token uuid)
   ), free as materialized (
     select s.id from public.ops_mission_steps s join given g on g.step_id = s.id and g.token = s.lease_token
     for no key update of s skip locked
@@ -255,7 +255,9 @@ begin
   select g.step_id,
     case when r.id is not null then 'ok' when s.id is not null then 'busy' else 'lost' end,
     r.lease_expires_at
-  from given g
+  from (select distinct on (g.step_id) g.* from given g
+        left join public.ops_mission_steps s on s.id = g.step_id and s.lease_token = g.token
+        order by g.step_id, s.id) g -- of several tokens the one that holds
   left join renewed r on r.id = g.step_id
   left join public.ops_mission_steps s on s.id = g.step_id and s.lease_token = g.token;
 end

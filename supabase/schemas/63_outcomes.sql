@@ -1,6 +1,19 @@
 -- Outcomes: how an attempt ends. Every write carries the token and answers `ok` or `lost`; a lost one changes nothing and is
 -- kept as evidence. Missions are locked before their steps, so the last two steps of a mission may end at once, in any order.
 
+-- The items of a call without repetitions: the first for each step and token.
+create function ops.first_items(p_items jsonb) returns jsonb
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return (select coalesce(jsonb_agg(f.item order by f.n), '[]')
+  from (select distinct on (i.item ->> 'step_id', i.item ->> 'token') i.item, i.n
+        from jsonb_array_elements(p_items) with ordinality i(item, n)
+        order by i.item ->> 'step_id', i.item ->> 'token', i.n) f);
+end
+$$;
+
 -- Locks the missions of steps whose token still holds, in id order.
 create function ops.lock_missions_of(p_leases jsonb) returns void
 language plpgsql
@@ -16,8 +29,8 @@ begin
 end
 $$;
 
--- Keeps what came too late. p_kept are the steps whose token held.
-create function ops.keep_late(p_items jsonb, p_outcome text, p_kept uuid[]) returns void
+-- Keeps what came too late. p_tokens are those that held.
+create function ops.keep_late(p_items jsonb, p_outcome text, p_tokens uuid[]) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
@@ -25,14 +38,14 @@ begin
   insert into ops.late_results (step_id, token, outcome, payload)
   select (i ->> 'step_id')::uuid, (i ->> 'token')::uuid, p_outcome, i - 'step_id' - 'token'
   from jsonb_array_elements(p_items) i
-  where (i ->> 'step_id')::uuid <> all (coalesce(p_kept, '{}'))
+  where (i ->> 'token')::uuid <> all (coalesce(p_tokens, '{}'))
     and exists (select from public.ops_mission_steps s where s.id = (i ->> 'step_id')::uuid);
 end
 $$;
 
 -- Stores what executors emitted, in the chain of their mission. Part of the outcome's transaction: an event of an attempt that
 -- was not recorded never happened. Errors: OPS_011 names the event.
-create function ops.emit_of_runs(p_items jsonb, p_kept uuid[]) returns void
+create function ops.emit_of_runs(p_items jsonb, p_tokens uuid[]) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
@@ -44,7 +57,7 @@ begin
   end if;
   select i ->> 'step_id' as step_id, p.field, p.problem into v_bad
   from jsonb_array_elements(p_items) i, jsonb_path_query(i, '$.events[*] ? (@ != null)') e, ops.event_problem(e, false) p
-  where p.problem is not null limit 1;
+  where p.problem is not null and (i ->> 'token')::uuid = any (p_tokens) limit 1;
   if found then
     perform ops.fail('OPS_011', format('event of step %s: %s %s', v_bad.step_id, v_bad.field, v_bad.problem), 'events.' || v_bad.field);
   end if;
@@ -52,9 +65,10 @@ begin
   select e ->> 'type', coalesce(nullif(e -> 'data', 'null'), '{}'), e ->> 'dedupe_key', m.id, (i ->> 'token')::uuid,
     m.root_event_id, m.depth + 1
   from jsonb_array_elements(p_items) i
-  join public.ops_mission_steps s on s.id = (i ->> 'step_id')::uuid and s.id = any (p_kept)
+  join public.ops_mission_steps s on s.id = (i ->> 'step_id')::uuid
   join public.ops_missions m on m.id = s.mission_id,
   jsonb_path_query(i, '$.events[*] ? (@ != null)') e
+  where (i ->> 'token')::uuid = any (p_tokens)
   order by e ->> 'dedupe_key'
   on conflict (dedupe_key) do nothing;
 end
@@ -72,17 +86,19 @@ set random_page_cost = 1.1
 as $$
 #variable_conflict use_column
 declare
+  v_items jsonb;
   v_now timestamptz;
   v_steps uuid[];
+  v_tokens uuid[];
   v_missions uuid[];
 begin
   perform ops.require_array(p_results, 'p_results', 1000);
-  perform ops.lock_missions_of(p_results);
+  v_items := ops.first_items(p_results);
+  perform ops.lock_missions_of(v_items);
   v_now := ops.now();
 
   with given as materialized (
-    select distinct on (g.step_id) g.*
-    from jsonb_to_recordset(p_results) as g(step_id uuid, token uuid, result jsonb, cost_usd numeric, meta jsonb)
+    select g.* from jsonb_to_recordset(v_items) as g(step_id uuid, token uuid, result jsonb, cost_usd numeric, meta jsonb)
   ), done as (
     update public.ops_mission_steps s
     set status = 'succeeded', result = g.result, cost_usd = coalesce(s.cost_usd + g.cost_usd, s.cost_usd, g.cost_usd), lease_token = null,
@@ -93,17 +109,17 @@ begin
     insert into public.ops_action_runs (id, step_id, executor, status, started_at, completed_at, meta, attempt, worker_id, cost_usd)
     select token, id, executor, 'succeeded', reserved_at, v_now, coalesce(nullif(meta, 'null'), '{}'), attempt, worker_id, cost_usd from done
   )
-  select array_agg(id), array_agg(mission_id) into v_steps, v_missions from done;
+  select array_agg(id), array_agg(token), array_agg(mission_id) into v_steps, v_tokens, v_missions from done;
 
   if v_steps is not null then
-    perform ops.emit_of_runs(p_results, v_steps);
+    perform ops.emit_of_runs(v_items, v_tokens);
     if ops.release_waiting(v_missions) > 0 then
       perform ops.wake_workers();
     end if;
     perform ops.roll_up(v_missions);
   end if;
-  if coalesce(array_length(v_steps, 1), 0) < jsonb_array_length(p_results) then
-    perform ops.keep_late(p_results, 'succeeded', v_steps);
+  if coalesce(array_length(v_steps, 1), 0) < jsonb_array_length(v_items) then
+    perform ops.keep_late(v_items, 'succeeded', v_tokens);
   end if;
 
   return query
@@ -127,19 +143,18 @@ end
 $$;
 
 -- Ends attempts as failures: back to the queue after a backoff, or dead when attempts are used up or the error is permanent;
--- a death ends the mission. The missions of steps that may die are locked. Returns the steps whose token held.
-create function ops.fail_attempts(p_failures jsonb) returns uuid[]
+-- a death ends the mission. The missions of steps that may die are locked. Answers the steps whose token held, and how many died.
+create function ops.fail_attempts(p_failures jsonb, out steps uuid[], out tokens uuid[], out died integer)
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_now timestamptz := ops.now();
-  v_steps uuid[];
   v_dead uuid[];
   v_missions uuid[];
 begin
   with given as materialized (
-    select distinct on (g.step_id) g.*
+    select g.*
     from jsonb_to_recordset(p_failures)
       as g(step_id uuid, token uuid, error text, permanent boolean, retry_after_seconds numeric, meta jsonb, cost_usd numeric)
   ), judged as materialized (
@@ -164,8 +179,9 @@ begin
       left(coalesce(j.error, 'failed without a message'), 8000), j.attempt, j.worker_id, j.cost_usd
     from judged j join ended e on e.id = j.step_id
   )
-  select array_agg(id), array_agg(id) filter (where dies), array_agg(distinct mission_id) filter (where dies)
-  into v_steps, v_dead, v_missions from ended;
+  select array_agg(id), array_agg(token), array_agg(id) filter (where dies), count(*) filter (where dies),
+    array_agg(distinct mission_id) filter (where dies)
+  into steps, tokens, v_dead, died, v_missions from ended;
 
   if v_dead is not null then
     insert into public.ops_agent_events (type, data, mission_id, run_id, root_event_id, depth)
@@ -178,7 +194,6 @@ begin
     perform ops.end_missions(array(select id from public.ops_missions where id = any (v_missions) and completed_at is null),
       'failed', 'engine', 'a step failed', 'mission_failed');
   end if;
-  return v_steps;
 end
 $$;
 
@@ -194,16 +209,19 @@ set random_page_cost = 1.1
 as $$
 #variable_conflict use_column
 declare
+  v_items jsonb;
   v_steps uuid[];
+  v_tokens uuid[];
 begin
   perform ops.require_array(p_failures, 'p_failures', 1000);
-  perform ops.lock_missions_of(p_failures);
-  v_steps := ops.fail_attempts(p_failures);
+  v_items := ops.first_items(p_failures);
+  perform ops.lock_missions_of(v_items);
+  select f.steps, f.tokens into v_steps, v_tokens from ops.fail_attempts(v_items) f;
   if v_steps is not null then
-    perform ops.emit_of_runs(p_failures, v_steps);
+    perform ops.emit_of_runs(v_items, v_tokens);
   end if;
-  if coalesce(array_length(v_steps, 1), 0) < jsonb_array_length(p_failures) then
-    perform ops.keep_late(p_failures, 'failed', v_steps);
+  if coalesce(array_length(v_steps, 1), 0) < jsonb_array_length(v_items) then
+    perform ops.keep_late(v_items, 'failed', v_tokens);
   end if;
   return query
   select g.step_id, case when g.step_id = any (v_steps) then 'ok' else 'lost' end, s.status::text,
@@ -214,7 +232,8 @@ begin
 end
 $$;
 
--- Gives leases back without a failure, to run again after some seconds. p_status tells the run's record why.
+-- Gives leases back without a failure, to run again after some seconds. p_status tells the run's record why. Waits for its steps,
+-- so it locks their missions first, as everyone does who waits.
 create function ops.hand_back(p_items jsonb, p_status text) returns uuid[]
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -223,8 +242,9 @@ declare
   v_now timestamptz := ops.now();
   v_steps uuid[];
 begin
+  perform ops.lock_missions_of(p_items);
   with given as materialized (
-    select distinct on (g.step_id) g.* from jsonb_to_recordset(p_items) as g(step_id uuid, token uuid, seconds numeric, reason text)
+    select g.* from jsonb_to_recordset(ops.first_items(p_items)) as g(step_id uuid, token uuid, seconds numeric, reason text)
   ), held as materialized (
     select s.id, s.executor, s.reserved_at, s.attempt, s.worker_id, g.token, g.reason,
       v_now + least(greatest(coalesce(g.seconds, 0), 0), 31536000) * interval '1 second' as run_at

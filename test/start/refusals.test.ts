@@ -2,8 +2,8 @@ import { mkdir, readdir, truncate, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { stackPaths } from '../../embedded/dataFolder.js'
 import { dataPaths } from '../../embedded/paths.js'
+import { stackPaths } from '../../embedded/stackPaths.js'
 import { freshDataDir } from '../support/dataDir.js'
 import { onFileEnd } from '../support/fileEnd.js'
 import { partsOf, start } from './program.js'
@@ -60,7 +60,9 @@ test('a database that is no database, and one that is damaged: --reset is the wa
   const reset = await start(dataDir, '--reset', '--no-demo', '--once')
   expect(await reset.ended()).toBe(0)
   await truncate(join(cluster, 'global', 'pg_control'), 100)
-  expect(await refusal(dataDir)).toMatch(/Postgres ended as soon as it was started[^]*npm start -- --reset/)
+  expect(await refusal(dataDir)).toMatch(
+    /Postgres ended as soon as it was started(.|\n)*npm start -- --reset/,
+  )
 })
 
 test('damaged secrets', async () => {

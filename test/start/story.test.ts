@@ -1,6 +1,6 @@
 import { readFile, stat } from 'node:fs/promises'
 import { expect, test } from 'vitest'
-import { stackPaths } from '../../embedded/dataFolder.js'
+import { stackPaths } from '../../embedded/stackPaths.js'
 import { freshDataDir } from '../support/dataDir.js'
 import { command, partsOf, type Running, start } from './program.js'
 
@@ -34,7 +34,7 @@ test('from an empty folder to the summary: every stage of the loop is told, with
   ]) {
     expect(output).toMatch(line)
   }
-  expect(output).not.toMatch(/\x1b/)
+  expect(output).not.toContain('\u001b')
   expect(running.errors).toEqual([])
 })
 
