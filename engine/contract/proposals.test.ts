@@ -20,7 +20,7 @@ contract('proposals', (scene) => {
       mission_id: expect.stringMatching(UUID),
       reason: expect.any(String),
       code: 'auto_approved',
-      verdict: {},
+      verdict: { day: expect.any(String), time_zone: expect.any(String), counted: expect.any(Array) },
     })
   })
 

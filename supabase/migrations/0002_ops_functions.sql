@@ -2,7 +2,8 @@
 
 -- 20_errors_settings.sql ------------------------------------------------------------------------------------
 
--- Locks. One order everywhere: advisory keys (sorted) → missions (by id) → steps → counters.
+-- Locks. One order everywhere: advisory keys (sorted) → missions (by id) → steps → dedupe keys (sorted) → counters (by day; the
+-- day's own first) → root events.
 -- Whoever meets that order backwards does not wait: claims, renewals and recovery take steps with SKIP LOCKED.
 -- No session-level advisory locks: behind a transaction pooler they would outlive their caller.
 --
@@ -413,6 +414,8 @@ begin
     field := 'dedupe_key'; problem := 'must be a string';
   elsif length(p_event ->> 'dedupe_key') not between 1 and 500 then
     field := 'dedupe_key'; problem := 'must have 1 to 500 characters';
+  elsif not p_own and p_event ->> 'dedupe_key' ~ '^mission:[0-9a-f-]{36}:' then
+    field := 'dedupe_key'; problem := 'belongs to the engine''s own events';
   end if;
 end
 $$;
@@ -517,7 +520,7 @@ begin
     return null;
   elsif jsonb_typeof(v_value) <> (case p_type when 'integer' then 'number' else p_type end) then
     return format('must be %s %s', case when p_type in ('object', 'array', 'integer') then 'an' else 'a' end, p_type);
-  elsif p_type = 'integer' and v_value::numeric <> trunc(v_value::numeric) then
+  elsif p_type = 'integer' and v_value::text like '%.%' then
     return 'must be a whole number';
   elsif p_type in ('number', 'integer') and v_value::numeric not between p_min and p_max then
     return format('must be between %s and %s', p_min, p_max);
@@ -605,9 +608,12 @@ begin
     end if;
     if v_step ? 'run_at' then
       begin
+        if v_step ->> 'run_at' !~ '^\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d(:?\d\d)?)$' then
+          raise invalid_datetime_format;
+        end if;
         v_run_at := (v_step ->> 'run_at')::timestamptz;
-      exception when others then
-        path := v_at || '.run_at'; problem := 'must be a time such as "2026-01-31T09:00:00Z"'; return;
+      exception when data_exception then
+        path := v_at || '.run_at'; problem := 'must be a time with its zone, such as "2026-01-31T09:00:00Z"'; return;
       end;
     end if;
   end loop;
@@ -630,10 +636,11 @@ begin
   if p_template::text !~ '"depends_on"|\{\{\s*steps\.' then
     return;
   end if;
-  if exists (select from jsonb_array_elements(p_template -> 'steps') s, jsonb_array_elements(s -> 'depends_on') d
-             where jsonb_typeof(s -> 'depends_on') = 'array' and jsonb_typeof(d) <> 'string') then
-    path := 'steps'; problem := 'depends_on must list step keys'; return;
-  end if;
+  select format('steps[%s].depends_on', s.ordinality - 1), 'must list step keys' into path, problem
+  from jsonb_array_elements(p_template -> 'steps') with ordinality s
+  where jsonb_path_exists(s.value, '$.depends_on[*] ? (@.type() != "string")')
+  order by s.ordinality limit 1;
+  if problem is not null then return; end if;
   select format('steps[%s].depends_on', s."position" - 1), format('names "%s", which is no step of this template', d)
     into path, problem
   from ops.template_steps(p_template) s, unnest(s.depends_on) d
@@ -715,31 +722,57 @@ begin
 end
 $$;
 
--- True when policy `auto_approve` lets the template run without a person: enabled, every step kind listed (no list
--- allows all; `kind:agent` lists one agent's steps of a kind) and the risk not above `max_risk_level`. A missing or
+-- Why policy `auto_approve` does not let the template run without a person, or null when it does: it is enabled, the risk is not
+-- above `max_risk_level` and every step kind is listed (no list allows all; `kind:agent` lists one agent's steps of a kind). A
+-- step that names an executor or agent of its own needs that listed too: what it calls itself opens no door. A missing or
 -- disabled policy denies; a template without a risk level counts as medium.
-create function public.ops_is_auto_approvable(p_template jsonb) returns boolean
-language plpgsql stable security definer
+create function ops.auto_approve_obstacle(p_template jsonb) returns text
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_policy jsonb := ops.policy('auto_approve');
+  v_kind text;
 begin
-  if v_policy is null or not coalesce((v_policy ->> 'enabled')::boolean, false) or p_template is null then
-    return false;
-  end if;
-  if v_policy ? 'max_risk_level'
+  if v_policy is null then
+    return 'there is no policy auto_approve';
+  elsif not coalesce((v_policy ->> 'enabled')::boolean, false) then
+    return 'policy auto_approve is not enabled';
+  elsif jsonb_typeof(p_template -> 'steps') is distinct from 'array' then
+    return 'the template has no steps';
+  elsif v_policy ? 'max_risk_level'
     and coalesce(ops.risk_rank(p_template ->> 'risk_level'), 99) > ops.risk_rank(v_policy ->> 'max_risk_level')
   then
-    return false;
+    return format('risk "%s" is above "%s", the highest that policy auto_approve admits',
+      coalesce(p_template ->> 'risk_level', 'medium'), v_policy ->> 'max_risk_level');
   end if;
-  if not v_policy ? 'allowed_step_kinds' then
-    return true;
+  if v_policy ? 'allowed_step_kinds' then
+    select concat_ws(':', n.name, s.agent) into v_kind
+    from ops.template_steps(p_template) s, unnest(array[split_part(s.kind, ':', 1), s.executor]) n(name)
+    where not (v_policy -> 'allowed_step_kinds') ?| array[n.name, n.name || ':' || coalesce(s.agent, '')]
+    order by s."position" limit 1;
   end if;
-  return not exists (
-    select from ops.template_steps(p_template) s
-    where not (v_policy -> 'allowed_step_kinds') ?| array[
-      s.kind, split_part(s.kind, ':', 1), split_part(s.kind, ':', 1) || ':' || coalesce(s.agent, '')]);
+  return 'step kind "' || v_kind || '" is not among those that policy auto_approve admits';
+end
+$$;
+
+-- Why a person must decide on the template at this moment, or null.
+create function ops.approval_obstacle(p_template jsonb) returns text
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return case when ops.paused('approvals') then 'approvals are paused by the control switch' else ops.auto_approve_obstacle(p_template) end;
+end
+$$;
+
+-- True when policy `auto_approve` lets the template run without a person.
+create function public.ops_is_auto_approvable(p_template jsonb) returns boolean
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return ops.auto_approve_obstacle(p_template) is null;
 end
 $$;
 
@@ -753,10 +786,21 @@ begin
 end
 $$;
 
+-- What a template's steps say they will cost, in the counters' own precision.
+create function ops.declared_usd(p_template jsonb) returns numeric
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return (select round(coalesce(sum((s ->> 'cost_usd')::numeric), 0), 6) from jsonb_array_elements(p_template -> 'steps') s);
+end
+$$;
+
 -- What a proposal takes from one counter, beside the limit in force (null: none).
 create type ops.cap_unit as (scope text, name text, units integer, usd numeric, max_units integer, max_usd numeric);
 
--- All that a proposal takes, in the order in which counters are locked.
+-- All that a proposal takes. A step counts under its kind and, where it names another, under its executor; agents of a kind
+-- count together.
 create function ops.cap_units(p_source text, p_pattern_id text, p_template jsonb) returns ops.cap_unit[]
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -768,11 +812,13 @@ declare
   v_units ops.cap_unit[] := '{}';
   v_usd numeric;
 begin
-  select array_agg(row('step_kind', k.kind, k.n, 0, (v_caps #>> array['per_step_kind', k.kind])::integer, null)::ops.cap_unit order by k.kind),
-      coalesce(sum(k.usd), 0)
-    into v_kinds, v_usd
-  from (select split_part(s ->> 'kind', ':', 1) as kind, count(*) as n, sum((s ->> 'cost_usd')::numeric) as usd
-        from jsonb_array_elements(p_template -> 'steps') s group by 1) k;
+  select array_agg(row('step_kind', k.kind, k.n, 0, (v_caps #>> array['per_step_kind', k.kind])::integer, null)::ops.cap_unit order by k.kind)
+    into v_kinds
+  from (select n.kind, count(*) as n
+        from jsonb_array_elements(p_template -> 'steps') s,
+          lateral (select split_part(s ->> 'kind', ':', 1) as kind union select s ->> 'executor') n
+        where n.kind is not null group by n.kind) k;
+  v_usd := ops.declared_usd(p_template);
   if v_agent is not null then
     v_units := v_units || row('agent', v_agent, 1, 0, (v_caps #>> array['per_agent', v_agent])::integer, null)::ops.cap_unit;
   end if;
@@ -840,30 +886,57 @@ begin
 end
 $$;
 
--- Takes a place under every cap, or none; returns the verdict of the cap that has no room, or null.
--- The counters are made and locked in one order, so caps hold however many gates stand open at once.
-create function ops.take_caps(p_day date, p_units ops.cap_unit[]) returns jsonb
+-- What was counted, beside the limits in force: the numbers of a verdict that found room.
+create function ops.caps_counted(p_day date, p_units ops.cap_unit[]) returns jsonb
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return jsonb_build_object(
+    'day', p_day,
+    'time_zone', coalesce(ops.policy('proposal_caps') ->> 'time_zone', 'UTC'),
+    'counted', (
+      select coalesce(jsonb_agg(jsonb_strip_nulls(jsonb_build_object(
+          'scope', u.scope, 'name', nullif(u.name, ''), 'used', coalesce(c.used, 0), 'limit', u.max_units,
+          'used_usd', case when u.max_usd is not null then coalesce(c.used_usd, 0) end, 'limit_usd', u.max_usd)) order by u.ordinality), '[]')
+      from unnest(p_units) with ordinality u
+      left join ops.cap_counters c on c.day = p_day and c.scope = u.scope and c.name = u.name
+      where u.max_units is not null or u.max_usd is not null));
+end
+$$;
+
+-- Locks what a proposal counts in, and makes what is missing, so caps hold however many gates stand open at once. The day's
+-- own counter comes first: every proposal takes it, so whoever holds it meets nobody at the others.
+create function ops.lock_caps(p_day date, p_units ops.cap_unit[]) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_locked integer;
-  v_verdict jsonb;
 begin
   for v_try in 1..2 loop
     select count(*) into v_locked from (
       select from ops.cap_counters c
       join unnest(p_units) u on c.day = p_day and c.scope = u.scope and c.name = u.name
-      order by c.scope, c.name
+      order by c.scope <> 'daily', c.scope, c.name
       for no key update of c) l;
     exit when v_locked = array_length(p_units, 1) or v_try = 2;
     -- The first of the day makes the counters.
     insert into ops.cap_counters (day, scope, name)
-    select p_day, u.scope, u.name from unnest(p_units) u order by u.scope, u.name
+    select p_day, u.scope, u.name from unnest(p_units) u order by u.scope <> 'daily', u.scope, u.name
     on conflict do nothing;
   end loop;
+end
+$$;
 
-  v_verdict := ops.cap_verdict(p_day, p_units);
+-- Takes a place under every cap, or none; returns the verdict of the cap that has no room, or null. The counters are locked.
+create function ops.take_caps(p_day date, p_units ops.cap_unit[]) returns jsonb
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_verdict jsonb := ops.cap_verdict(p_day, p_units);
+begin
   if v_verdict is null then
     perform ops.move_caps(p_day, p_units, 1);
   end if;
@@ -871,7 +944,7 @@ begin
 end
 $$;
 
--- Adds (+1) or gives back (-1) what a proposal takes.
+-- Adds (+1) or gives back (-1) what a proposal takes. The counters are locked.
 create function ops.move_caps(p_day date, p_units ops.cap_unit[], p_sign integer) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -884,7 +957,7 @@ begin
 end
 $$;
 
--- Counts a mission against its root event, or answers the verdict that forbids it.
+-- Counts a mission against its root event, or answers the verdict that forbids it. The day's counter is locked.
 create function ops.take_root(p_root_event_id uuid, p_depth integer) returns jsonb
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -911,7 +984,7 @@ begin
 end
 $$;
 
--- Takes a dedupe key for a proposal. Returns the proposal that holds it, or null when it was free.
+-- Takes a dedupe key for a proposal. Returns the proposal that holds it, or null when it was free or its own.
 create function ops.take_key(p_key text, p_proposal_id uuid, p_held_until timestamptz) returns uuid
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -920,8 +993,9 @@ declare
   v_holder uuid;
 begin
   insert into ops.live_keys as k (dedupe_key, proposal_id, live, held_until) values (p_key, p_proposal_id, true, p_held_until)
-  on conflict (dedupe_key) do update set proposal_id = excluded.proposal_id, live = true, held_until = excluded.held_until
-  where not k.live and coalesce(k.held_until, '-infinity') <= ops.now()
+  on conflict (dedupe_key) do update set proposal_id = excluded.proposal_id, live = true,
+    held_until = case when k.proposal_id = excluded.proposal_id then k.held_until else excluded.held_until end
+  where k.proposal_id = excluded.proposal_id or (not k.live and coalesce(k.held_until, '-infinity') <= ops.now())
   returning proposal_id into v_holder;
   if v_holder is not null then
     return null;
@@ -974,7 +1048,9 @@ declare
   v_path text;
   v_problem text;
   v_holder uuid;
+  v_units ops.cap_unit[];
   v_verdict jsonb;
+  v_obstacle text;
   v_auto boolean;
 begin
   select t.path, t.problem into v_path, v_problem from ops.template_problem(p_template) t;
@@ -984,8 +1060,14 @@ begin
   if p_source is null or p_source !~ '^[A-Za-z0-9][A-Za-z0-9_.:-]{0,99}$' then
     perform ops.fail('OPS_011', 'source must be 1 to 100 letters, digits, "_", ".", ":" or "-"', 'source');
   end if;
-  if length(p_dedupe_key) > 500 or p_dedupe_key = '' then
+  if length(p_dedupe_key) not between 1 and 500 then
     perform ops.fail('OPS_011', 'dedupe_key must have 1 to 500 characters', 'dedupe_key');
+  elsif p_dedupe_minutes not between 0 and 525600 then
+    perform ops.fail('OPS_011', 'dedupe_minutes must be between 0 and 525600, a year', 'dedupe_minutes');
+  elsif length(p_idempotency_key) not between 1 and 500 then
+    perform ops.fail('OPS_011', 'idempotency_key must have 1 to 500 characters', 'idempotency_key');
+  elsif length(p_proposed_by) not between 1 and 200 then
+    perform ops.fail('OPS_011', 'proposed_by must have 1 to 200 characters', 'proposed_by');
   end if;
 
   -- The same question asked again gets the same answer.
@@ -1002,9 +1084,11 @@ begin
     end if;
   end if;
 
+  v_units := ops.cap_units(p_source, p_pattern_id, p_template);
+  perform ops.lock_caps(v_day, v_units);
   v_verdict := ops.take_root(p_root_event_id, p_depth);
   if v_verdict is null then
-    v_verdict := ops.take_caps(v_day, ops.cap_units(p_source, p_pattern_id, p_template));
+    v_verdict := ops.take_caps(v_day, v_units);
     if v_verdict is not null and p_root_event_id is not null then
       update ops.root_missions set missions = missions - 1 where root_event_id = p_root_event_id;
     end if;
@@ -1013,7 +1097,8 @@ begin
   if v_verdict is not null then
     delete from ops.live_keys where dedupe_key = p_dedupe_key and proposal_id = v_id;
   else
-    v_auto := public.ops_is_auto_approvable(p_template) and not ops.paused('approvals');
+    v_obstacle := ops.approval_obstacle(p_template);
+    v_auto := v_obstacle is null;
   end if;
 
   insert into public.ops_mission_proposals (
@@ -1025,15 +1110,13 @@ begin
     (case when v_verdict is not null then 'rejected' when v_auto then 'auto_approved' else 'pending' end)::public.ops_proposal_status,
     p_template,
     case when v_verdict is not null then ops.verdict_reason(v_verdict)
-      when v_auto then 'admitted by policy auto_approve'
-      when ops.paused('approvals') then 'waits for approval: approvals are paused by the control switch'
-      else 'waits for approval: policy auto_approve does not cover it' end,
+      when v_auto then 'admitted by policy auto_approve' else 'waits for approval: ' || v_obstacle end,
     ops.policy_snapshot(), case when v_auto then v_now end, v_now,
     case when v_verdict is not null then v_verdict ->> 'code' when v_auto then 'auto_approved' else 'pending_approval' end,
-    coalesce(v_verdict, '{}'), ops.template_digest(p_template),
+    coalesce(v_verdict, ops.caps_counted(v_day, v_units)), ops.template_digest(p_template),
     p_idempotency_key, coalesce(p_proposed_by, p_template ->> 'agent'), p_pattern_id, p_reaction_id, p_root_event_id, p_depth,
     case when v_verdict is null then v_day end,
-    case when v_verdict is null then coalesce((select sum((s ->> 'cost_usd')::numeric) from jsonb_array_elements(p_template -> 'steps') s), 0) else 0 end,
+    case when v_verdict is null then ops.declared_usd(p_template) else 0 end,
     case when v_verdict is null and not v_auto
       then v_now + coalesce((ops.policy('approvals') ->> 'expires_minutes')::numeric, 1440) * interval '1 minute' end,
     case when v_verdict is not null or v_auto then v_now end,
@@ -1070,6 +1153,17 @@ as $$
 begin
   perform pg_advisory_xact_lock(h) from (
     select distinct hashtextextended('ops:' || k, 0) as h from unnest(p_keys) k where k is not null order by 1) l;
+  perform ops.lock_held_keys(p_keys);
+end
+$$;
+
+-- Locks those dedupe keys that are held, against the ends of the work that holds them.
+create function ops.lock_held_keys(p_keys text[]) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform from ops.live_keys where dedupe_key = any (p_keys) order by dedupe_key for update;
 end
 $$;
 
@@ -1111,13 +1205,15 @@ begin
     select unnest(array[i ->> 'dedupe_key', i ->> 'idempotency_key']) from jsonb_array_elements(p_proposals) i));
   for v_item in select e.value as item, e.ordinality::integer as n from jsonb_array_elements(p_proposals) with ordinality e loop
     begin
+      if jsonb_typeof(v_item.item -> 'dedupe_minutes') not in ('number', 'null') then
+        perform ops.fail('OPS_011', 'dedupe_minutes must be a number', 'dedupe_minutes');
+      end if;
       v_answer := ops.pass_gate(v_item.item -> 'template', v_item.item ->> 'source', v_item.item ->> 'dedupe_key',
         (v_item.item ->> 'dedupe_minutes')::numeric, v_item.item ->> 'idempotency_key', v_item.item ->> 'proposed_by');
     exception
-      when sqlstate 'OP004' or sqlstate 'OP011' or invalid_text_representation then
+      when sqlstate 'OP004' or sqlstate 'OP011' then
         get stacked diagnostics v_detail = pg_exception_detail;
-        v_answer := row(null, 'invalid', null, sqlerrm, case sqlstate when 'OP004' then 'OPS_004' else 'OPS_011' end,
-          case when v_detail like '{%' then v_detail::jsonb else '{}' end);
+        v_answer := row(null, 'invalid', null, sqlerrm, 'OPS_' || right(sqlstate, 3), v_detail);
     end;
     ordinal := v_item.n;
     proposal_id := v_answer.proposal_id; status := v_answer.status; mission_id := v_answer.mission_id;
@@ -1135,7 +1231,8 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_problem record;
-  v_verdict jsonb;
+  v_day date := ops.cap_day();
+  v_units ops.cap_unit[];
 begin
   select t.path, t.problem into v_problem from ops.template_problem(p_template) t;
   if v_problem.problem is not null then
@@ -1143,18 +1240,31 @@ begin
       jsonb_build_object('path', v_problem.path);
     return;
   end if;
-  v_verdict := ops.cap_verdict(ops.cap_day(), ops.cap_units('api', null, p_template));
-  if v_verdict is not null then
-    return query select false, ops.verdict_reason(v_verdict), v_verdict ->> 'code', v_verdict;
-  elsif not public.ops_is_auto_approvable(p_template) then
-    return query select false, 'waits for approval: policy auto_approve does not cover it', 'pending_approval', '{}'::jsonb;
+  v_units := ops.cap_units('api', null, p_template);
+  return query select * from ops.foresee(p_template, v_day, v_units, ops.cap_verdict(v_day, v_units));
+end
+$$;
+
+create function ops.foresee(p_template jsonb, p_day date, p_units ops.cap_unit[], p_verdict jsonb)
+returns table (ok boolean, reason text, code text, verdict jsonb)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_obstacle text := ops.approval_obstacle(p_template);
+begin
+  if p_verdict is not null then
+    return query select false, ops.verdict_reason(p_verdict), p_verdict ->> 'code', p_verdict;
+  elsif v_obstacle is not null then
+    return query select false, 'waits for approval: ' || v_obstacle, 'pending_approval', ops.caps_counted(p_day, p_units);
   else
-    return query select true, 'would be admitted by policy auto_approve', 'auto_approved', '{}'::jsonb;
+    return query select true, 'policy auto_approve would admit it now', 'auto_approved', ops.caps_counted(p_day, p_units);
   end if;
 end
 $$;
 
--- The same for a proposal that is there: a pending one is judged as if it came now, another answers its verdict.
+-- The same for a proposal that is there: a pending one is judged as if it came now, another answers its verdict; null answers
+-- nothing. Errors: OPS_013 unknown proposal.
 create function public.ops_gate_proposal(p_proposal_id uuid)
 returns table (ok boolean, reason text, code text, verdict jsonb)
 language plpgsql stable security definer
@@ -1162,8 +1272,12 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_proposal public.ops_mission_proposals;
-  v_verdict jsonb;
+  v_day date := ops.cap_day();
+  v_units ops.cap_unit[];
 begin
+  if p_proposal_id is null then
+    return;
+  end if;
   select * into v_proposal from public.ops_mission_proposals where id = p_proposal_id;
   if not found then
     perform ops.fail('OPS_013', format('there is no proposal %s', p_proposal_id), 'p_proposal_id');
@@ -1172,15 +1286,9 @@ begin
     return query select v_proposal.status in ('approved', 'auto_approved'), v_proposal.reason, v_proposal.code, v_proposal.verdict;
     return;
   end if;
-  v_verdict := ops.cap_verdict(ops.cap_day(), ops.cap_units(v_proposal.source, v_proposal.pattern_id, v_proposal.template),
-    v_proposal.cap_day = ops.cap_day());
-  if v_verdict is not null then
-    return query select false, ops.verdict_reason(v_verdict), v_verdict ->> 'code', v_verdict;
-  elsif not public.ops_is_auto_approvable(v_proposal.template) then
-    return query select false, 'waits for approval: policy auto_approve does not cover it', 'pending_approval', '{}'::jsonb;
-  else
-    return query select true, 'policy auto_approve would admit it now', 'auto_approved', '{}'::jsonb;
-  end if;
+  v_units := ops.cap_units(v_proposal.source, v_proposal.pattern_id, v_proposal.template);
+  return query select * from ops.foresee(v_proposal.template, v_day, v_units,
+    ops.cap_verdict(v_day, v_units, v_proposal.cap_day = v_day));
 end
 $$;
 
@@ -1239,16 +1347,19 @@ returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_units ops.cap_unit[] := ops.cap_units(p_proposal.source, p_proposal.pattern_id, p_proposal.template);
 begin
+  insert into ops.decisions (proposal_id, decision, digest, actor, actor_context, note)
+  values (p_proposal.id, p_status::text, p_proposal.digest, p_actor, ops.actor_context(), p_reason);
   update public.ops_mission_proposals
   set status = p_status, code = p_status::text, reason = p_reason, decided_at = ops.now(), decided_by = p_actor,
     cap_day = null, reserved_usd = 0
   where id = p_proposal.id;
-  insert into ops.decisions (proposal_id, decision, digest, actor, actor_context, note)
-  values (p_proposal.id, p_status::text, p_proposal.digest, p_actor, ops.actor_context(), p_reason);
   delete from ops.live_keys where dedupe_key = p_proposal.dedupe_key and proposal_id = p_proposal.id;
+  perform ops.lock_caps(p_proposal.cap_day, v_units);
+  perform ops.move_caps(p_proposal.cap_day, v_units, -1);
   update ops.root_missions set missions = missions - 1 where root_event_id = p_proposal.root_event_id;
-  perform ops.move_caps(p_proposal.cap_day, ops.cap_units(p_proposal.source, p_proposal.pattern_id, p_proposal.template), -1);
 end
 $$;
 
@@ -1277,7 +1388,7 @@ begin
     perform ops.fail('OPS_009', format('proposal %s expired at %s', p_proposal_id, v_proposal.expires_at), 'expires_at',
       'propose it again');
   end if;
-  if p_actor = v_proposal.proposed_by then
+  if lower(trim(p_actor)) = lower(trim(v_proposal.proposed_by)) then
     perform ops.fail('OPS_009', format('%s proposed this and cannot approve it', p_actor), 'p_actor');
   end if;
   if v_proposal.digest <> ops.template_digest(v_proposal.template) or (p_digest is not null and p_digest <> v_proposal.digest) then
@@ -1285,9 +1396,11 @@ begin
   end if;
 
   v_units := ops.cap_units(v_proposal.source, v_proposal.pattern_id, v_proposal.template);
+  perform ops.lock_caps(v_proposal.cap_day, v_units);
   if v_proposal.cap_day = v_day then
     v_verdict := ops.cap_verdict(v_day, v_units, true);
   else
+    perform ops.lock_caps(v_day, v_units);
     v_verdict := ops.take_caps(v_day, v_units);
     if v_verdict is null then
       perform ops.move_caps(v_proposal.cap_day, v_units, -1);
@@ -1298,18 +1411,20 @@ begin
     return;
   end if;
 
-  update public.ops_mission_proposals p
-  set status = 'approved', code = 'approved', reason = coalesce(p_note, 'approved by ' || p_actor), approved_at = v_now,
-    decided_at = v_now, decided_by = p_actor, cap_day = v_day, policy_snapshot = ops.policy_snapshot()
-  where p.id = v_proposal.id;
   insert into ops.decisions (proposal_id, decision, digest, actor, actor_context, note)
   values (v_proposal.id, 'approved', v_proposal.digest, p_actor, ops.actor_context(), p_note);
+  update public.ops_mission_proposals p
+  set status = 'approved', code = 'approved', reason = coalesce(p_note, 'approved by ' || p_actor), approved_at = v_now,
+    decided_at = v_now, decided_by = p_actor, cap_day = v_day, policy_snapshot = ops.policy_snapshot(),
+    verdict = ops.caps_counted(v_day, v_units)
+  where p.id = v_proposal.id;
   perform ops.start_mission(v_proposal.id);
   return query select a.* from ops.gate_answer_of(v_proposal.id) a;
 end
 $$;
 
--- Rejects a held proposal. Errors as for approving.
+-- Rejects a held proposal; also one that has expired, while approvals are paused, or of one's own.
+-- Errors: OPS_009 when it was decided before, OPS_013 unknown.
 create function public.ops_reject_proposal(p_proposal_id uuid, p_actor text, p_note text default null)
 returns table (proposal_id uuid, status text, mission_id uuid, reason text, code text, verdict jsonb)
 language plpgsql security definer
@@ -1327,14 +1442,20 @@ language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+  v_proposals public.ops_mission_proposals[];
   v_proposal public.ops_mission_proposals;
   v_count integer := 0;
 begin
-  for v_proposal in
-    select * from public.ops_mission_proposals
-    where status = 'pending' and expires_at <= ops.now()
-    order by expires_at, id limit p_limit for no key update skip locked
-  loop
+  select array_agg(t.p order by (t.p).expires_at, (t.p).id) into v_proposals
+  from (select q as p from public.ops_mission_proposals q where q.status = 'pending' and q.expires_at <= ops.now()
+        order by q.expires_at, q.id limit p_limit for no key update skip locked) t;
+  -- All that the loop will touch, in the order in which gates lock it. Today's counter stands before the root events.
+  perform ops.lock_held_keys(array(select p.dedupe_key from unnest(v_proposals) p));
+  perform from ops.cap_counters c
+  where c.scope = 'daily' and c.name = '' and c.day in (select p.cap_day from unnest(v_proposals) p union select ops.cap_day())
+  order by c.day for no key update;
+
+  foreach v_proposal in array coalesce(v_proposals, '{}') loop
     perform ops.close_proposal(v_proposal, 'expired', 'engine', format('nobody decided before %s', v_proposal.expires_at));
     perform ops.emit_own('proposal:expired', jsonb_build_object('proposal_id', v_proposal.id, 'title', v_proposal.title,
       'source', v_proposal.source), null, v_proposal.root_event_id, v_proposal.depth + 1);
@@ -1343,6 +1464,28 @@ begin
   return v_count;
 end
 $$;
+
+-- What was proposed is never altered, and a decision is never written by hand: it goes through the functions above.
+create function ops.refuse_proposal_edit() returns trigger
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if (new.template, new.digest, new.source, new.pattern_id) is distinct from (old.template, old.digest, old.source, old.pattern_id) then
+    perform ops.fail('OPS_014', format('proposal %s cannot be altered', old.id), 'template', 'reject it and propose what you want instead');
+  end if;
+  if new.status <> old.status and not exists (
+    select from ops.decisions d where d.proposal_id = new.id and d.decision = new.status::text)
+  then
+    perform ops.fail('OPS_014', format('proposal %s cannot be made %s by hand', old.id, new.status), 'status',
+      format('select * from ops_approve_proposal(''%s'', ''your name''), or ops_reject_proposal', old.id));
+  end if;
+  return new;
+end
+$$;
+
+create trigger ops_mission_proposals_hand_edit before update of status, template, digest, source, pattern_id on public.ops_mission_proposals
+  for each row execute function ops.refuse_proposal_edit();
 
 -- 58_reactions.sql ------------------------------------------------------------------------------------------
 
@@ -1638,6 +1781,8 @@ create function ops.finish_missions(p_missions uuid[]) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_keys text[];
 begin
   insert into public.ops_agent_events (dedupe_key, type, data, mission_id, root_event_id, depth)
   select format('mission:%s:%s', m.id, m.round), 'mission:' || m.status,
@@ -1653,9 +1798,16 @@ begin
   where m.id = any (p_missions)
   order by m.id;
 
-  update ops.live_keys k set live = false
-  from public.ops_missions m
-  where m.id = any (p_missions) and m.dedupe_key is not null and k.dedupe_key = m.dedupe_key and k.proposal_id = m.proposal_id;
+  v_keys := array(select m.dedupe_key from public.ops_missions m where m.id = any (p_missions) and m.dedupe_key is not null);
+  if v_keys <> '{}' then
+    perform ops.lock_held_keys(v_keys);
+    -- A key with a window stays held until that closes.
+    update ops.live_keys k set live = false
+    from public.ops_missions m
+    where m.id = any (p_missions) and k.dedupe_key = m.dedupe_key and k.proposal_id = m.proposal_id;
+    delete from ops.live_keys k
+    where k.dedupe_key = any (v_keys) and not k.live and coalesce(k.held_until, '-infinity') <= ops.now();
+  end if;
 
   perform ops.settle_costs(p_missions);
 end
@@ -1667,21 +1819,26 @@ create function ops.settle_costs(p_missions uuid[]) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_day date;
+  v_usd numeric;
 begin
-  with cost as (
-    select p.id, p.cap_day, p.reserved_usd,
-      (select coalesce(sum(case when s.attempt = 0 then 0 else coalesce(s.cost_usd, s.cost_reserved_usd) end), 0)
-       from public.ops_mission_steps s where s.mission_id = m.id) as usd
-    from public.ops_missions m join public.ops_mission_proposals p on p.id = m.proposal_id
-    where m.id = any (p_missions)
-  ), changed as (
-    update public.ops_mission_proposals p set reserved_usd = c.usd
-    from cost c where p.id = c.id and c.usd <> c.reserved_usd
-    returning c.cap_day, c.usd - c.reserved_usd as usd
-  )
-  update ops.cap_counters k set used_usd = k.used_usd + d.usd
-  from (select cap_day, sum(usd) as usd from changed where cap_day is not null group by cap_day) d
-  where k.day = d.cap_day and k.scope = 'daily' and k.name = '';
+  for v_day, v_usd in
+    with cost as (
+      select p.id, p.cap_day, p.reserved_usd,
+        (select coalesce(sum(case when s.attempt = 0 then 0 else coalesce(s.cost_usd, s.cost_reserved_usd) end), 0)
+         from public.ops_mission_steps s where s.mission_id = m.id) as usd
+      from public.ops_missions m join public.ops_mission_proposals p on p.id = m.proposal_id
+      where m.id = any (p_missions)
+    ), changed as (
+      update public.ops_mission_proposals p set reserved_usd = c.usd
+      from cost c where p.id = c.id and c.usd <> c.reserved_usd
+      returning c.cap_day, c.usd - c.reserved_usd as usd
+    )
+    select cap_day, sum(usd) from changed where cap_day is not null group by cap_day order by cap_day
+  loop
+    update ops.cap_counters k set used_usd = k.used_usd + v_usd where k.day = v_day and k.scope = 'daily' and k.name = '';
+  end loop;
 end
 $$;
 
@@ -1782,7 +1939,7 @@ end
 $$;
 
 -- Makes a mission agree with its steps, whatever happened to them. The mission is locked. An ended mission stays as it
--- ended unless a step is open again.
+-- ended unless a step is open again, or its steps (if they are all still there) say that it cannot have ended so.
 create function ops.resync_mission(p_mission_id uuid) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -1793,27 +1950,31 @@ declare
   v_is public.ops_missions;
 begin
   select * into v_was from public.ops_missions where id = p_mission_id for no key update;
+  -- A first claim that is under way is waited for: it has found the mission locked and leaves it to us to start it.
+  perform from public.ops_mission_steps where mission_id = p_mission_id and status = 'queued' order by id for no key update;
   update public.ops_missions m
   set steps_total = greatest(c.total, m.steps_total), steps_open = c.open,
     steps_failed = c.failed, steps_cancelled = c.cancelled,
     status = case when c.open > 0 then case when c.started then 'running' else 'approved' end
       when c.failed > 0 then 'failed' when c.cancelled > 0 then 'cancelled' else 'succeeded' end::public.ops_mission_status,
-    completed_at = case when c.open = 0 then coalesce(m.completed_at, v_now) end,
+    completed_at = case when c.open = 0 then v_now end,
     started_at = case when c.started then coalesce(m.started_at, v_now) else m.started_at end,
-    round = m.round + case when m.completed_at is not null and c.open > 0 then 1 else 0 end,
-    ended_by = case when c.open = 0 then m.ended_by end,
-    end_reason = case when c.open = 0 then m.end_reason end,
-    updated_at = v_now
+    round = m.round + case when m.completed_at is not null then 1 else 0 end,
+    ended_by = null, end_reason = null, updated_at = v_now
   from (select count(*) as total, count(*) filter (where status in ('waiting', 'queued', 'running')) as open,
           count(*) filter (where status = 'failed') as failed, count(*) filter (where status = 'cancelled') as cancelled,
           coalesce(bool_or(attempt > 0), false) as started
         from public.ops_mission_steps where mission_id = p_mission_id) c
-  where m.id = p_mission_id and (m.completed_at is null or c.open > 0)
+  where m.id = p_mission_id and (
+    m.completed_at is null or c.open > 0
+    or (m.status = 'succeeded' and c.failed + c.cancelled > 0)
+    or (m.status = 'failed' and c.failed = 0 and c.total >= m.steps_total)
+    or (m.status = 'cancelled' and c.failed + c.cancelled = 0 and c.total >= m.steps_total))
   returning m.* into v_is;
   if not found then
     return;
   end if;
-  if v_was.completed_at is null and v_is.completed_at is not null then
+  if v_is.completed_at is not null then
     perform ops.finish_missions(array[p_mission_id]);
   elsif v_was.completed_at is not null and v_is.completed_at is null and v_is.dedupe_key is not null then
     if ops.take_key(v_is.dedupe_key, v_is.proposal_id, null) <> v_is.proposal_id then
@@ -2274,9 +2435,12 @@ declare
   v_now timestamptz := ops.now();
 begin
   perform ops.require_array(p_leases, 'p_leases', 1000);
+  if p_lease_seconds not between 1 and 86400 then
+    perform ops.fail('OPS_011', 'a lease lasts 1 second to 24 hours', 'p_lease_seconds');
+  end if;
   return query
   with given as materialized (
-    select distinct on (g.step_id) g.step_id, g.token from jsonb_to_recordset(p_leases) as g(step_id uuid, token uuid)
+    select distinct g.step_id, g.token from jsonb_to_recordset(p_leases) as g(step_id uuid, token uuid)
   ), free as materialized (
     select s.id from public.ops_mission_steps s join given g on g.step_id = s.id and g.token = s.lease_token
     for no key update of s skip locked
@@ -2287,11 +2451,12 @@ begin
     returning s.id, s.lease_expires_at
   )
   select g.step_id,
-    case when r.id is not null then 'ok' when s.id is not null then 'busy' else 'lost' end,
-    r.lease_expires_at
+    case when count(r.id) > 0 then 'ok' when count(s.id) > 0 then 'busy' else 'lost' end,
+    max(r.lease_expires_at)
   from given g
   left join renewed r on r.id = g.step_id
-  left join public.ops_mission_steps s on s.id = g.step_id and s.lease_token = g.token;
+  left join public.ops_mission_steps s on s.id = g.step_id and s.lease_token = g.token
+  group by g.step_id;
 end
 $$;
 
@@ -2299,6 +2464,19 @@ $$;
 
 -- Outcomes: how an attempt ends. Every write carries the token and answers `ok` or `lost`; a lost one changes nothing and is
 -- kept as evidence. Missions are locked before their steps, so the last two steps of a mission may end at once, in any order.
+
+-- The items of a call without repetitions: the first for each step and token.
+create function ops.first_items(p_items jsonb) returns jsonb
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return (select coalesce(jsonb_agg(f.item order by f.n), '[]')
+  from (select distinct on (i.item ->> 'step_id', i.item ->> 'token') i.item, i.n
+        from jsonb_array_elements(p_items) with ordinality i(item, n)
+        order by i.item ->> 'step_id', i.item ->> 'token', i.n) f);
+end
+$$;
 
 -- Locks the missions of steps whose token still holds, in id order.
 create function ops.lock_missions_of(p_leases jsonb) returns void
@@ -2315,8 +2493,8 @@ begin
 end
 $$;
 
--- Keeps what came too late. p_kept are the steps whose token held.
-create function ops.keep_late(p_items jsonb, p_outcome text, p_kept uuid[]) returns void
+-- Keeps what came too late. p_tokens are those that held.
+create function ops.keep_late(p_items jsonb, p_outcome text, p_tokens uuid[]) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
@@ -2324,14 +2502,14 @@ begin
   insert into ops.late_results (step_id, token, outcome, payload)
   select (i ->> 'step_id')::uuid, (i ->> 'token')::uuid, p_outcome, i - 'step_id' - 'token'
   from jsonb_array_elements(p_items) i
-  where (i ->> 'step_id')::uuid <> all (coalesce(p_kept, '{}'))
+  where (i ->> 'token')::uuid <> all (coalesce(p_tokens, '{}'))
     and exists (select from public.ops_mission_steps s where s.id = (i ->> 'step_id')::uuid);
 end
 $$;
 
 -- Stores what executors emitted, in the chain of their mission. Part of the outcome's transaction: an event of an attempt that
 -- was not recorded never happened. Errors: OPS_011 names the event.
-create function ops.emit_of_runs(p_items jsonb, p_kept uuid[]) returns void
+create function ops.emit_of_runs(p_items jsonb, p_tokens uuid[]) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
@@ -2343,7 +2521,7 @@ begin
   end if;
   select i ->> 'step_id' as step_id, p.field, p.problem into v_bad
   from jsonb_array_elements(p_items) i, jsonb_path_query(i, '$.events[*] ? (@ != null)') e, ops.event_problem(e, false) p
-  where p.problem is not null limit 1;
+  where p.problem is not null and (i ->> 'token')::uuid = any (p_tokens) limit 1;
   if found then
     perform ops.fail('OPS_011', format('event of step %s: %s %s', v_bad.step_id, v_bad.field, v_bad.problem), 'events.' || v_bad.field);
   end if;
@@ -2351,9 +2529,10 @@ begin
   select e ->> 'type', coalesce(nullif(e -> 'data', 'null'), '{}'), e ->> 'dedupe_key', m.id, (i ->> 'token')::uuid,
     m.root_event_id, m.depth + 1
   from jsonb_array_elements(p_items) i
-  join public.ops_mission_steps s on s.id = (i ->> 'step_id')::uuid and s.id = any (p_kept)
+  join public.ops_mission_steps s on s.id = (i ->> 'step_id')::uuid
   join public.ops_missions m on m.id = s.mission_id,
   jsonb_path_query(i, '$.events[*] ? (@ != null)') e
+  where (i ->> 'token')::uuid = any (p_tokens)
   order by e ->> 'dedupe_key'
   on conflict (dedupe_key) do nothing;
 end
@@ -2371,17 +2550,19 @@ set random_page_cost = 1.1
 as $$
 #variable_conflict use_column
 declare
+  v_items jsonb;
   v_now timestamptz;
   v_steps uuid[];
+  v_tokens uuid[];
   v_missions uuid[];
 begin
   perform ops.require_array(p_results, 'p_results', 1000);
-  perform ops.lock_missions_of(p_results);
+  v_items := ops.first_items(p_results);
+  perform ops.lock_missions_of(v_items);
   v_now := ops.now();
 
   with given as materialized (
-    select distinct on (g.step_id) g.*
-    from jsonb_to_recordset(p_results) as g(step_id uuid, token uuid, result jsonb, cost_usd numeric, meta jsonb)
+    select g.* from jsonb_to_recordset(v_items) as g(step_id uuid, token uuid, result jsonb, cost_usd numeric, meta jsonb)
   ), done as (
     update public.ops_mission_steps s
     set status = 'succeeded', result = g.result, cost_usd = coalesce(s.cost_usd + g.cost_usd, s.cost_usd, g.cost_usd), lease_token = null,
@@ -2392,17 +2573,17 @@ begin
     insert into public.ops_action_runs (id, step_id, executor, status, started_at, completed_at, meta, attempt, worker_id, cost_usd)
     select token, id, executor, 'succeeded', reserved_at, v_now, coalesce(nullif(meta, 'null'), '{}'), attempt, worker_id, cost_usd from done
   )
-  select array_agg(id), array_agg(mission_id) into v_steps, v_missions from done;
+  select array_agg(id), array_agg(token), array_agg(mission_id) into v_steps, v_tokens, v_missions from done;
 
   if v_steps is not null then
-    perform ops.emit_of_runs(p_results, v_steps);
+    perform ops.emit_of_runs(v_items, v_tokens);
     if ops.release_waiting(v_missions) > 0 then
       perform ops.wake_workers();
     end if;
     perform ops.roll_up(v_missions);
   end if;
-  if coalesce(array_length(v_steps, 1), 0) < jsonb_array_length(p_results) then
-    perform ops.keep_late(p_results, 'succeeded', v_steps);
+  if coalesce(array_length(v_steps, 1), 0) < jsonb_array_length(v_items) then
+    perform ops.keep_late(v_items, 'succeeded', v_tokens);
   end if;
 
   return query
@@ -2426,19 +2607,18 @@ end
 $$;
 
 -- Ends attempts as failures: back to the queue after a backoff, or dead when attempts are used up or the error is permanent;
--- a death ends the mission. The missions of steps that may die are locked. Returns the steps whose token held.
-create function ops.fail_attempts(p_failures jsonb) returns uuid[]
+-- a death ends the mission. The missions of steps that may die are locked. Answers the steps whose token held, and how many died.
+create function ops.fail_attempts(p_failures jsonb, out steps uuid[], out tokens uuid[], out died integer)
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_now timestamptz := ops.now();
-  v_steps uuid[];
   v_dead uuid[];
   v_missions uuid[];
 begin
   with given as materialized (
-    select distinct on (g.step_id) g.*
+    select g.*
     from jsonb_to_recordset(p_failures)
       as g(step_id uuid, token uuid, error text, permanent boolean, retry_after_seconds numeric, meta jsonb, cost_usd numeric)
   ), judged as materialized (
@@ -2463,8 +2643,9 @@ begin
       left(coalesce(j.error, 'failed without a message'), 8000), j.attempt, j.worker_id, j.cost_usd
     from judged j join ended e on e.id = j.step_id
   )
-  select array_agg(id), array_agg(id) filter (where dies), array_agg(distinct mission_id) filter (where dies)
-  into v_steps, v_dead, v_missions from ended;
+  select array_agg(id), array_agg(token), array_agg(id) filter (where dies), count(*) filter (where dies),
+    array_agg(distinct mission_id) filter (where dies)
+  into steps, tokens, v_dead, died, v_missions from ended;
 
   if v_dead is not null then
     insert into public.ops_agent_events (type, data, mission_id, run_id, root_event_id, depth)
@@ -2477,7 +2658,6 @@ begin
     perform ops.end_missions(array(select id from public.ops_missions where id = any (v_missions) and completed_at is null),
       'failed', 'engine', 'a step failed', 'mission_failed');
   end if;
-  return v_steps;
 end
 $$;
 
@@ -2493,16 +2673,19 @@ set random_page_cost = 1.1
 as $$
 #variable_conflict use_column
 declare
+  v_items jsonb;
   v_steps uuid[];
+  v_tokens uuid[];
 begin
   perform ops.require_array(p_failures, 'p_failures', 1000);
-  perform ops.lock_missions_of(p_failures);
-  v_steps := ops.fail_attempts(p_failures);
+  v_items := ops.first_items(p_failures);
+  perform ops.lock_missions_of(v_items);
+  select f.steps, f.tokens into v_steps, v_tokens from ops.fail_attempts(v_items) f;
   if v_steps is not null then
-    perform ops.emit_of_runs(p_failures, v_steps);
+    perform ops.emit_of_runs(v_items, v_tokens);
   end if;
-  if coalesce(array_length(v_steps, 1), 0) < jsonb_array_length(p_failures) then
-    perform ops.keep_late(p_failures, 'failed', v_steps);
+  if coalesce(array_length(v_steps, 1), 0) < jsonb_array_length(v_items) then
+    perform ops.keep_late(v_items, 'failed', v_tokens);
   end if;
   return query
   select g.step_id, case when g.step_id = any (v_steps) then 'ok' else 'lost' end, s.status::text,
@@ -2513,7 +2696,8 @@ begin
 end
 $$;
 
--- Gives leases back without a failure, to run again after some seconds. p_status tells the run's record why.
+-- Gives leases back without a failure, to run again after some seconds. p_status tells the run's record why. Waits for its steps,
+-- so it locks their missions first, as everyone does who waits.
 create function ops.hand_back(p_items jsonb, p_status text) returns uuid[]
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -2522,8 +2706,9 @@ declare
   v_now timestamptz := ops.now();
   v_steps uuid[];
 begin
+  perform ops.lock_missions_of(p_items);
   with given as materialized (
-    select distinct on (g.step_id) g.* from jsonb_to_recordset(p_items) as g(step_id uuid, token uuid, seconds numeric, reason text)
+    select g.* from jsonb_to_recordset(ops.first_items(p_items)) as g(step_id uuid, token uuid, seconds numeric, reason text)
   ), held as materialized (
     select s.id, s.executor, s.reserved_at, s.attempt, s.worker_id, g.token, g.reason,
       v_now + least(greatest(coalesce(g.seconds, 0), 0), 31536000) * interval '1 second' as run_at
@@ -2592,21 +2777,66 @@ $$;
 
 -- Recovery: attempts whose worker fell silent, or that renew for ever.
 --
--- A step that can be tried again needs no lock but its own. One that would die takes its mission down, so its mission is
--- locked first. Both skip what somebody else holds: that step is being ended this very moment, or will be met next time;
--- locked rows are passed over before the limit counts, so they never starve the rest.
+-- A step that can be tried again needs no lock but its own. One that would die takes its mission down, so its mission and all
+-- its open steps are locked first. Neither waits: what somebody else holds is being ended this very moment, or is met next
+-- time, and is passed over before the limit counts, so it never starves the rest.
 
--- Fails up to p_limit running steps that p_condition, evaluated under the step's lock, names as overdue.
+-- Locks open missions with all their open steps, but for those of which somebody else holds a part. Returns the ones it has.
+create function ops.hold_missions(p_missions uuid[]) returns uuid[]
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_missions uuid[];
+  v_steps uuid[];
+begin
+  select array_agg(m.id) into v_missions
+  from (select id from public.ops_missions where id = any (p_missions) and completed_at is null
+        order by id for no key update skip locked) m;
+  select array_agg(s.id) into v_steps
+  from (select id from public.ops_mission_steps where mission_id = any (v_missions) and status in ('waiting', 'queued', 'running')
+        order by id for no key update skip locked) s;
+  return array(
+    select m.id from unnest(v_missions) m(id)
+    where not exists (
+      select from public.ops_mission_steps s
+      where s.mission_id = m.id and s.status in ('waiting', 'queued', 'running') and s.id <> all (coalesce(v_steps, '{}'))));
+end
+$$;
+
+-- Fails overdue attempts: up to p_limit that can be tried again, and those that end up to p_limit missions.
 create function ops.recover(p_mode text, p_threshold interval, p_limit integer, out requeued integer, out died integer)
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_now timestamptz := ops.now();
-  v_missions uuid[];
+  v_batch uuid[];
+  v_met uuid[] := '{}';
+  v_held uuid[] := '{}';
   v_failures jsonb;
-  v_steps uuid[];
 begin
+  -- Deaths come first: whoever holds steps already may not wait for more.
+  while cardinality(v_held) < p_limit loop
+    select array_agg(distinct o.mission_id) into v_batch
+    from (
+      select s.mission_id from public.ops_mission_steps s
+      where s.status = 'running' and (p_mode <> 'lease' or s.lease_expires_at < v_now)
+        and ops.overdue(s, p_mode, p_threshold, v_now) is not null
+        and s.failure_count + 1 >= coalesce(s.max_retries, 3) and s.mission_id <> all (v_met)
+      order by s.lease_expires_at limit p_limit - cardinality(v_held)) o;
+    exit when v_batch is null;
+    v_met := v_met || v_batch;
+    v_held := v_held || ops.hold_missions(v_batch);
+  end loop;
+  select jsonb_agg(jsonb_build_object('step_id', o.id, 'token', o.lease_token, 'error', o.error)) into v_failures
+  from (
+    select s.id, s.lease_token, ops.overdue(s, p_mode, p_threshold, v_now) as error
+    from public.ops_mission_steps s
+    where s.mission_id = any (v_held) and s.status = 'running') o
+  where o.error is not null;
+  select f.died into died from ops.fail_attempts(coalesce(v_failures, '[]')) f;
+
   select jsonb_agg(jsonb_build_object('step_id', o.id, 'token', o.lease_token, 'error', o.error)) into v_failures
   from (
     select s.id, s.lease_token, ops.overdue(s, p_mode, p_threshold, v_now) as error
@@ -2616,32 +2846,18 @@ begin
       and s.failure_count + 1 < coalesce(s.max_retries, 3)
     order by s.lease_expires_at limit p_limit
     for no key update skip locked) o;
-  v_steps := ops.fail_attempts(coalesce(v_failures, '[]'));
-  requeued := coalesce(array_length(v_steps, 1), 0);
+  select cardinality(f.steps) into requeued from ops.fail_attempts(coalesce(v_failures, '[]')) f;
+  requeued := coalesce(requeued, 0);
   if requeued > 0 then
     perform ops.wake_workers();
   end if;
 
-  select array_agg(l.id) into v_missions
-  from (
-    select m.id from public.ops_missions m
-    where m.id in (
-      select s.mission_id from public.ops_mission_steps s
-      where s.status = 'running' and (p_mode <> 'lease' or s.lease_expires_at < v_now)
-        and ops.overdue(s, p_mode, p_threshold, v_now) is not null
-        and s.failure_count + 1 >= coalesce(s.max_retries, 3))
-    order by m.id limit p_limit
-    for no key update skip locked) l;
-  select jsonb_agg(jsonb_build_object('step_id', o.id, 'token', o.lease_token, 'error', o.error)) into v_failures
-  from (
-    select s.id, s.lease_token, ops.overdue(s, p_mode, p_threshold, v_now) as error
-    from public.ops_mission_steps s
-    where s.mission_id = any (v_missions) and s.status = 'running'
-      and ops.overdue(s, p_mode, p_threshold, v_now) is not null
-    order by s.id
-    for no key update skip locked) o;
-  v_steps := ops.fail_attempts(coalesce(v_failures, '[]'));
-  select count(*) into died from public.ops_mission_steps where id = any (v_steps) and status = 'failed';
+  -- A first claim that met its mission locked could not start it.
+  update public.ops_missions m set status = 'running', started_at = coalesce(m.started_at, v_now), updated_at = v_now
+  from (select f.id from public.ops_missions f
+        where f.status = 'approved' and f.id in (select s.mission_id from public.ops_mission_steps s where s.status = 'running')
+        order by f.id for no key update skip locked) unstarted
+  where m.id = unstarted.id;
 end
 $$;
 
@@ -2662,7 +2878,8 @@ begin
 end
 $$;
 
--- Requeues, with backoff, or dead-letters up to p_limit steps whose lease has expired. Never NULL counts.
+-- Requeues, with backoff, up to p_limit steps whose lease has expired, and dead-letters those that end up to p_limit missions.
+-- Never NULL counts.
 create function public.ops_recover_expired_leases(p_limit integer default 500)
 returns table (requeued_steps integer, failed_steps integer)
 language sql security definer
@@ -2672,7 +2889,7 @@ set enable_mergejoin = off
 set random_page_cost = 1.1
 as $$ select r.requeued, r.died from ops.recover('lease', null, p_limit) r $$;
 
--- Fails up to p_limit steps that run on past their timeout, or past p_threshold_minutes where they have none
+-- Fails steps that run on past their timeout, or past p_threshold_minutes where they have none, in batches as above
 -- (null: worker_policy.stale_minutes, then 15).
 create function public.ops_recover_stale_steps(p_threshold_minutes integer default null, p_limit integer default 500)
 returns table (recovered_steps integer)
@@ -3475,7 +3692,7 @@ as $$
       count(*) filter (where s.status = 'cancelled') as cancelled, count(*) as total
     from public.ops_mission_steps s where s.mission_id = m.id) c
   where c.total > 0 and (m.steps_open <> c.open or (m.completed_at is null) <> (c.open > 0)
-    or (m.status = 'succeeded' and c.failed + c.cancelled > 0) or (m.status = 'failed' and c.failed = 0))
+    or (m.status = 'succeeded' and c.failed + c.cancelled > 0) or (m.status = 'failed' and c.failed = 0 and c.total = m.steps_total))
   union all
   select 'mission_runs_once_started', m.id::text, 'a step was claimed and the mission still says approved'
   from public.ops_missions m where m.status = 'approved' and exists (

@@ -1,4 +1,5 @@
--- Locks. One order everywhere: advisory keys (sorted) → missions (by id) → steps → counters.
+-- Locks. One order everywhere: advisory keys (sorted) → missions (by id) → steps → dedupe keys (sorted) → counters (by day; the
+-- day's own first) → root events.
 -- Whoever meets that order backwards does not wait: claims, renewals and recovery take steps with SKIP LOCKED.
 -- No session-level advisory locks: behind a transaction pooler they would outlive their caller.
 --

@@ -42,7 +42,7 @@ begin
     return null;
   elsif jsonb_typeof(v_value) <> (case p_type when 'integer' then 'number' else p_type end) then
     return format('must be %s %s', case when p_type in ('object', 'array', 'integer') then 'an' else 'a' end, p_type);
-  elsif p_type = 'integer' and v_value::numeric <> trunc(v_value::numeric) then
+  elsif p_type = 'integer' and v_value::text like '%.%' then
     return 'must be a whole number';
   elsif p_type in ('number', 'integer') and v_value::numeric not between p_min and p_max then
     return format('must be between %s and %s', p_min, p_max);
@@ -130,9 +130,12 @@ begin
     end if;
     if v_step ? 'run_at' then
       begin
+        if v_step ->> 'run_at' !~ '^\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d(:?\d\d)?)$' then
+          raise invalid_datetime_format;
+        end if;
         v_run_at := (v_step ->> 'run_at')::timestamptz;
-      exception when others then
-        path := v_at || '.run_at'; problem := 'must be a time such as "2026-01-31T09:00:00Z"'; return;
+      exception when data_exception then
+        path := v_at || '.run_at'; problem := 'must be a time with its zone, such as "2026-01-31T09:00:00Z"'; return;
       end;
     end if;
   end loop;
@@ -155,10 +158,11 @@ begin
   if p_template::text !~ '"depends_on"|\{\{\s*steps\.' then
     return;
   end if;
-  if exists (select from jsonb_array_elements(p_template -> 'steps') s, jsonb_array_elements(s -> 'depends_on') d
-             where jsonb_typeof(s -> 'depends_on') = 'array' and jsonb_typeof(d) <> 'string') then
-    path := 'steps'; problem := 'depends_on must list step keys'; return;
-  end if;
+  select format('steps[%s].depends_on', s.ordinality - 1), 'must list step keys' into path, problem
+  from jsonb_array_elements(p_template -> 'steps') with ordinality s
+  where jsonb_path_exists(s.value, '$.depends_on[*] ? (@.type() != "string")')
+  order by s.ordinality limit 1;
+  if problem is not null then return; end if;
   select format('steps[%s].depends_on', s."position" - 1), format('names "%s", which is no step of this template', d)
     into path, problem
   from ops.template_steps(p_template) s, unnest(s.depends_on) d

@@ -16,31 +16,57 @@ begin
 end
 $$;
 
--- True when policy `auto_approve` lets the template run without a person: enabled, every step kind listed (no list
--- allows all; `kind:agent` lists one agent's steps of a kind) and the risk not above `max_risk_level`. A missing or
+-- Why policy `auto_approve` does not let the template run without a person, or null when it does: it is enabled, the risk is not
+-- above `max_risk_level` and every step kind is listed (no list allows all; `kind:agent` lists one agent's steps of a kind). A
+-- step that names an executor or agent of its own needs that listed too: what it calls itself opens no door. A missing or
 -- disabled policy denies; a template without a risk level counts as medium.
-create function public.ops_is_auto_approvable(p_template jsonb) returns boolean
-language plpgsql stable security definer
+create function ops.auto_approve_obstacle(p_template jsonb) returns text
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_policy jsonb := ops.policy('auto_approve');
+  v_kind text;
 begin
-  if v_policy is null or not coalesce((v_policy ->> 'enabled')::boolean, false) or p_template is null then
-    return false;
-  end if;
-  if v_policy ? 'max_risk_level'
+  if v_policy is null then
+    return 'there is no policy auto_approve';
+  elsif not coalesce((v_policy ->> 'enabled')::boolean, false) then
+    return 'policy auto_approve is not enabled';
+  elsif jsonb_typeof(p_template -> 'steps') is distinct from 'array' then
+    return 'the template has no steps';
+  elsif v_policy ? 'max_risk_level'
     and coalesce(ops.risk_rank(p_template ->> 'risk_level'), 99) > ops.risk_rank(v_policy ->> 'max_risk_level')
   then
-    return false;
+    return format('risk "%s" is above "%s", the highest that policy auto_approve admits',
+      coalesce(p_template ->> 'risk_level', 'medium'), v_policy ->> 'max_risk_level');
   end if;
-  if not v_policy ? 'allowed_step_kinds' then
-    return true;
+  if v_policy ? 'allowed_step_kinds' then
+    select concat_ws(':', n.name, s.agent) into v_kind
+    from ops.template_steps(p_template) s, unnest(array[split_part(s.kind, ':', 1), s.executor]) n(name)
+    where not (v_policy -> 'allowed_step_kinds') ?| array[n.name, n.name || ':' || coalesce(s.agent, '')]
+    order by s."position" limit 1;
   end if;
-  return not exists (
-    select from ops.template_steps(p_template) s
-    where not (v_policy -> 'allowed_step_kinds') ?| array[
-      s.kind, split_part(s.kind, ':', 1), split_part(s.kind, ':', 1) || ':' || coalesce(s.agent, '')]);
+  return 'step kind "' || v_kind || '" is not among those that policy auto_approve admits';
+end
+$$;
+
+-- Why a person must decide on the template at this moment, or null.
+create function ops.approval_obstacle(p_template jsonb) returns text
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return case when ops.paused('approvals') then 'approvals are paused by the control switch' else ops.auto_approve_obstacle(p_template) end;
+end
+$$;
+
+-- True when policy `auto_approve` lets the template run without a person.
+create function public.ops_is_auto_approvable(p_template jsonb) returns boolean
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return ops.auto_approve_obstacle(p_template) is null;
 end
 $$;
 
@@ -54,10 +80,21 @@ begin
 end
 $$;
 
+-- What a template's steps say they will cost, in the counters' own precision.
+create function ops.declared_usd(p_template jsonb) returns numeric
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return (select round(coalesce(sum((s ->> 'cost_usd')::numeric), 0), 6) from jsonb_array_elements(p_template -> 'steps') s);
+end
+$$;
+
 -- What a proposal takes from one counter, beside the limit in force (null: none).
 create type ops.cap_unit as (scope text, name text, units integer, usd numeric, max_units integer, max_usd numeric);
 
--- All that a proposal takes, in the order in which counters are locked.
+-- All that a proposal takes. A step counts under its kind and, where it names another, under its executor; agents of a kind
+-- count together.
 create function ops.cap_units(p_source text, p_pattern_id text, p_template jsonb) returns ops.cap_unit[]
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -69,11 +106,13 @@ declare
   v_units ops.cap_unit[] := '{}';
   v_usd numeric;
 begin
-  select array_agg(row('step_kind', k.kind, k.n, 0, (v_caps #>> array['per_step_kind', k.kind])::integer, null)::ops.cap_unit order by k.kind),
-      coalesce(sum(k.usd), 0)
-    into v_kinds, v_usd
-  from (select split_part(s ->> 'kind', ':', 1) as kind, count(*) as n, sum((s ->> 'cost_usd')::numeric) as usd
-        from jsonb_array_elements(p_template -> 'steps') s group by 1) k;
+  select array_agg(row('step_kind', k.kind, k.n, 0, (v_caps #>> array['per_step_kind', k.kind])::integer, null)::ops.cap_unit order by k.kind)
+    into v_kinds
+  from (select n.kind, count(*) as n
+        from jsonb_array_elements(p_template -> 'steps') s,
+          lateral (select split_part(s ->> 'kind', ':', 1) as kind union select s ->> 'executor') n
+        where n.kind is not null group by n.kind) k;
+  v_usd := ops.declared_usd(p_template);
   if v_agent is not null then
     v_units := v_units || row('agent', v_agent, 1, 0, (v_caps #>> array['per_agent', v_agent])::integer, null)::ops.cap_unit;
   end if;
@@ -141,30 +180,57 @@ begin
 end
 $$;
 
--- Takes a place under every cap, or none; returns the verdict of the cap that has no room, or null.
--- The counters are made and locked in one order, so caps hold however many gates stand open at once.
-create function ops.take_caps(p_day date, p_units ops.cap_unit[]) returns jsonb
+-- What was counted, beside the limits in force: the numbers of a verdict that found room.
+create function ops.caps_counted(p_day date, p_units ops.cap_unit[]) returns jsonb
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return jsonb_build_object(
+    'day', p_day,
+    'time_zone', coalesce(ops.policy('proposal_caps') ->> 'time_zone', 'UTC'),
+    'counted', (
+      select coalesce(jsonb_agg(jsonb_strip_nulls(jsonb_build_object(
+          'scope', u.scope, 'name', nullif(u.name, ''), 'used', coalesce(c.used, 0), 'limit', u.max_units,
+          'used_usd', case when u.max_usd is not null then coalesce(c.used_usd, 0) end, 'limit_usd', u.max_usd)) order by u.ordinality), '[]')
+      from unnest(p_units) with ordinality u
+      left join ops.cap_counters c on c.day = p_day and c.scope = u.scope and c.name = u.name
+      where u.max_units is not null or u.max_usd is not null));
+end
+$$;
+
+-- Locks what a proposal counts in, and makes what is missing, so caps hold however many gates stand open at once. The day's
+-- own counter comes first: every proposal takes it, so whoever holds it meets nobody at the others.
+create function ops.lock_caps(p_day date, p_units ops.cap_unit[]) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_locked integer;
-  v_verdict jsonb;
 begin
   for v_try in 1..2 loop
     select count(*) into v_locked from (
       select from ops.cap_counters c
       join unnest(p_units) u on c.day = p_day and c.scope = u.scope and c.name = u.name
-      order by c.scope, c.name
+      order by c.scope <> 'daily', c.scope, c.name
       for no key update of c) l;
     exit when v_locked = array_length(p_units, 1) or v_try = 2;
     -- The first of the day makes the counters.
     insert into ops.cap_counters (day, scope, name)
-    select p_day, u.scope, u.name from unnest(p_units) u order by u.scope, u.name
+    select p_day, u.scope, u.name from unnest(p_units) u order by u.scope <> 'daily', u.scope, u.name
     on conflict do nothing;
   end loop;
+end
+$$;
 
-  v_verdict := ops.cap_verdict(p_day, p_units);
+-- Takes a place under every cap, or none; returns the verdict of the cap that has no room, or null. The counters are locked.
+create function ops.take_caps(p_day date, p_units ops.cap_unit[]) returns jsonb
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_verdict jsonb := ops.cap_verdict(p_day, p_units);
+begin
   if v_verdict is null then
     perform ops.move_caps(p_day, p_units, 1);
   end if;
@@ -172,7 +238,7 @@ begin
 end
 $$;
 
--- Adds (+1) or gives back (-1) what a proposal takes.
+-- Adds (+1) or gives back (-1) what a proposal takes. The counters are locked.
 create function ops.move_caps(p_day date, p_units ops.cap_unit[], p_sign integer) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -185,7 +251,7 @@ begin
 end
 $$;
 
--- Counts a mission against its root event, or answers the verdict that forbids it.
+-- Counts a mission against its root event, or answers the verdict that forbids it. The day's counter is locked.
 create function ops.take_root(p_root_event_id uuid, p_depth integer) returns jsonb
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -212,7 +278,7 @@ begin
 end
 $$;
 
--- Takes a dedupe key for a proposal. Returns the proposal that holds it, or null when it was free.
+-- Takes a dedupe key for a proposal. Returns the proposal that holds it, or null when it was free or its own.
 create function ops.take_key(p_key text, p_proposal_id uuid, p_held_until timestamptz) returns uuid
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -221,8 +287,9 @@ declare
   v_holder uuid;
 begin
   insert into ops.live_keys as k (dedupe_key, proposal_id, live, held_until) values (p_key, p_proposal_id, true, p_held_until)
-  on conflict (dedupe_key) do update set proposal_id = excluded.proposal_id, live = true, held_until = excluded.held_until
-  where not k.live and coalesce(k.held_until, '-infinity') <= ops.now()
+  on conflict (dedupe_key) do update set proposal_id = excluded.proposal_id, live = true,
+    held_until = case when k.proposal_id = excluded.proposal_id then k.held_until else excluded.held_until end
+  where k.proposal_id = excluded.proposal_id or (not k.live and coalesce(k.held_until, '-infinity') <= ops.now())
   returning proposal_id into v_holder;
   if v_holder is not null then
     return null;
@@ -275,7 +342,9 @@ declare
   v_path text;
   v_problem text;
   v_holder uuid;
+  v_units ops.cap_unit[];
   v_verdict jsonb;
+  v_obstacle text;
   v_auto boolean;
 begin
   select t.path, t.problem into v_path, v_problem from ops.template_problem(p_template) t;
@@ -285,8 +354,14 @@ begin
   if p_source is null or p_source !~ '^[A-Za-z0-9][A-Za-z0-9_.:-]{0,99}$' then
     perform ops.fail('OPS_011', 'source must be 1 to 100 letters, digits, "_", ".", ":" or "-"', 'source');
   end if;
-  if length(p_dedupe_key) > 500 or p_dedupe_key = '' then
+  if length(p_dedupe_key) not between 1 and 500 then
     perform ops.fail('OPS_011', 'dedupe_key must have 1 to 500 characters', 'dedupe_key');
+  elsif p_dedupe_minutes not between 0 and 525600 then
+    perform ops.fail('OPS_011', 'dedupe_minutes must be between 0 and 525600, a year', 'dedupe_minutes');
+  elsif length(p_idempotency_key) not between 1 and 500 then
+    perform ops.fail('OPS_011', 'idempotency_key must have 1 to 500 characters', 'idempotency_key');
+  elsif length(p_proposed_by) not between 1 and 200 then
+    perform ops.fail('OPS_011', 'proposed_by must have 1 to 200 characters', 'proposed_by');
   end if;
 
   -- The same question asked again gets the same answer.
@@ -303,9 +378,11 @@ begin
     end if;
   end if;
 
+  v_units := ops.cap_units(p_source, p_pattern_id, p_template);
+  perform ops.lock_caps(v_day, v_units);
   v_verdict := ops.take_root(p_root_event_id, p_depth);
   if v_verdict is null then
-    v_verdict := ops.take_caps(v_day, ops.cap_units(p_source, p_pattern_id, p_template));
+    v_verdict := ops.take_caps(v_day, v_units);
     if v_verdict is not null and p_root_event_id is not null then
       update ops.root_missions set missions = missions - 1 where root_event_id = p_root_event_id;
     end if;
@@ -314,7 +391,8 @@ begin
   if v_verdict is not null then
     delete from ops.live_keys where dedupe_key = p_dedupe_key and proposal_id = v_id;
   else
-    v_auto := public.ops_is_auto_approvable(p_template) and not ops.paused('approvals');
+    v_obstacle := ops.approval_obstacle(p_template);
+    v_auto := v_obstacle is null;
   end if;
 
   insert into public.ops_mission_proposals (
@@ -326,15 +404,13 @@ begin
     (case when v_verdict is not null then 'rejected' when v_auto then 'auto_approved' else 'pending' end)::public.ops_proposal_status,
     p_template,
     case when v_verdict is not null then ops.verdict_reason(v_verdict)
-      when v_auto then 'admitted by policy auto_approve'
-      when ops.paused('approvals') then 'waits for approval: approvals are paused by the control switch'
-      else 'waits for approval: policy auto_approve does not cover it' end,
+      when v_auto then 'admitted by policy auto_approve' else 'waits for approval: ' || v_obstacle end,
     ops.policy_snapshot(), case when v_auto then v_now end, v_now,
     case when v_verdict is not null then v_verdict ->> 'code' when v_auto then 'auto_approved' else 'pending_approval' end,
-    coalesce(v_verdict, '{}'), ops.template_digest(p_template),
+    coalesce(v_verdict, ops.caps_counted(v_day, v_units)), ops.template_digest(p_template),
     p_idempotency_key, coalesce(p_proposed_by, p_template ->> 'agent'), p_pattern_id, p_reaction_id, p_root_event_id, p_depth,
     case when v_verdict is null then v_day end,
-    case when v_verdict is null then coalesce((select sum((s ->> 'cost_usd')::numeric) from jsonb_array_elements(p_template -> 'steps') s), 0) else 0 end,
+    case when v_verdict is null then ops.declared_usd(p_template) else 0 end,
     case when v_verdict is null and not v_auto
       then v_now + coalesce((ops.policy('approvals') ->> 'expires_minutes')::numeric, 1440) * interval '1 minute' end,
     case when v_verdict is not null or v_auto then v_now end,
@@ -371,6 +447,17 @@ as $$
 begin
   perform pg_advisory_xact_lock(h) from (
     select distinct hashtextextended('ops:' || k, 0) as h from unnest(p_keys) k where k is not null order by 1) l;
+  perform ops.lock_held_keys(p_keys);
+end
+$$;
+
+-- Locks those dedupe keys that are held, against the ends of the work that holds them.
+create function ops.lock_held_keys(p_keys text[]) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform from ops.live_keys where dedupe_key = any (p_keys) order by dedupe_key for update;
 end
 $$;
 
@@ -412,13 +499,15 @@ begin
     select unnest(array[i ->> 'dedupe_key', i ->> 'idempotency_key']) from jsonb_array_elements(p_proposals) i));
   for v_item in select e.value as item, e.ordinality::integer as n from jsonb_array_elements(p_proposals) with ordinality e loop
     begin
+      if jsonb_typeof(v_item.item -> 'dedupe_minutes') not in ('number', 'null') then
+        perform ops.fail('OPS_011', 'dedupe_minutes must be a number', 'dedupe_minutes');
+      end if;
       v_answer := ops.pass_gate(v_item.item -> 'template', v_item.item ->> 'source', v_item.item ->> 'dedupe_key',
         (v_item.item ->> 'dedupe_minutes')::numeric, v_item.item ->> 'idempotency_key', v_item.item ->> 'proposed_by');
     exception
-      when sqlstate 'OP004' or sqlstate 'OP011' or invalid_text_representation then
+      when sqlstate 'OP004' or sqlstate 'OP011' then
         get stacked diagnostics v_detail = pg_exception_detail;
-        v_answer := row(null, 'invalid', null, sqlerrm, case sqlstate when 'OP004' then 'OPS_004' else 'OPS_011' end,
-          case when v_detail like '{%' then v_detail::jsonb else '{}' end);
+        v_answer := row(null, 'invalid', null, sqlerrm, 'OPS_' || right(sqlstate, 3), v_detail);
     end;
     ordinal := v_item.n;
     proposal_id := v_answer.proposal_id; status := v_answer.status; mission_id := v_answer.mission_id;
@@ -436,7 +525,8 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_problem record;
-  v_verdict jsonb;
+  v_day date := ops.cap_day();
+  v_units ops.cap_unit[];
 begin
   select t.path, t.problem into v_problem from ops.template_problem(p_template) t;
   if v_problem.problem is not null then
@@ -444,18 +534,31 @@ begin
       jsonb_build_object('path', v_problem.path);
     return;
   end if;
-  v_verdict := ops.cap_verdict(ops.cap_day(), ops.cap_units('api', null, p_template));
-  if v_verdict is not null then
-    return query select false, ops.verdict_reason(v_verdict), v_verdict ->> 'code', v_verdict;
-  elsif not public.ops_is_auto_approvable(p_template) then
-    return query select false, 'waits for approval: policy auto_approve does not cover it', 'pending_approval', '{}'::jsonb;
+  v_units := ops.cap_units('api', null, p_template);
+  return query select * from ops.foresee(p_template, v_day, v_units, ops.cap_verdict(v_day, v_units));
+end
+$$;
+
+create function ops.foresee(p_template jsonb, p_day date, p_units ops.cap_unit[], p_verdict jsonb)
+returns table (ok boolean, reason text, code text, verdict jsonb)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_obstacle text := ops.approval_obstacle(p_template);
+begin
+  if p_verdict is not null then
+    return query select false, ops.verdict_reason(p_verdict), p_verdict ->> 'code', p_verdict;
+  elsif v_obstacle is not null then
+    return query select false, 'waits for approval: ' || v_obstacle, 'pending_approval', ops.caps_counted(p_day, p_units);
   else
-    return query select true, 'would be admitted by policy auto_approve', 'auto_approved', '{}'::jsonb;
+    return query select true, 'policy auto_approve would admit it now', 'auto_approved', ops.caps_counted(p_day, p_units);
   end if;
 end
 $$;
 
--- The same for a proposal that is there: a pending one is judged as if it came now, another answers its verdict.
+-- The same for a proposal that is there: a pending one is judged as if it came now, another answers its verdict; null answers
+-- nothing. Errors: OPS_013 unknown proposal.
 create function public.ops_gate_proposal(p_proposal_id uuid)
 returns table (ok boolean, reason text, code text, verdict jsonb)
 language plpgsql stable security definer
@@ -463,8 +566,12 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_proposal public.ops_mission_proposals;
-  v_verdict jsonb;
+  v_day date := ops.cap_day();
+  v_units ops.cap_unit[];
 begin
+  if p_proposal_id is null then
+    return;
+  end if;
   select * into v_proposal from public.ops_mission_proposals where id = p_proposal_id;
   if not found then
     perform ops.fail('OPS_013', format('there is no proposal %s', p_proposal_id), 'p_proposal_id');
@@ -473,15 +580,9 @@ begin
     return query select v_proposal.status in ('approved', 'auto_approved'), v_proposal.reason, v_proposal.code, v_proposal.verdict;
     return;
   end if;
-  v_verdict := ops.cap_verdict(ops.cap_day(), ops.cap_units(v_proposal.source, v_proposal.pattern_id, v_proposal.template),
-    v_proposal.cap_day = ops.cap_day());
-  if v_verdict is not null then
-    return query select false, ops.verdict_reason(v_verdict), v_verdict ->> 'code', v_verdict;
-  elsif not public.ops_is_auto_approvable(v_proposal.template) then
-    return query select false, 'waits for approval: policy auto_approve does not cover it', 'pending_approval', '{}'::jsonb;
-  else
-    return query select true, 'policy auto_approve would admit it now', 'auto_approved', '{}'::jsonb;
-  end if;
+  v_units := ops.cap_units(v_proposal.source, v_proposal.pattern_id, v_proposal.template);
+  return query select * from ops.foresee(v_proposal.template, v_day, v_units,
+    ops.cap_verdict(v_day, v_units, v_proposal.cap_day = v_day));
 end
 $$;
 

@@ -30,16 +30,19 @@ returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_units ops.cap_unit[] := ops.cap_units(p_proposal.source, p_proposal.pattern_id, p_proposal.template);
 begin
+  insert into ops.decisions (proposal_id, decision, digest, actor, actor_context, note)
+  values (p_proposal.id, p_status::text, p_proposal.digest, p_actor, ops.actor_context(), p_reason);
   update public.ops_mission_proposals
   set status = p_status, code = p_status::text, reason = p_reason, decided_at = ops.now(), decided_by = p_actor,
     cap_day = null, reserved_usd = 0
   where id = p_proposal.id;
-  insert into ops.decisions (proposal_id, decision, digest, actor, actor_context, note)
-  values (p_proposal.id, p_status::text, p_proposal.digest, p_actor, ops.actor_context(), p_reason);
   delete from ops.live_keys where dedupe_key = p_proposal.dedupe_key and proposal_id = p_proposal.id;
+  perform ops.lock_caps(p_proposal.cap_day, v_units);
+  perform ops.move_caps(p_proposal.cap_day, v_units, -1);
   update ops.root_missions set missions = missions - 1 where root_event_id = p_proposal.root_event_id;
-  perform ops.move_caps(p_proposal.cap_day, ops.cap_units(p_proposal.source, p_proposal.pattern_id, p_proposal.template), -1);
 end
 $$;
 
@@ -68,7 +71,7 @@ begin
     perform ops.fail('OPS_009', format('proposal %s expired at %s', p_proposal_id, v_proposal.expires_at), 'expires_at',
       'propose it again');
   end if;
-  if p_actor = v_proposal.proposed_by then
+  if lower(trim(p_actor)) = lower(trim(v_proposal.proposed_by)) then
     perform ops.fail('OPS_009', format('%s proposed this and cannot approve it', p_actor), 'p_actor');
   end if;
   if v_proposal.digest <> ops.template_digest(v_proposal.template) or (p_digest is not null and p_digest <> v_proposal.digest) then
@@ -76,9 +79,11 @@ begin
   end if;
 
   v_units := ops.cap_units(v_proposal.source, v_proposal.pattern_id, v_proposal.template);
+  perform ops.lock_caps(v_proposal.cap_day, v_units);
   if v_proposal.cap_day = v_day then
     v_verdict := ops.cap_verdict(v_day, v_units, true);
   else
+    perform ops.lock_caps(v_day, v_units);
     v_verdict := ops.take_caps(v_day, v_units);
     if v_verdict is null then
       perform ops.move_caps(v_proposal.cap_day, v_units, -1);
@@ -89,18 +94,20 @@ begin
     return;
   end if;
 
-  update public.ops_mission_proposals p
-  set status = 'approved', code = 'approved', reason = coalesce(p_note, 'approved by ' || p_actor), approved_at = v_now,
-    decided_at = v_now, decided_by = p_actor, cap_day = v_day, policy_snapshot = ops.policy_snapshot()
-  where p.id = v_proposal.id;
   insert into ops.decisions (proposal_id, decision, digest, actor, actor_context, note)
   values (v_proposal.id, 'approved', v_proposal.digest, p_actor, ops.actor_context(), p_note);
+  update public.ops_mission_proposals p
+  set status = 'approved', code = 'approved', reason = coalesce(p_note, 'approved by ' || p_actor), approved_at = v_now,
+    decided_at = v_now, decided_by = p_actor, cap_day = v_day, policy_snapshot = ops.policy_snapshot(),
+    verdict = ops.caps_counted(v_day, v_units)
+  where p.id = v_proposal.id;
   perform ops.start_mission(v_proposal.id);
   return query select a.* from ops.gate_answer_of(v_proposal.id) a;
 end
 $$;
 
--- Rejects a held proposal. Errors as for approving.
+-- Rejects a held proposal; also one that has expired, while approvals are paused, or of one's own.
+-- Errors: OPS_009 when it was decided before, OPS_013 unknown.
 create function public.ops_reject_proposal(p_proposal_id uuid, p_actor text, p_note text default null)
 returns table (proposal_id uuid, status text, mission_id uuid, reason text, code text, verdict jsonb)
 language plpgsql security definer
@@ -118,14 +125,20 @@ language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+  v_proposals public.ops_mission_proposals[];
   v_proposal public.ops_mission_proposals;
   v_count integer := 0;
 begin
-  for v_proposal in
-    select * from public.ops_mission_proposals
-    where status = 'pending' and expires_at <= ops.now()
-    order by expires_at, id limit p_limit for no key update skip locked
-  loop
+  select array_agg(t.p order by (t.p).expires_at, (t.p).id) into v_proposals
+  from (select q as p from public.ops_mission_proposals q where q.status = 'pending' and q.expires_at <= ops.now()
+        order by q.expires_at, q.id limit p_limit for no key update skip locked) t;
+  -- All that the loop will touch, in the order in which gates lock it. Today's counter stands before the root events.
+  perform ops.lock_held_keys(array(select p.dedupe_key from unnest(v_proposals) p));
+  perform from ops.cap_counters c
+  where c.scope = 'daily' and c.name = '' and c.day in (select p.cap_day from unnest(v_proposals) p union select ops.cap_day())
+  order by c.day for no key update;
+
+  foreach v_proposal in array coalesce(v_proposals, '{}') loop
     perform ops.close_proposal(v_proposal, 'expired', 'engine', format('nobody decided before %s', v_proposal.expires_at));
     perform ops.emit_own('proposal:expired', jsonb_build_object('proposal_id', v_proposal.id, 'title', v_proposal.title,
       'source', v_proposal.source), null, v_proposal.root_event_id, v_proposal.depth + 1);
@@ -134,3 +147,25 @@ begin
   return v_count;
 end
 $$;
+
+-- What was proposed is never altered, and a decision is never written by hand: it goes through the functions above.
+create function ops.refuse_proposal_edit() returns trigger
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if (new.template, new.digest, new.source, new.pattern_id) is distinct from (old.template, old.digest, old.source, old.pattern_id) then
+    perform ops.fail('OPS_014', format('proposal %s cannot be altered', old.id), 'template', 'reject it and propose what you want instead');
+  end if;
+  if new.status <> old.status and not exists (
+    select from ops.decisions d where d.proposal_id = new.id and d.decision = new.status::text)
+  then
+    perform ops.fail('OPS_014', format('proposal %s cannot be made %s by hand', old.id, new.status), 'status',
+      format('select * from ops_approve_proposal(''%s'', ''your name''), or ops_reject_proposal', old.id));
+  end if;
+  return new;
+end
+$$;
+
+create trigger ops_mission_proposals_hand_edit before update of status, template, digest, source, pattern_id on public.ops_mission_proposals
+  for each row execute function ops.refuse_proposal_edit();

@@ -66,6 +66,8 @@ create function ops.finish_missions(p_missions uuid[]) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_keys text[];
 begin
   insert into public.ops_agent_events (dedupe_key, type, data, mission_id, root_event_id, depth)
   select format('mission:%s:%s', m.id, m.round), 'mission:' || m.status,
@@ -81,9 +83,16 @@ begin
   where m.id = any (p_missions)
   order by m.id;
 
-  update ops.live_keys k set live = false
-  from public.ops_missions m
-  where m.id = any (p_missions) and m.dedupe_key is not null and k.dedupe_key = m.dedupe_key and k.proposal_id = m.proposal_id;
+  v_keys := array(select m.dedupe_key from public.ops_missions m where m.id = any (p_missions) and m.dedupe_key is not null);
+  if v_keys <> '{}' then
+    perform ops.lock_held_keys(v_keys);
+    -- A key with a window stays held until that closes.
+    update ops.live_keys k set live = false
+    from public.ops_missions m
+    where m.id = any (p_missions) and k.dedupe_key = m.dedupe_key and k.proposal_id = m.proposal_id;
+    delete from ops.live_keys k
+    where k.dedupe_key = any (v_keys) and not k.live and coalesce(k.held_until, '-infinity') <= ops.now();
+  end if;
 
   perform ops.settle_costs(p_missions);
 end
@@ -95,21 +104,26 @@ create function ops.settle_costs(p_missions uuid[]) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_day date;
+  v_usd numeric;
 begin
-  with cost as (
-    select p.id, p.cap_day, p.reserved_usd,
-      (select coalesce(sum(case when s.attempt = 0 then 0 else coalesce(s.cost_usd, s.cost_reserved_usd) end), 0)
-       from public.ops_mission_steps s where s.mission_id = m.id) as usd
-    from public.ops_missions m join public.ops_mission_proposals p on p.id = m.proposal_id
-    where m.id = any (p_missions)
-  ), changed as (
-    update public.ops_mission_proposals p set reserved_usd = c.usd
-    from cost c where p.id = c.id and c.usd <> c.reserved_usd
-    returning c.cap_day, c.usd - c.reserved_usd as usd
-  )
-  update ops.cap_counters k set used_usd = k.used_usd + d.usd
-  from (select cap_day, sum(usd) as usd from changed where cap_day is not null group by cap_day) d
-  where k.day = d.cap_day and k.scope = 'daily' and k.name = '';
+  for v_day, v_usd in
+    with cost as (
+      select p.id, p.cap_day, p.reserved_usd,
+        (select coalesce(sum(case when s.attempt = 0 then 0 else coalesce(s.cost_usd, s.cost_reserved_usd) end), 0)
+         from public.ops_mission_steps s where s.mission_id = m.id) as usd
+      from public.ops_missions m join public.ops_mission_proposals p on p.id = m.proposal_id
+      where m.id = any (p_missions)
+    ), changed as (
+      update public.ops_mission_proposals p set reserved_usd = c.usd
+      from cost c where p.id = c.id and c.usd <> c.reserved_usd
+      returning c.cap_day, c.usd - c.reserved_usd as usd
+    )
+    select cap_day, sum(usd) from changed where cap_day is not null group by cap_day order by cap_day
+  loop
+    update ops.cap_counters k set used_usd = k.used_usd + v_usd where k.day = v_day and k.scope = 'daily' and k.name = '';
+  end loop;
 end
 $$;
 
@@ -210,7 +224,7 @@ end
 $$;
 
 -- Makes a mission agree with its steps, whatever happened to them. The mission is locked. An ended mission stays as it
--- ended unless a step is open again.
+-- ended unless a step is open again, or its steps (if they are all still there) say that it cannot have ended so.
 create function ops.resync_mission(p_mission_id uuid) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -221,27 +235,31 @@ declare
   v_is public.ops_missions;
 begin
   select * into v_was from public.ops_missions where id = p_mission_id for no key update;
+  -- A first claim that is under way is waited for: it has found the mission locked and leaves it to us to start it.
+  perform from public.ops_mission_steps where mission_id = p_mission_id and status = 'queued' order by id for no key update;
   update public.ops_missions m
   set steps_total = greatest(c.total, m.steps_total), steps_open = c.open,
     steps_failed = c.failed, steps_cancelled = c.cancelled,
     status = case when c.open > 0 then case when c.started then 'running' else 'approved' end
       when c.failed > 0 then 'failed' when c.cancelled > 0 then 'cancelled' else 'succeeded' end::public.ops_mission_status,
-    completed_at = case when c.open = 0 then coalesce(m.completed_at, v_now) end,
+    completed_at = case when c.open = 0 then v_now end,
     started_at = case when c.started then coalesce(m.started_at, v_now) else m.started_at end,
-    round = m.round + case when m.completed_at is not null and c.open > 0 then 1 else 0 end,
-    ended_by = case when c.open = 0 then m.ended_by end,
-    end_reason = case when c.open = 0 then m.end_reason end,
-    updated_at = v_now
+    round = m.round + case when m.completed_at is not null then 1 else 0 end,
+    ended_by = null, end_reason = null, updated_at = v_now
   from (select count(*) as total, count(*) filter (where status in ('waiting', 'queued', 'running')) as open,
           count(*) filter (where status = 'failed') as failed, count(*) filter (where status = 'cancelled') as cancelled,
           coalesce(bool_or(attempt > 0), false) as started
         from public.ops_mission_steps where mission_id = p_mission_id) c
-  where m.id = p_mission_id and (m.completed_at is null or c.open > 0)
+  where m.id = p_mission_id and (
+    m.completed_at is null or c.open > 0
+    or (m.status = 'succeeded' and c.failed + c.cancelled > 0)
+    or (m.status = 'failed' and c.failed = 0 and c.total >= m.steps_total)
+    or (m.status = 'cancelled' and c.failed + c.cancelled = 0 and c.total >= m.steps_total))
   returning m.* into v_is;
   if not found then
     return;
   end if;
-  if v_was.completed_at is null and v_is.completed_at is not null then
+  if v_is.completed_at is not null then
     perform ops.finish_missions(array[p_mission_id]);
   elsif v_was.completed_at is not null and v_is.completed_at is null and v_is.dedupe_key is not null then
     if ops.take_key(v_is.dedupe_key, v_is.proposal_id, null) <> v_is.proposal_id then

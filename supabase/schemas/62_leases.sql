@@ -240,6 +240,9 @@ declare
   v_now timestamptz := ops.now();
 begin
   perform ops.require_array(p_leases, 'p_leases', 1000);
+  if p_lease_seconds not between 1 and 86400 then
+    perform ops.fail('OPS_011', 'a lease lasts 1 second to 24 hours', 'p_lease_seconds');
+  end if;
   return query
   with given as materialized (
     select distinct g.step_id, g.token from jsonb_to_recordset(p_leases) as g(step_id uuid, token uuid)
@@ -253,12 +256,11 @@ begin
     returning s.id, s.lease_expires_at
   )
   select g.step_id,
-    case when r.id is not null then 'ok' when s.id is not null then 'busy' else 'lost' end,
-    r.lease_expires_at
-  from (select distinct on (g.step_id) g.* from given g
-        left join public.ops_mission_steps s on s.id = g.step_id and s.lease_token = g.token
-        order by g.step_id, s.id) g -- of several tokens the one that holds
+    case when count(r.id) > 0 then 'ok' when count(s.id) > 0 then 'busy' else 'lost' end,
+    max(r.lease_expires_at)
+  from given g
   left join renewed r on r.id = g.step_id
-  left join public.ops_mission_steps s on s.id = g.step_id and s.lease_token = g.token;
+  left join public.ops_mission_steps s on s.id = g.step_id and s.lease_token = g.token
+  group by g.step_id;
 end
 $$;

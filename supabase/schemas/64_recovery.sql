@@ -1,20 +1,65 @@
 -- Recovery: attempts whose worker fell silent, or that renew for ever.
 --
--- A step that can be tried again needs no lock but its own. One that would die takes its mission down, so its mission is
--- locked first. Both skip what somebody else holds: that step is being ended this very moment, or will be met next time;
--- locked rows are passed over before the limit counts, so they never starve the rest.
+-- A step that can be tried again needs no lock but its own. One that would die takes its mission down, so its mission and all
+-- its open steps are locked first. Neither waits: what somebody else holds is being ended this very moment, or is met next
+-- time, and is passed over before the limit counts, so it never starves the rest.
 
--- Fails up to p_limit running steps that p_condition, evaluated under the step's lock, names as overdue.
+-- Locks open missions with all their open steps, but for those of which somebody else holds a part. Returns the ones it has.
+create function ops.hold_missions(p_missions uuid[]) returns uuid[]
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_missions uuid[];
+  v_steps uuid[];
+begin
+  select array_agg(m.id) into v_missions
+  from (select id from public.ops_missions where id = any (p_missions) and completed_at is null
+        order by id for no key update skip locked) m;
+  select array_agg(s.id) into v_steps
+  from (select id from public.ops_mission_steps where mission_id = any (v_missions) and status in ('waiting', 'queued', 'running')
+        order by id for no key update skip locked) s;
+  return array(
+    select m.id from unnest(v_missions) m(id)
+    where not exists (
+      select from public.ops_mission_steps s
+      where s.mission_id = m.id and s.status in ('waiting', 'queued', 'running') and s.id <> all (coalesce(v_steps, '{}'))));
+end
+$$;
+
+-- Fails overdue attempts: up to p_limit that can be tried again, and those that end up to p_limit missions.
 create function ops.recover(p_mode text, p_threshold interval, p_limit integer, out requeued integer, out died integer)
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_now timestamptz := ops.now();
-  v_missions uuid[];
+  v_batch uuid[];
+  v_met uuid[] := '{}';
+  v_held uuid[] := '{}';
   v_failures jsonb;
-  v_steps uuid[];
 begin
+  -- Deaths come first: whoever holds steps already may not wait for more.
+  while cardinality(v_held) < p_limit loop
+    select array_agg(distinct o.mission_id) into v_batch
+    from (
+      select s.mission_id from public.ops_mission_steps s
+      where s.status = 'running' and (p_mode <> 'lease' or s.lease_expires_at < v_now)
+        and ops.overdue(s, p_mode, p_threshold, v_now) is not null
+        and s.failure_count + 1 >= coalesce(s.max_retries, 3) and s.mission_id <> all (v_met)
+      order by s.lease_expires_at limit p_limit - cardinality(v_held)) o;
+    exit when v_batch is null;
+    v_met := v_met || v_batch;
+    v_held := v_held || ops.hold_missions(v_batch);
+  end loop;
+  select jsonb_agg(jsonb_build_object('step_id', o.id, 'token', o.lease_token, 'error', o.error)) into v_failures
+  from (
+    select s.id, s.lease_token, ops.overdue(s, p_mode, p_threshold, v_now) as error
+    from public.ops_mission_steps s
+    where s.mission_id = any (v_held) and s.status = 'running') o
+  where o.error is not null;
+  select f.died into died from ops.fail_attempts(coalesce(v_failures, '[]')) f;
+
   select jsonb_agg(jsonb_build_object('step_id', o.id, 'token', o.lease_token, 'error', o.error)) into v_failures
   from (
     select s.id, s.lease_token, ops.overdue(s, p_mode, p_threshold, v_now) as error
@@ -24,32 +69,18 @@ begin
       and s.failure_count + 1 < coalesce(s.max_retries, 3)
     order by s.lease_expires_at limit p_limit
     for no key update skip locked) o;
-  v_steps := ops.fail_attempts(coalesce(v_failures, '[]'));
-  requeued := coalesce(array_length(v_steps, 1), 0);
+  select cardinality(f.steps) into requeued from ops.fail_attempts(coalesce(v_failures, '[]')) f;
+  requeued := coalesce(requeued, 0);
   if requeued > 0 then
     perform ops.wake_workers();
   end if;
 
-  select array_agg(l.id) into v_missions
-  from (
-    select m.id from public.ops_missions m
-    where m.id in (
-      select s.mission_id from public.ops_mission_steps s
-      where s.status = 'running' and (p_mode <> 'lease' or s.lease_expires_at < v_now)
-        and ops.overdue(s, p_mode, p_threshold, v_now) is not null
-        and s.failure_count + 1 >= coalesce(s.max_retries, 3))
-    order by m.id limit p_limit
-    for no key update skip locked) l;
-  select jsonb_agg(jsonb_build_object('step_id', o.id, 'token', o.lease_token, 'error', o.error)) into v_failures
-  from (
-    select s.id, s.lease_token, ops.overdue(s, p_mode, p_threshold, v_now) as error
-    from public.ops_mission_steps s
-    where s.mission_id = any (v_missions) and s.status = 'running'
-      and ops.overdue(s, p_mode, p_threshold, v_now) is not null
-    order by s.id
-    for no key update skip locked) o;
-  v_steps := ops.fail_attempts(coalesce(v_failures, '[]'));
-  select count(*) into died from public.ops_mission_steps where id = any (v_steps) and status = 'failed';
+  -- A first claim that met its mission locked could not start it.
+  update public.ops_missions m set status = 'running', started_at = coalesce(m.started_at, v_now), updated_at = v_now
+  from (select f.id from public.ops_missions f
+        where f.status = 'approved' and f.id in (select s.mission_id from public.ops_mission_steps s where s.status = 'running')
+        order by f.id for no key update skip locked) unstarted
+  where m.id = unstarted.id;
 end
 $$;
 
@@ -70,7 +101,8 @@ begin
 end
 $$;
 
--- Requeues, with backoff, or dead-letters up to p_limit steps whose lease has expired. Never NULL counts.
+-- Requeues, with backoff, up to p_limit steps whose lease has expired, and dead-letters those that end up to p_limit missions.
+-- Never NULL counts.
 create function public.ops_recover_expired_leases(p_limit integer default 500)
 returns table (requeued_steps integer, failed_steps integer)
 language sql security definer
@@ -80,7 +112,7 @@ set enable_mergejoin = off
 set random_page_cost = 1.1
 as $$ select r.requeued, r.died from ops.recover('lease', null, p_limit) r $$;
 
--- Fails up to p_limit steps that run on past their timeout, or past p_threshold_minutes where they have none
+-- Fails steps that run on past their timeout, or past p_threshold_minutes where they have none, in batches as above
 -- (null: worker_policy.stale_minutes, then 15).
 create function public.ops_recover_stale_steps(p_threshold_minutes integer default null, p_limit integer default 500)
 returns table (recovered_steps integer)

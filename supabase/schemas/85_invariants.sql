@@ -64,7 +64,7 @@ as $$
       count(*) filter (where s.status = 'cancelled') as cancelled, count(*) as total
     from public.ops_mission_steps s where s.mission_id = m.id) c
   where c.total > 0 and (m.steps_open <> c.open or (m.completed_at is null) <> (c.open > 0)
-    or (m.status = 'succeeded' and c.failed + c.cancelled > 0) or (m.status = 'failed' and c.failed = 0))
+    or (m.status = 'succeeded' and c.failed + c.cancelled > 0) or (m.status = 'failed' and c.failed = 0 and c.total = m.steps_total))
   union all
   select 'mission_runs_once_started', m.id::text, 'a step was claimed and the mission still says approved'
   from public.ops_missions m where m.status = 'approved' and exists (
