@@ -21,8 +21,8 @@ export function dataFolder({ dataDir }: GlobalOptions): string {
  * @throws OpsError `OPS_001` when there is neither
  */
 export async function findDatabase(options: GlobalOptions): Promise<void> {
-  // A supervised process has been told all it needs.
-  if (process.send !== undefined) return
+  // The stack tells its own parts all that they need.
+  if (process.env.OPS_STACK_PART) return
   loadDotEnv()
   const { DATABASE_URL, SUPABASE_URL } = process.env
   if (options.dataDir === undefined && (DATABASE_URL || SUPABASE_URL)) return

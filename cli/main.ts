@@ -19,7 +19,8 @@ export async function main(args: readonly string[]): Promise<void> {
     if (error instanceof CommanderError) {
       // Help and version are no mistake.
       process.exitCode = error.exitCode === 0 ? EXIT.ok : EXIT.usage
-      if (json && error.exitCode !== 0) reportError(new OpsError('OPS_011', error.message.replace(/^error: /, '')), { json })
+      if (json && error.exitCode !== 0)
+        reportError(new OpsError('OPS_011', error.message.replace(/^error: /, '')), { json })
       return
     }
     reportError(error, { json })

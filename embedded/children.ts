@@ -26,12 +26,15 @@ const HURRIED_PATIENCE_MS = 1000
 /**
  * Starts the control plane and resolves when it answers, the database behind it included.
  *
- * @throws OpsError `OPS_001` with the last lines of its log when it does not
+ * @param options.signal aborted: it is stopped, and counts as not answering
+ * @throws OpsError `OPS_001` with the last lines of its log when it does not answer within 30 s
  */
-export async function startApi(options: ChildOptions & { port: number }): Promise<Service> {
-  const { port, logFile } = options
+export async function startApi(
+  options: ChildOptions & { port: number; signal: AbortSignal },
+): Promise<Service> {
+  const { port, logFile, signal } = options
   const child = spawnChild('api', ['--port', String(port)], options)
-  if (await answers(`http://127.0.0.1:${port}/readyz`, child)) return asService(child)
+  if (await answers(`http://127.0.0.1:${port}/readyz`, child, signal)) return asService(child)
   await child.stop(['SIGKILL'], PATIENCE_MS)
   const lines = (await readFile(logFile, 'utf8')).trim().split('\n')
   throw stackError(`The control plane does not answer:\n${lines.slice(-5).join('\n')}`, {
@@ -65,7 +68,7 @@ function spawnChild(
 ): OwnProcess {
   return spawnProcess(process.execPath, [program, '--data-dir', dataDir, name, ...args], {
     logFile,
-    env: { ...process.env, ...env },
+    env: { ...process.env, ...env, OPS_STACK_PART: name },
     ipc: true,
   })
 }
@@ -80,11 +83,11 @@ function asService(child: OwnProcess): Service {
 
 const READY_WITHIN_MS = 30_000
 
-/** Resolves to whether the URL answered well before the process ended or 30 s were over. */
-async function answers(url: string, child: OwnProcess): Promise<boolean> {
+/** Resolves to whether the URL answered well before the process ended, nobody wanted it any more or 30 s were over. */
+async function answers(url: string, child: OwnProcess, signal: AbortSignal): Promise<boolean> {
   for (
     const deadline = Date.now() + READY_WITHIN_MS;
-    child.running && Date.now() < deadline;
+    child.running && !signal.aborted && Date.now() < deadline;
     await pause(50)
   ) {
     const response = await fetch(url, { signal: AbortSignal.timeout(5000) }).catch(() => undefined)

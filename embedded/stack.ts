@@ -74,7 +74,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     await writeConnection(dataDir, connection)
     return { dataDir, connection, stop: () => parts.stop(), hurry: () => parts.hurry() }
   } catch (error) {
-    await parts.stop()
+    await parts.stop().catch(() => undefined)
     throw error
   }
 }
@@ -103,7 +103,9 @@ class Parts {
   }
 
   async stop(): Promise<void> {
-    for (const part of this.#parts) await part.stop()
+    const problems: unknown[] = []
+    for (const part of this.#parts) await part.stop().catch((error: unknown) => problems.push(error))
+    if (problems.length > 0) throw problems[0]
   }
 
   async hurry(): Promise<void> {
@@ -132,7 +134,7 @@ async function startRest(setup: Setup, database: EmbeddedPostgres, parts: Parts)
 
 /** The worker logs in to Postgres itself, so that it is woken when there is work; the control plane goes by PostgREST, as on Vercel. */
 async function startPrograms(
-  { dataDir, port, log }: Setup,
+  { dataDir, port, log, signal }: Setup,
   connection: Connection,
   workerUrl: string,
   parts: Parts,
@@ -153,8 +155,8 @@ async function startPrograms(
     // A line for each heartbeat would fill the disk in the end.
     LOG_LEVEL: process.env.LOG_LEVEL ?? 'warn',
   }
-  const serve = () => startApi({ dataDir, port, logFile: apiLog, env })
-  parts.add(supervise(await serve(), { name: `control plane, see ${apiLog},`, again: serve, log }))
+  const serve = (signal: AbortSignal) => startApi({ dataDir, port, logFile: apiLog, env, signal })
+  parts.add(supervise(await serve(signal), { name: `control plane, see ${apiLog},`, again: serve, log }))
 }
 
 function connectionOf(

@@ -99,7 +99,7 @@ export function describeSummary(
 function happened({ events, answered, came_back, proposals, missions, steps }: Totals): string[] {
   if (events + came_back === 0) return []
   return [
-    `  events         ${events} from outside, ${came_back} that came back; patterns answered ${answered}`,
+    `  events         ${events} from outside, ${came_back} that came back; ${answered} answered by a pattern`,
     `  proposals      ${list(proposals)}`,
     `  missions       ${list(missions)}`,
     `  steps          ${list(steps)}`,

@@ -17,7 +17,8 @@ export interface Service extends Stoppable {
 export interface Supervision {
   /** For people. */
   name: string
-  again: () => Promise<Service>
+  /** Aborted when the service is no longer wanted. */
+  again: (signal: AbortSignal) => Promise<Service>
   log: (line: string) => void
 }
 
@@ -34,7 +35,7 @@ export function supervise(first: Service, { name, again, log }: Supervision): St
 
   async function watch(): Promise<void> {
     let falls = 0
-    while (service) {
+    while (service && !stopping.signal.aborted) {
       const startedAt = Date.now()
       const end = await service.ended
       if (stopping.signal.aborted) return
@@ -52,11 +53,11 @@ export function supervise(first: Service, { name, again, log }: Supervision): St
       await wait(BACKOFF_MS[Math.min(attempt, BACKOFF_MS.length - 1)] ?? 0, stopping.signal)
       if (stopping.signal.aborted) return undefined
       try {
-        const restarted = await again()
+        const restarted = await again(stopping.signal)
         log(`The ${name} runs again`)
         return restarted
       } catch (error) {
-        log(`The ${name} does not start: ${messageOf(error)}`)
+        if (!stopping.signal.aborted) log(`The ${name} does not start: ${messageOf(error)}`)
       }
     }
   }

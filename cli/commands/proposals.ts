@@ -120,11 +120,15 @@ function cells(proposal: ProposalRecord): string[] {
   return [shortId(id), status, code ?? '', source, short(titleOf(proposal), 60), ago(created_at)]
 }
 
-const stepSchema = z.looseObject({ key: z.string().optional(), kind: z.string(), params: z.unknown() })
+const stepSchema = z.looseObject({
+  key: z.string().optional(),
+  kind: z.string(),
+  params: z.unknown().optional(),
+})
 const templateSchema = z.looseObject({ title: z.string(), steps: z.array(stepSchema) }).partial()
 
-function titleOf({ template }: ProposalRecord): string {
-  return templateSchema.safeParse(template).data?.title ?? ''
+function titleOf({ title }: ProposalRecord): string {
+  return plain(title)
 }
 
 function describe(proposal: ProposalRecord): string {

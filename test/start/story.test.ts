@@ -27,7 +27,7 @@ test('from an empty folder to the summary: every stage of the loop is told, with
     /✓ step {6}triage \(noop\)/,
     /✓ mission {3}succeeded {2}Announce Codertocat\/Hello-World 0\.0\.1 {2}3 steps/,
     /↩ event {5}mission:succeeded/,
-    /events {9}28 from outside, 12 that came back; patterns answered 8/,
+    /events {9}28 from outside, 12 that came back; 8 answered by a pattern/,
     /proposals {6}5 auto-approved, 2 waiting for approval, 1 capped/,
     /missions {7}5 succeeded/,
     /steps {10}11 succeeded/,
