@@ -7,14 +7,14 @@ const SAME_MS = 500
 export class Interruption {
   readonly #controller = new AbortController()
   readonly #log: (line: string) => void
-  #askedAt: number | undefined
+  #first: { reason: string; at: number } | undefined
   #hurry: (() => Promise<void>) | undefined
 
   constructor(log: (line: string) => void) {
     this.#log = log
     for (const signal of SIGNALS) process.on(signal, this.#interrupt)
     // Nobody reads us any more, as in `npm start | head`.
-    process.stdout.on('error', this.#interrupt)
+    process.stdout.on('error', this.#unread)
   }
 
   /** Aborted as soon as we are asked to stop. */
@@ -22,7 +22,7 @@ export class Interruption {
     return this.#controller.signal
   }
 
-  /** What a second Ctrl-C does. */
+  /** What being asked again does. */
   onHurry(hurry: () => Promise<void>): void {
     this.#hurry = hurry
   }
@@ -32,15 +32,18 @@ export class Interruption {
     for (const signal of SIGNALS) process.off(signal, this.#interrupt)
   }
 
-  readonly #interrupt = () => {
-    const now = Date.now()
-    if (this.#askedAt === undefined) {
-      this.#askedAt = now
+  readonly #interrupt = (reason: string) => {
+    if (this.#first === undefined) {
+      this.#first = { reason, at: Date.now() }
       this.#controller.abort()
-    } else if (now - this.#askedAt > SAME_MS && this.#hurry) {
-      this.#log('Hurrying.')
-      void this.#hurry()
-      this.#hurry = undefined
+      return
     }
+    const same = reason === this.#first.reason && Date.now() - this.#first.at < SAME_MS
+    if (same || this.#hurry === undefined) return
+    this.#log('Hurrying.')
+    void this.#hurry().catch(() => undefined)
+    this.#hurry = undefined
   }
+
+  readonly #unread = () => this.#controller.abort()
 }

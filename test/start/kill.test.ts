@@ -107,6 +107,26 @@ test('killed while steps run, it records each of them once', async () => {
   expect(await partsOf(dataDir)).toEqual([])
 })
 
+test('a second Ctrl-C does not wait for steps: they are handed back, and cost nothing', async () => {
+  const dataDir = await freshDataDir()
+  const running = await start(dataDir, '--json', '--no-demo')
+  await running.line(SUMMARY)
+  await propose(dataDir, 600_000)
+  const sql = await databaseOf(dataDir)
+  await until(async () => (await sql`select from ops_mission_steps where status = 'running'`).length === 3)
+  await sql.end()
+  const ended = running.end('SIGINT')
+  await running.line(/Stopping/)
+  await running.end('SIGTERM')
+  expect(await ended).toBe(0)
+  expect(running.output()).toMatch(/Hurrying/)
+
+  const again = await start(dataDir, '--json')
+  await again.line(/Continuing: 0 events to match, 3 steps to run/)
+  expect(await again.end('SIGINT')).toBe(0)
+  await again.end('SIGTERM')
+})
+
 async function propose(dataDir: string, sleep_ms: number): Promise<void> {
   const { OPS_API_URL, OPS_API_KEY } = await connectionOf(dataDir)
   const steps = ['a', 'b', 'c'].map((key) => ({ key, kind: 'noop', params: { sleep_ms }, depends_on: [] }))

@@ -1,6 +1,6 @@
 /** What the test run's setup and the test files agree on. */
 
-/** Of the folders that test runs make in the system's temporary folder. */
+/** Begins the names of the folders that test runs make in the system's temporary folder; the run's process id follows. */
 export const testFolderPrefix = 'ops-loop-test-'
 
 /** Migrated and seeded. */

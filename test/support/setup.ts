@@ -26,7 +26,7 @@ declare module 'vitest' {
 
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   await sweepKilledRuns()
-  const dataDir = await mkdtemp(join(tmpdir(), testFolderPrefix))
+  const dataDir = await mkdtemp(join(tmpdir(), `${testFolderPrefix}${process.pid}-`))
   const version = wantedVersion(process.env.OPS_TEST_POSTGRES ?? '17')
   const server = await startPostgres({ dataDir, version, fast: true })
   const stop = async () => {

@@ -1,17 +1,26 @@
-import { existsSync } from 'node:fs'
 import { readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { removeDataDir } from '../../embedded/orphans.js'
-import { dataPaths } from '../../embedded/paths.js'
 import { testFolderPrefix } from './names.js'
 
-/** Clears away the servers and folders of test runs that were killed: their lock is there, its holder is not. */
+/** Clears away the servers and folders of test runs that were killed. Runs that are under way keep theirs. */
 export async function sweepKilledRuns(): Promise<void> {
-  const folders = (await readdir(tmpdir())).filter((name) => name.startsWith(testFolderPrefix))
-  for (const name of folders) {
-    const folder = join(tmpdir(), name)
-    if (existsSync(dataPaths(folder).lock)) await removeTestFolder(folder).catch(() => undefined)
+  for (const name of await readdir(tmpdir())) {
+    const run = runFolder.exec(name)?.[1]
+    if (run !== undefined && !isAlive(Number(run))) {
+      await removeTestFolder(join(tmpdir(), name)).catch(() => undefined)
+    }
+  }
+}
+
+const runFolder = new RegExp(`^${testFolderPrefix}(\\d+)-`)
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0)
+  } catch (error) {
+    return error instanceof Error && 'code' in error && error.code === 'EPERM'
   }
 }
 
