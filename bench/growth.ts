@@ -1,6 +1,6 @@
 /**
- * Does the cost of the hot verbs grow with finished work? Measures claim, complete, recover and gate on empty tables, loads
- * millions of finished steps, measures again, and looks at every plan inside those functions for a scan of a large table.
+ * Does the cost of the hot verbs grow with finished work? Measures claim, complete, recover and gate in an empty database and in one
+ * with millions of finished steps, in turn, and looks at every plan inside those functions for a scan of a large table.
  *
  *     npx tsx bench/growth.ts [--steps 5000000]
  */
@@ -31,39 +31,29 @@ if (!Number.isInteger(steps) || steps < STEPS_PER_MISSION)
 const dataDir = await mkdtemp(join(tmpdir(), 'ops-loop-bench-'))
 const server = await startPostgres({ dataDir })
 const plans: string[] = []
-const sql = postgres(server.adminUrl(), {
-  max: 1,
-  onnotice: (notice) => {
-    if (notice.message?.includes('plan:')) plans.push(notice.message)
-  },
-})
+const empty = await prepared('empty')
+const loaded = await prepared('loaded')
 try {
-  await migrate(server.url())
-  await seedPolicies(server.url())
-  await sql`update ops_policy set value = '{"daily_limit": 1000000}' where key = 'proposal_caps'`
-  await sql`update ops_policy set value = '{"enabled": true}' where key = 'auto_approve'`
-
-  const empty = await measure()
   console.log(`loading ${steps.toLocaleString('en')} finished steps …`)
-  await loadFinished(steps)
-  const stale = await measure()
-  await sql`analyze`
-  const analyzed = await measure()
+  await loadFinished(loaded, steps)
+  const stale = await compare()
+  await loaded`vacuum (analyze)`
+  const analyzed = await compare()
 
   console.table(
     Object.fromEntries(
-      Object.keys(empty).map((verb) => [
+      Object.entries(analyzed).map(([verb, { empty, loaded }]) => [
         verb,
         {
-          'empty, ms': round(empty[verb]),
-          'loaded, ms': round(stale[verb]),
-          'loaded and analyzed, ms': round(analyzed[verb]),
-          ratio: round((analyzed[verb] ?? 0) / (empty[verb] ?? 1)),
+          'empty, ms': round(empty),
+          'loaded, ms': round(loaded),
+          ratio: round(loaded / empty),
+          'ratio before ANALYZE': round((stale[verb]?.loaded ?? 0) / (stale[verb]?.empty ?? 1)),
         },
       ]),
     ),
   )
-  const scans = await largeScans()
+  const scans = await largeScans(loaded)
   console.log(
     scans.length === 0
       ? 'no plan scans a large table'
@@ -71,27 +61,47 @@ try {
   )
   process.exitCode = scans.length === 0 ? 0 : 1
 } finally {
-  await sql.end()
+  await Promise.all([empty.end(), loaded.end()])
   await server.stop()
   await rm(dataDir, { recursive: true, force: true })
 }
 
-/** Median milliseconds of one call of each verb, over batches of 50. */
-async function measure(): Promise<Record<string, number>> {
-  const times: Record<string, number[]> = {
-    gate: [],
-    claim: [],
-    complete: [],
-    'fail (retry)': [],
-    recover: [],
-  }
-  for (let round = 0; round < ROUNDS; round++) {
-    for (const [verb, ms] of Object.entries(await oneRound())) times[verb]?.push(ms)
-  }
-  return Object.fromEntries(Object.entries(times).map(([verb, list]) => [verb, median(list)]))
+/** A database of that name with schema and policies, without caps that the bench would meet. */
+async function prepared(name: string): Promise<postgres.Sql> {
+  const admin = postgres(server.adminUrl(), { max: 1, onnotice: () => undefined })
+  await admin`create database ${admin(name)} template postgres`
+  await admin.end()
+  await migrate(server.url(name))
+  await seedPolicies(server.url(name))
+  const sql = postgres(server.adminUrl(name), {
+    max: 1,
+    onnotice: (notice) => {
+      if (notice.message?.includes('plan:')) plans.push(notice.message)
+    },
+  })
+  await sql`update ops_policy set value = '{"daily_limit": 1000000}' where key = 'proposal_caps'`
+  await sql`update ops_policy set value = '{"enabled": true}' where key = 'auto_approve'`
+  return sql
 }
 
-async function oneRound(): Promise<Record<string, number>> {
+/** Median milliseconds of one call of each verb, round by round in turn, so that whatever else the machine does hits both. */
+async function compare(): Promise<Record<string, { empty: number; loaded: number }>> {
+  const rounds = []
+  for (let i = 0; i < ROUNDS; i++)
+    rounds.push({ empty: await oneRound(empty), loaded: await oneRound(loaded) })
+  const verbs = Object.keys(rounds[0]?.empty ?? {})
+  return Object.fromEntries(
+    verbs.map((verb) => [
+      verb,
+      {
+        empty: median(rounds.map((round) => round.empty[verb] ?? 0)),
+        loaded: median(rounds.map((round) => round.loaded[verb] ?? 0)),
+      },
+    ]),
+  )
+}
+
+async function oneRound(sql: postgres.Sql): Promise<Record<string, number>> {
   const template = sql.json({ title: 'bench', steps: [{ kind: 'noop' }] })
   const gate: number[] = []
   for (let i = 0; i < BATCH; i++) {
@@ -127,7 +137,7 @@ async function oneRound(): Promise<Record<string, number>> {
 }
 
 /** Finished missions with their steps, runs and events, written past the triggers: how they got there is not the question. */
-async function loadFinished(count: number): Promise<void> {
+async function loadFinished(sql: postgres.Sql, count: number): Promise<void> {
   const missions = Math.ceil(count / STEPS_PER_MISSION)
   const chunk = 50_000
   await sql`set session_replication_role = replica`
@@ -156,13 +166,13 @@ async function loadFinished(count: number): Promise<void> {
 }
 
 /** Statements of one round that read a large table from end to end. */
-async function largeScans(): Promise<string[]> {
+async function largeScans(sql: postgres.Sql): Promise<string[]> {
   await sql`load 'auto_explain'`
   await sql`set auto_explain.log_min_duration = 0`
   await sql`set auto_explain.log_nested_statements = on`
   await sql`set client_min_messages = log`
   plans.length = 0
-  await oneRound()
+  await oneRound(sql)
   await sql`reset client_min_messages`
   const scan = new RegExp(`Seq Scan on (${LARGE.join('|')})`)
   const mine = /update ops_mission_steps set (lease_expires_at|run_at)/
