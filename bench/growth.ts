@@ -68,9 +68,9 @@ try {
 
 /** A database of that name with schema and policies, without caps that the bench would meet. */
 async function prepared(name: string): Promise<postgres.Sql> {
-  const admin = postgres(server.adminUrl(), { max: 1, onnotice: () => undefined })
-  await admin`create database ${admin(name)} template postgres`
-  await admin.end()
+  const owner = postgres(server.url(), { max: 1, onnotice: () => undefined })
+  await owner`create database ${owner(name)} template postgres`
+  await owner.end()
   await migrate(server.url(name))
   await seedPolicies(server.url(name))
   const sql = postgres(server.adminUrl(name), {
@@ -86,7 +86,7 @@ async function prepared(name: string): Promise<postgres.Sql> {
 
 /** Median milliseconds of one call of each verb, round by round in turn, so that whatever else the machine does hits both. */
 async function compare(): Promise<Record<string, { empty: number; loaded: number }>> {
-  const rounds = []
+  const rounds: Record<'empty' | 'loaded', Record<string, number>>[] = []
   for (let i = 0; i < ROUNDS; i++)
     rounds.push({ empty: await oneRound(empty), loaded: await oneRound(loaded) })
   const verbs = Object.keys(rounds[0]?.empty ?? {})
