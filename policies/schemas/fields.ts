@@ -65,10 +65,10 @@ const isTimeZone = (zone: string): boolean => {
 }
 
 export const timeZone = () =>
-  matching('[A-Za-z][A-Za-z0-9_+/-]*', 100, 'an IANA time zone such as "Europe/Berlin"').refine(
-    isTimeZone,
-    'is not a known IANA time zone',
-  )
+  matching('[A-Za-z][A-Za-z0-9_+/-]*', 100, 'an IANA time zone such as "Europe/Berlin"')
+    .refine(isTimeZone, 'is not a known IANA time zone')
+    // So that the database checks it too: a day in an unknown zone would stop the gate.
+    .meta({ format: 'time-zone' })
 
 /** How often something may happen in a day; 0 forbids it. */
 export const perDay = () => z.int().min(0).max(1_000_000)

@@ -129,6 +129,18 @@ $$;
 
 -- JSON Schema, as much of it as policies/ produces: enough to refuse a bad hand edit with a path and a reason.
 
+create function ops.is_time_zone(p_name text) returns boolean
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform now() at time zone p_name;
+  return true;
+exception when invalid_parameter_value then
+  return false;
+end
+$$;
+
 -- The first problem of a value, or nulls when it is valid. Paths look like `patterns[2].cooldown_minutes`.
 create function ops.schema_problem(p_schema jsonb, p_value jsonb, p_path text, out path text, out problem text)
 language plpgsql immutable
@@ -164,7 +176,7 @@ begin
       path := p_path; problem := format('must be %s, not %s', replace(p_schema ->> 'type', '"', ''), v_type);
       return;
     end if;
-    if p_schema ->> 'type' = 'integer' and (p_value::numeric <> trunc(p_value::numeric)) then
+    if p_schema ->> 'type' = 'integer' and p_value::text like '%.%' then
       path := p_path; problem := 'must be a whole number';
       return;
     end if;
@@ -201,6 +213,8 @@ begin
       path := p_path; problem := format('must have at most %s characters', p_schema ->> 'maxLength');
     elsif p_schema ? 'pattern' and v_text !~ (p_schema ->> 'pattern') then
       path := p_path; problem := format('must match %s', p_schema ->> 'pattern');
+    elsif p_schema ->> 'format' = 'time-zone' and not ops.is_time_zone(v_text) then
+      path := p_path; problem := 'is not a known time zone';
     end if;
   elsif v_type = 'array' then
     if jsonb_array_length(p_value) < (p_schema ->> 'minItems')::integer then
@@ -906,24 +920,24 @@ end
 $$;
 
 -- Locks what a proposal counts in, and makes what is missing, so caps hold however many gates stand open at once. The day's
--- own counter comes first: every proposal takes it, so whoever holds it meets nobody at the others.
+-- own counter comes first: every proposal takes it, so whoever holds it meets nobody at the others, and only then makes them.
 create function ops.lock_caps(p_day date, p_units ops.cap_unit[]) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_locked integer;
+  v_day_is_locked boolean;
 begin
-  for v_try in 1..2 loop
-    select count(*) into v_locked from (
-      select from ops.cap_counters c
+  loop
+    select count(*), coalesce(bool_or(l.scope = 'daily'), false) into v_locked, v_day_is_locked from (
+      select c.scope from ops.cap_counters c
       join unnest(p_units) u on c.day = p_day and c.scope = u.scope and c.name = u.name
       order by c.scope <> 'daily', c.scope, c.name
       for no key update of c) l;
-    exit when v_locked = array_length(p_units, 1) or v_try = 2;
-    -- The first of the day makes the counters.
+    exit when v_locked = array_length(p_units, 1);
     insert into ops.cap_counters (day, scope, name)
-    select p_day, u.scope, u.name from unnest(p_units) u order by u.scope <> 'daily', u.scope, u.name
+    select p_day, u.scope, u.name from unnest(p_units) u where v_day_is_locked or u.scope = 'daily'
     on conflict do nothing;
   end loop;
 end
@@ -1128,20 +1142,20 @@ begin
     perform ops.start_mission(v_id);
   elsif v_verdict is null then
     perform ops.emit_own('proposal:pending', jsonb_build_object('proposal_id', v_id, 'title', p_template ->> 'title',
-      'source', p_source, 'risk_level', coalesce(p_template ->> 'risk_level', 'medium')), null, p_root_event_id, p_depth + 1);
+      'source', p_source, 'risk_level', coalesce(p_template ->> 'risk_level', 'medium')), v_id, p_root_event_id, p_depth + 1);
   end if;
   return ops.gate_answer_of(v_id);
 end
 $$;
 
--- An event of the engine itself.
-create function ops.emit_own(p_type text, p_data jsonb, p_mission_id uuid, p_root_event_id uuid, p_depth integer) returns void
+-- An event of the engine itself about a proposal.
+create function ops.emit_own(p_type text, p_data jsonb, p_proposal_id uuid, p_root_event_id uuid, p_depth integer) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  insert into public.ops_agent_events (type, data, mission_id, root_event_id, depth)
-  values (p_type, p_data, p_mission_id, p_root_event_id, p_depth);
+  insert into public.ops_agent_events (type, data, proposal_id, root_event_id, depth)
+  values (p_type, p_data, p_proposal_id, p_root_event_id, p_depth);
 end
 $$;
 
@@ -1326,7 +1340,7 @@ as $$
 declare
   v_proposal public.ops_mission_proposals;
 begin
-  if coalesce(p_actor, '') = '' then
+  if coalesce(trim(p_actor), '') = '' then
     perform ops.fail('OPS_011', 'say who decides', 'p_actor', 'pass the name of the person, such as "dana"');
   end if;
   select * into v_proposal from public.ops_mission_proposals where id = p_proposal_id for no key update;
@@ -1458,7 +1472,7 @@ begin
   foreach v_proposal in array coalesce(v_proposals, '{}') loop
     perform ops.close_proposal(v_proposal, 'expired', 'engine', format('nobody decided before %s', v_proposal.expires_at));
     perform ops.emit_own('proposal:expired', jsonb_build_object('proposal_id', v_proposal.id, 'title', v_proposal.title,
-      'source', v_proposal.source), null, v_proposal.root_event_id, v_proposal.depth + 1);
+      'source', v_proposal.source), v_proposal.id, v_proposal.root_event_id, v_proposal.depth + 1);
     v_count := v_count + 1;
   end loop;
   return v_count;
@@ -2133,7 +2147,8 @@ end
 $$;
 
 -- Gives a dead step its attempts back and reopens its mission with the steps that were cancelled because of it, in one
--- transaction. Errors: OPS_013 unknown; OPS_014 when the step is not a dead letter, or newer work holds the dedupe key.
+-- transaction. Errors: OPS_013 unknown; OPS_014 when the step is not a dead letter, depends on another that is dead, or newer
+-- work holds the dedupe key.
 create function public.ops_retry_step(p_step_id uuid, p_actor text)
 returns table (step_id uuid, status text, mission_id uuid, mission_status text, reopened_steps integer)
 language plpgsql security definer
@@ -2155,6 +2170,7 @@ begin
   if not found then
     perform ops.fail('OPS_014', format('step %s is not a dead letter', p_step_id), 'status', 'only failed steps can be retried');
   end if;
+  perform ops.join_order(p_step_id);
   v_reopened := ops.revive_steps(v_mission_id);
   return query
   select s.id, s.status::text, m.id, m.status::text, v_reopened
@@ -2317,6 +2333,7 @@ declare
   v_executors text[];
   v_default_retries integer := ops.worker_setting('max_retries', p_worker_id, 3);
   v_steps public.ops_mission_steps[];
+  v_step public.ops_mission_steps;
 begin
   if ops.paused('claims') or p_limit < 1 then
     return;
@@ -2361,7 +2378,11 @@ begin
         order by f.id for no key update skip locked) first
   where m.id = first.id;
 
-  return query select * from unnest(v_steps);
+  -- Row by row: a query over the array would keep the columns that the table had when the session planned it, and fail once
+  -- somebody adds one.
+  foreach v_step in array coalesce(v_steps, '{}') loop
+    return next v_step;
+  end loop;
 end
 $$;
 
@@ -2412,11 +2433,14 @@ set enable_seqscan = off
 set enable_mergejoin = off
 set random_page_cost = 1.1
 as $$
+declare
+  v_id uuid;
 begin
   if p_lease_minutes not between 1 and 1440 then
     perform ops.fail('OPS_011', 'a lease lasts 1 to 1440 minutes', 'p_lease_minutes');
   end if;
-  return query select * from ops.lease_steps(null, null, 1, p_lease_minutes * interval '1 minute');
+  select s.id into v_id from ops.lease_steps(null, null, 1, p_lease_minutes * interval '1 minute') s;
+  return query select * from public.ops_mission_steps where id = v_id;
 end
 $$;
 
@@ -2538,6 +2562,16 @@ begin
 end
 $$;
 
+-- What a worker says an attempt cost, within what a step may cost at all: no report may spoil the day's count.
+create function ops.reported_usd(p_cost numeric) returns numeric
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return case when p_cost is not null then round(least(greatest(p_cost, 0), 1000000), 6) end;
+end
+$$;
+
 -- Records success: [{"step_id", "token", "result"?, "cost_usd"?, "meta"?, "events"?}], at most 1,000. Steps that waited for
 -- these become claimable, missions without open steps end, all in this one transaction.
 create function public.ops_complete_steps(p_results jsonb)
@@ -2562,7 +2596,8 @@ begin
   v_now := ops.now();
 
   with given as materialized (
-    select g.* from jsonb_to_recordset(v_items) as g(step_id uuid, token uuid, result jsonb, cost_usd numeric, meta jsonb)
+    select g.step_id, g.token, g.result, ops.reported_usd(g.cost_usd) as cost_usd, g.meta
+    from jsonb_to_recordset(v_items) as g(step_id uuid, token uuid, result jsonb, cost_usd numeric, meta jsonb)
   ), done as (
     update public.ops_mission_steps s
     set status = 'succeeded', result = g.result, cost_usd = coalesce(s.cost_usd + g.cost_usd, s.cost_usd, g.cost_usd), lease_token = null,
@@ -2618,7 +2653,7 @@ declare
   v_missions uuid[];
 begin
   with given as materialized (
-    select g.*
+    select g.step_id, g.token, g.error, g.permanent, g.retry_after_seconds, g.meta, ops.reported_usd(g.cost_usd) as cost_usd
     from jsonb_to_recordset(p_failures)
       as g(step_id uuid, token uuid, error text, permanent boolean, retry_after_seconds numeric, meta jsonb, cost_usd numeric)
   ), judged as materialized (
@@ -2922,13 +2957,15 @@ declare
 begin
   if new.status = 'running' then
     perform ops.fail('OPS_014', 'only a claim can start a step', 'status', 'set it to queued and let a worker claim it');
+  elsif old.status = 'succeeded' then
+    perform ops.fail('OPS_014', format('step %s has succeeded, and its result may be in use', old.id), 'status', 'propose it again');
   end if;
   new.lease_token := null;
   new.lease_expires_at := null;
   new.updated_at := v_now;
   if new.status in ('succeeded', 'failed', 'cancelled') then
     new.completed_at := v_now;
-    new.end_reason := coalesce(new.end_reason, 'by hand');
+    new.end_reason := 'by hand';
   else
     new.completed_at := null;
     new.end_reason := null;
@@ -2954,17 +2991,37 @@ begin
       old.reserved_at, ops.now(), 'ended by hand: ' || ops.actor(), old.attempt, old.worker_id);
   end if;
 
-  if new.status in ('queued', 'waiting') then
-    perform ops.revive_steps(new.mission_id);
-  elsif new.status = 'failed' and exists (select from public.ops_missions where id = new.mission_id and completed_at is null) then
+  if new.status = 'failed' and exists (select from public.ops_missions where id = new.mission_id and completed_at is null) then
     perform ops.end_missions(array[new.mission_id], 'failed', ops.actor(), 'a step was failed by hand', 'mission_failed');
+  elsif new.status in ('failed', 'cancelled') then
+    perform ops.cancel_steps(array(select id from ops.step_and_dependents(new.id) where id <> new.id), 'by hand');
+    perform ops.resync_mission(new.mission_id);
   else
-    if new.status = 'cancelled' then
-      perform ops.cancel_steps(array(select id from ops.step_and_dependents(new.id)), 'by hand');
-    end if;
-    perform public.ops_maybe_finalize_mission(new.mission_id);
+    perform ops.join_order(new.id);
+    perform ops.revive_steps(new.mission_id);
   end if;
   return null;
+end
+$$;
+
+-- Puts a step that a hand opened in its place: one that waits for others is waiting, whatever was written. The mission is locked.
+-- Errors: OPS_014 when it would wait for ever. Rows of one statement are judged when all of them are written.
+create function ops.join_order(p_step_id uuid) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_step public.ops_mission_steps;
+begin
+  update public.ops_mission_steps s set status = 'waiting', revision = s.revision + 1
+  where s.id = p_step_id and s.status = 'queued' and exists (
+    select from public.ops_mission_steps d
+    where d.mission_id = s.mission_id and d.key = any (s.depends_on) and d.status <> 'succeeded');
+  select * into v_step from public.ops_mission_steps where id = p_step_id;
+  if v_step.status in ('waiting', 'queued') and v_step.key = any (ops.unreachable_keys(v_step.mission_id)) then
+    perform ops.fail('OPS_014', format('step %s depends on one that failed or was cancelled', p_step_id), 'depends_on',
+      'reset that one as well, before it or in the same statement');
+  end if;
 end
 $$;
 
@@ -2975,26 +3032,69 @@ create trigger ops_mission_steps_hand_edit_follow after update of status on publ
   for each row when (new.status is distinct from old.status and new.revision = old.revision)
   execute function ops.follow_hand_edit();
 
--- A step that somebody inserts joins its mission; an open step that somebody deletes must be cancelled first.
+-- Which attempt runs, and for whom, only the engine knows.
+create function ops.refuse_engine_edit() returns trigger
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform ops.fail('OPS_014', format('mission_id, key, attempt and lease_token of step %s are the engine''s own', old.id), 'attempt',
+    'to run it again, set its status to queued');
+  return null;
+end
+$$;
+create trigger ops_mission_steps_engine_edit before update of mission_id, key, attempt, lease_token on public.ops_mission_steps
+  for each row when (new.revision = old.revision and (new.mission_id <> old.mission_id or new.key <> old.key or new.attempt <> old.attempt
+    or (new.status = old.status and new.lease_token is distinct from old.lease_token)))
+  execute function ops.refuse_engine_edit();
+
+-- A step that somebody inserts is made whole and joins its mission; an open step that somebody deletes must be cancelled first.
+create function ops.complete_hand_insert() returns trigger
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if new.status = 'running' then
+    perform ops.fail('OPS_014', 'only a claim can start a step', 'status', 'insert it as queued and let a worker claim it');
+  end if;
+  new.executor := coalesce(new.executor, split_part(new.kind, ':', 1));
+  new.agent := coalesce(new.agent, nullif(split_part(new.kind, ':', 2), ''));
+  new.uses_results := new.params::text ~ '\{\{\s*steps\.';
+  new.attempt := 0;
+  new.lease_token := null;
+  new.lease_expires_at := null;
+  if new.status in ('succeeded', 'failed', 'cancelled') then
+    new.completed_at := coalesce(new.completed_at, ops.now());
+    new.end_reason := 'by hand';
+  else
+    new.completed_at := null;
+    new.end_reason := null;
+    new.ready := new.run_at <= ops.now();
+  end if;
+  return new;
+end
+$$;
+create trigger ops_mission_steps_hand_insert before insert on public.ops_mission_steps
+  for each row when (new.revision = 0) execute function ops.complete_hand_insert();
+
 create function ops.follow_hand_insert() returns trigger
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform from public.ops_missions where id = new.mission_id for no key update;
-  if new.executor is null then
-    update public.ops_mission_steps set executor = split_part(new.kind, ':', 1) where id = new.id;
-  end if;
+  perform ops.join_order(new.id);
   perform ops.resync_mission(new.mission_id);
+  perform ops.release_waiting(array[new.mission_id]);
   perform ops.wake_workers();
   return null;
 end
 $$;
-create trigger ops_mission_steps_hand_insert after insert on public.ops_mission_steps
+create trigger ops_mission_steps_hand_insert_follow after insert on public.ops_mission_steps
   for each row when (new.revision = 0) execute function ops.follow_hand_insert();
 
 create function ops.refuse_open_delete() returns trigger
-language plpgsql
+language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
@@ -3012,13 +3112,18 @@ create trigger ops_mission_steps_open_delete before delete on public.ops_mission
 --
 -- event → reaction → proposal → mission → step → run → event. Each row has one parent, so a chain is a tree under its root.
 
--- All rows of the loop in one shape, live and archived. Events stand here three times, by what their parent is, so that each
+-- All rows of the loop in one shape, live and archived. Events stand here four times, by what their parent is, so that each
 -- look-up by parent can go by an index.
 create view ops.lineage as
   select 'event' as entity, e.id, null::uuid as parent_id, e.created_at as at,
     case when e.processed_at is null then 'unprocessed' else 'processed' end as status, e.type as summary,
     jsonb_build_object('depth', e.depth, 'root_event_id', coalesce(e.root_event_id, e.id), 'dedupe_key', e.dedupe_key) as details
-  from public.ops_agent_events e where e.run_id is null and e.mission_id is null
+  from public.ops_agent_events e where e.run_id is null and e.mission_id is null and e.proposal_id is null
+union all
+  select 'event' as entity, e.id, e.proposal_id as parent_id, e.created_at as at,
+    case when e.processed_at is null then 'unprocessed' else 'processed' end as status, e.type as summary,
+    jsonb_build_object('depth', e.depth, 'root_event_id', coalesce(e.root_event_id, e.id), 'dedupe_key', e.dedupe_key) as details
+  from public.ops_agent_events e where e.run_id is null and e.mission_id is null and e.proposal_id is not null
 union all
   select 'event' as entity, e.id, e.mission_id as parent_id, e.created_at as at,
     case when e.processed_at is null then 'unprocessed' else 'processed' end as status, e.type as summary,
@@ -3180,7 +3285,7 @@ as $$
 begin
   if tg_argv[0] = 'event' then
     insert into ops.archive (entity, id, parent_id, at, status, summary, details, data)
-    select 'event', e.id, coalesce(e.run_id, e.mission_id), e.created_at, 'processed', e.type, jsonb_build_object('depth', e.depth), to_jsonb(e)
+    select 'event', e.id, coalesce(e.run_id, e.mission_id, e.proposal_id), e.created_at, 'processed', e.type, jsonb_build_object('depth', e.depth), to_jsonb(e)
     from gone e on conflict do nothing;
   elsif tg_argv[0] = 'reaction' then
     insert into ops.archive (entity, id, parent_id, at, status, summary, details, data)
@@ -3220,11 +3325,67 @@ create trigger ops_mission_steps_archive after delete on public.ops_mission_step
 create trigger ops_action_runs_archive after delete on public.ops_action_runs
   referencing old table as gone for each statement execute function ops.keep_deleted('run');
 
--- Copies rows of the loop as they stand, links and all, before anything is deleted.
-create function ops.copy_to_archive(p_ids uuid[]) returns void
-language sql
+-- A root and all that came of it, live rows and archived ones.
+create function ops.chain_of(p_root uuid) returns uuid[]
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+as $$
+begin
+  return array(
+    with recursive chain (id) as (
+      values (p_root)
+      union
+      select l.id from chain c join ops.lineage l on l.parent_id = c.id
+    )
+    select id from chain);
+end
+$$;
+
+-- Whether all of these rows ended before a moment.
+create function ops.ended_before(p_ids uuid[], p_before timestamptz) returns boolean
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
+begin
+  return not exists (
+      select from public.ops_agent_events
+      where id = any (p_ids) and (created_at >= p_before or coalesce(processed_at, 'infinity') >= p_before))
+    and not exists (select from public.ops_agent_reactions where id = any (p_ids) and status in ('queued', 'processing'))
+    and not exists (
+      select from public.ops_mission_proposals where id = any (p_ids) and (status = 'pending' or updated_at >= p_before))
+    and not exists (
+      select from public.ops_missions where id = any (p_ids) and coalesce(completed_at, 'infinity') >= p_before);
+end
+$$;
+
+-- Locks what somebody could set to work again. False, and at once, when somebody else holds a part of it or has taken it away.
+create function ops.hold_chain(p_ids uuid[]) returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return (select count(*) from (select from public.ops_missions where id = any (p_ids) for update skip locked) held)
+      = (select count(*) from public.ops_missions where id = any (p_ids))
+    and (select count(*) from (select from public.ops_mission_steps where id = any (p_ids) for update skip locked) held)
+      = (select count(*) from public.ops_mission_steps where id = any (p_ids))
+    and (select count(*) from (select from public.ops_mission_proposals where id = any (p_ids) for update skip locked) held)
+      = (select count(*) from public.ops_mission_proposals where id = any (p_ids))
+    and (select count(*) from (select from public.ops_agent_events where id = any (p_ids) for update skip locked) held)
+      = (select count(*) from public.ops_agent_events where id = any (p_ids));
+end
+$$;
+
+-- Moves whole chains: first copies of the rows as they stand, links and all, then the deletes. Returns the rows moved.
+create function ops.move_to_archive(p_ids uuid[]) returns integer
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_rows integer;
+begin
   insert into ops.archive (entity, id, parent_id, at, status, summary, details, data)
   select l.entity, l.id, l.parent_id, l.at, l.status, l.summary, l.details,
     case l.entity
@@ -3237,11 +3398,19 @@ as $$
     end
   from unnest(p_ids) i join ops.lineage l on l.id = i
   where not l.details ? 'archived'
-  on conflict do nothing
+  on conflict do nothing;
+  get diagnostics v_rows = row_count;
+  delete from public.ops_agent_events where id = any (p_ids) and (proposal_id is not null or mission_id is not null or run_id is not null);
+  delete from public.ops_mission_proposals where id = any (p_ids);
+  delete from public.ops_agent_events where id = any (p_ids);
+  delete from ops.root_missions where root_event_id = any (p_ids);
+  return v_rows;
+end
 $$;
 
 -- Moves finished chains to the archive: those that began, and whose every row ended, before p_older_than ago. One call moves at
--- most p_limit chains (1..10000); call it until it answers zero. Returns how many chains and rows moved.
+-- most p_limit chains (1..10000), oldest first; call it until it answers zero. It waits for nobody: a chain of which somebody
+-- holds a part is left for the next call. Returns how many chains and rows moved.
 -- Errors: OPS_011 for an interval below one hour.
 create function public.ops_archive(p_older_than interval, p_limit integer default 1000)
 returns table (chains integer, rows integer)
@@ -3251,54 +3420,36 @@ as $$
 #variable_conflict use_column
 declare
   v_before timestamptz := ops.now() - p_older_than;
-  v_events uuid[];
-  v_proposals uuid[];
-  v_ids uuid[];
+  v_root uuid;
+  v_chain uuid[];
+  v_ids uuid[] := '{}';
 begin
-  if p_older_than < interval '1 hour' then
+  if p_older_than is null or p_older_than < interval '1 hour' then
     perform ops.fail('OPS_011', 'p_older_than must be at least one hour', 'p_older_than');
   end if;
-
-  -- Chains under an event from outside.
-  select array_agg(e.id) into v_events
-  from (
-    select e.id from public.ops_agent_events e
-    where e.created_at < v_before and e.processed_at < v_before and e.root_event_id is null and e.mission_id is null and e.run_id is null
-      and not exists (select from public.ops_agent_events c
-                      where c.root_event_id = e.id and (c.processed_at is null or c.processed_at >= v_before))
-      and not exists (select from public.ops_mission_proposals p left join public.ops_missions m on m.proposal_id = p.id
-                      where p.root_event_id = e.id
-                        and (p.status = 'pending' or p.updated_at >= v_before
-                          or (m.id is not null and coalesce(m.completed_at, 'infinity') >= v_before)))
-      and not exists (select from public.ops_agent_reactions r
-                      where (r.event_id = e.id or r.event_id in (select c.id from public.ops_agent_events c where c.root_event_id = e.id))
-                        and r.status in ('queued', 'processing'))
-    order by e.created_at, e.id limit least(greatest(p_limit, 1), 10000)
-    for update skip locked) e;
-
-  -- Chains that a person or program began with a proposal.
-  select array_agg(p.id) into v_proposals
-  from (
-    select p.id from public.ops_mission_proposals p left join public.ops_missions m on m.proposal_id = p.id
-    where p.created_at < v_before and p.root_event_id is null and p.status <> 'pending' and p.updated_at < v_before
-      and (m.id is null or m.completed_at < v_before)
-      and not exists (select from public.ops_agent_events c where c.mission_id = m.id
-                      and (c.processed_at is null or c.processed_at >= v_before
-                        or exists (select from public.ops_agent_reactions r where r.event_id = c.id)))
-    order by p.created_at, p.id limit greatest(least(p_limit, 10000) - coalesce(array_length(v_events, 1), 0), 0)
-    for update of p skip locked) p;
-
-  select array_agg(distinct t.id) into v_ids
-  from unnest(v_events || v_proposals) r, public.ops_trace(r) t;
-  chains := coalesce(array_length(v_events, 1), 0) + coalesce(array_length(v_proposals, 1), 0);
-  rows := coalesce(array_length(v_ids, 1), 0);
-  if chains > 0 then
-    perform ops.copy_to_archive(v_ids);
-    delete from public.ops_agent_events where id = any (v_ids) and (mission_id is not null or run_id is not null);
-    delete from public.ops_mission_proposals where id = any (v_ids);
-    delete from public.ops_agent_events where id = any (v_ids);
-    delete from ops.root_missions where root_event_id = any (v_ids);
-  end if;
+  chains := 0;
+  rows := 0;
+  for v_root in
+    select id from (
+      select e.id, e.created_at from public.ops_agent_events e
+      where e.created_at < v_before and e.processed_at < v_before and e.proposal_id is null and e.mission_id is null and e.run_id is null
+      union all
+      select p.id, p.created_at from public.ops_mission_proposals p
+      where p.created_at < v_before and p.updated_at < v_before and p.reaction_id is null and p.status <> 'pending') r
+    order by created_at, id
+  loop
+    exit when chains >= least(greatest(p_limit, 1), 10000);
+    v_chain := ops.chain_of(v_root);
+    -- Asked again under the locks: what was held a moment ago may have been set to work.
+    continue when not (ops.ended_before(v_chain, v_before) and ops.hold_chain(v_chain) and ops.ended_before(v_chain, v_before));
+    chains := chains + 1;
+    v_ids := v_ids || v_chain;
+    if cardinality(v_ids) >= 1000 then
+      rows := rows + ops.move_to_archive(v_ids);
+      v_ids := '{}';
+    end if;
+  end loop;
+  rows := rows + ops.move_to_archive(v_ids);
   return next;
 end
 $$;
@@ -3391,7 +3542,9 @@ as $$
       'events', (select count(*) from public.ops_agent_events where processed_at is null),
       'reactions', (select count(*) from public.ops_agent_reactions where status = 'queued'),
       'proposals_pending', (select count(*) from public.ops_mission_proposals where status = 'pending'),
-      'steps', (select count(*) from public.ops_mission_steps where status = 'queued'),
+      -- In two parts, because each has its own partial index.
+      'steps', (select count(*) from public.ops_mission_steps where status = 'queued' and ready)
+        + (select count(*) from public.ops_mission_steps where status = 'queued' and not ready),
       'steps_running', (select count(*) from public.ops_mission_steps where status = 'running'),
       'missions_open', (select count(*) from public.ops_missions where status in ('approved', 'running'))),
     'oldest_queued_seconds', (
@@ -3473,12 +3626,26 @@ create view public.ops_policy_history with (security_invoker = true) as
 create view public.ops_policy_audit with (security_invoker = true) as
   select id, policy_key, action, old_value, new_value, old_version, new_version, changed_by, actor, changed_at from ops.policy_audit;
 
--- What waits, and where.
+-- The runbook has operators build an audit of their own, with a trigger that writes here. The engine has written the entry
+-- already, so theirs is accepted and dropped; refusing it would refuse every edit of a policy.
+create function ops.ignore_second_audit() returns trigger
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return null;
+end
+$$;
+create trigger ops_policy_audit_ignore instead of insert on public.ops_policy_audit
+  for each row execute function ops.ignore_second_audit();
+
+-- What waits, and where. Queued steps are counted in two parts, because each has its own partial index.
 create view public.ops_queue_depth with (security_invoker = true) as
   select 'queued_events' as metric, count(*) as count from public.ops_agent_events where processed_at is null
   union all select 'queued_reactions', count(*) from public.ops_agent_reactions where status = 'queued'
   union all select 'pending_proposals', count(*) from public.ops_mission_proposals where status = 'pending'
-  union all select 'queued_steps', count(*) from public.ops_mission_steps where status = 'queued'
+  union all select 'queued_steps', (select count(*) from public.ops_mission_steps where status = 'queued' and ready)
+    + (select count(*) from public.ops_mission_steps where status = 'queued' and not ready)
   union all select 'running_steps', count(*) from public.ops_mission_steps where status = 'running'
   union all select 'waiting_steps', count(*) from public.ops_mission_steps where status = 'waiting';
 
@@ -3655,13 +3822,16 @@ as $$
   from public.ops_mission_steps s
   where s.status = 'succeeded' and s.end_reason is distinct from 'by hand'
     and not exists (select from public.ops_action_runs r where r.step_id = s.id and r.status = 'succeeded')
+    and not exists (select from ops.archive a where a.parent_id = s.id and a.entity = 'run' and a.status = 'succeeded')
   union all
   select 'terminal_is_final', s.id::text, 'an attempt began after the step had ended'
   from public.ops_mission_steps s join public.ops_action_runs r on r.step_id = s.id
   where s.status in ('succeeded', 'failed', 'cancelled') and r.started_at > s.completed_at
   union all
   select 'claims_equal_runs', s.id::text, format('%s claims, %s ended runs, status %s', s.attempt, r.n, s.status)
-  from public.ops_mission_steps s, lateral (select count(*) as n from public.ops_action_runs r where r.step_id = s.id) r
+  from public.ops_mission_steps s, lateral (
+    select (select count(*) from public.ops_action_runs r where r.step_id = s.id)
+      + (select count(*) from ops.archive a where a.parent_id = s.id and a.entity = 'run') as n) r
   where s.attempt <> r.n + case when s.status = 'running' then 1 else 0 end
 
   -- At most one live lease per step.
@@ -3700,8 +3870,11 @@ as $$
   union all
   select 'one_event_per_end', m.id::text, format('%s roll-up events after round %s, %s', e.n, m.round, m.status)
   from public.ops_missions m, lateral (
-    select count(*) as n from public.ops_agent_events e
-    where e.mission_id = m.id and e.type in ('mission:succeeded', 'mission:failed', 'mission:cancelled') and e.dedupe_key like 'mission:%') e
+    select count(*) as n
+    from (select e.type, e.dedupe_key from public.ops_agent_events e where e.mission_id = m.id
+          union all
+          select a.data ->> 'type', a.data ->> 'dedupe_key' from ops.archive a where a.parent_id = m.id and a.entity = 'event') e
+    where e.type in ('mission:succeeded', 'mission:failed', 'mission:cancelled') and e.dedupe_key like 'mission:%') e
   where e.n <> m.round - case when m.completed_at is null then 1 else 0 end
   union all
   select 'depth_follows_mission', e.id::text, format('depth %s under a mission of depth %s', e.depth, m.depth)
@@ -3711,6 +3884,7 @@ as $$
   union all
   select 'admitted_has_mission', p.id::text, format('%s, %s missions', p.status, count(m.id))
   from public.ops_mission_proposals p left join public.ops_missions m on m.proposal_id = p.id
+  where not exists (select from ops.archive a where a.parent_id = p.id and a.entity = 'mission')
   group by p.id, p.status having count(m.id) <> case when p.status in ('approved', 'auto_approved') then 1 else 0 end
   union all
   select 'mission_was_decided', m.id::text, 'no decision for the template''s digest'
@@ -3749,11 +3923,15 @@ as $$
   where k.used > l.most and not exists (
     select from ops.policy_audit a where a.policy_key in ('proposal_caps', '*') and a.action in ('delete', 'truncate'))
   union all
-  select 'chain_is_counted', r.root_event_id::text, format('counted %s missions, in fact %s', r.missions, t.n)
-  from ops.root_missions r, lateral (
-    select count(*) as n from public.ops_mission_proposals p
-    where p.root_event_id = r.root_event_id and p.status in ('pending', 'approved', 'auto_approved')) t
-  where r.missions <> t.n
+  select 'chain_is_counted', r.root_event_id::text, format('counted %s missions, in fact %s', r.missions, coalesce(t.n, 0))
+  from ops.root_missions r left join (
+    select root_event_id, count(*) as n
+    from (select p.root_event_id, p.status::text from public.ops_mission_proposals p
+          union all
+          select (a.data ->> 'root_event_id')::uuid, a.data ->> 'status' from ops.archive a where a.entity = 'proposal') p
+    where p.status in ('pending', 'approved', 'auto_approved')
+    group by root_event_id) t using (root_event_id)
+  where r.missions <> coalesce(t.n, 0)
 
   -- A dedupe key is held exactly by live work.
   union all
@@ -3784,7 +3962,7 @@ $$;
 -- Rights, by name. anon and authenticated get nothing, and neither does the public.
 --
 -- `ops.seal()` is the one place that says who may do what. Every migration calls it at its end, and where the database allows
--- event triggers it also runs whenever somebody adds an `ops_*` object to schema public, because Supabase's default grants would
+-- event triggers it also runs whenever somebody adds or renames an `ops_*` object of schema public, because Supabase's default grants would
 -- open that to the world.
 
 create function ops.seal() returns void
@@ -3802,42 +3980,48 @@ declare
     'ops_retry_dead_steps', 'ops_policy_rollback', 'ops_maybe_finalize_mission', 'ops_recover_expired_leases', 'ops_recover_stale_steps',
     'ops_emit_events', 'ops_create_proposal_and_maybe_autoapprove', 'ops_archive', 'ops_radar_add', 'ops_radar_update'];
 begin
+  -- One at a time: two that change the same grants at once would fail.
+  perform pg_advisory_xact_lock(hashtextextended('ops seal', 0));
+
   for v_object in
     select p.oid::regprocedure as name, p.proname from pg_proc p
     where p.pronamespace = 'public'::regnamespace and p.proname like 'ops\_%' and pg_has_role(p.proowner, 'usage')
   loop
-    execute format('revoke all on function %s from public, anon, authenticated, service_role, ops_worker, ops_operator, ops_readonly', v_object.name);
-    execute format('grant execute on function %s to service_role', v_object.name);
+    execute format('revoke all on routine %s from public, anon, authenticated, service_role, ops_worker, ops_operator, ops_readonly', v_object.name);
+    execute format('grant execute on routine %s to service_role', v_object.name);
     if v_object.proname = any (v_worker) then
-      execute format('grant execute on function %s to ops_worker', v_object.name);
+      execute format('grant execute on routine %s to ops_worker', v_object.name);
     end if;
     if v_object.proname = any (v_reader) then
-      execute format('grant execute on function %s to ops_operator, ops_readonly', v_object.name);
+      execute format('grant execute on routine %s to ops_operator, ops_readonly', v_object.name);
     end if;
     if v_object.proname = any (v_operator) then
-      execute format('grant execute on function %s to ops_operator', v_object.name);
+      execute format('grant execute on routine %s to ops_operator', v_object.name);
     end if;
   end loop;
 
   for v_object in
     select c.oid::regclass as name, c.relname, c.relkind from pg_class c
-    where c.relnamespace = 'public'::regnamespace and c.relname like 'ops\_%' and c.relkind in ('r', 'v', 'm', 'p') and pg_has_role(c.relowner, 'usage')
+    where c.relnamespace = 'public'::regnamespace and c.relname like 'ops\_%' and c.relkind in ('r', 'v', 'm', 'p', 'f', 'S') and pg_has_role(c.relowner, 'usage')
   loop
     execute format('revoke all on %s from public, anon, authenticated, service_role, ops_worker, ops_operator, ops_readonly', v_object.name);
     execute format('grant select on %s to service_role, ops_operator, ops_readonly', v_object.name);
-    if v_object.relkind = 'r' then
+    if v_object.relkind in ('r', 'p') then
       execute format('grant insert, update, delete on %s to service_role', v_object.name);
+    elsif v_object.relkind = 'S' then
+      execute format('grant usage on sequence %s to service_role', v_object.name);
     end if;
   end loop;
   grant insert, update, delete on public.ops_policy to ops_operator;
   grant insert, update, delete on public.ops_mission_steps to ops_operator;
   grant insert, update, delete on public.ops_demand_radar to ops_operator;
+  grant insert on public.ops_policy_audit to service_role, ops_operator;
 
   for v_object in
     select p.oid::regprocedure as name from pg_proc p
     where p.pronamespace = 'ops'::regnamespace and pg_has_role(p.proowner, 'usage')
   loop
-    execute format('revoke all on function %s from public, anon, authenticated, service_role, ops_worker, ops_operator, ops_readonly', v_object.name);
+    execute format('revoke all on routine %s from public, anon, authenticated, service_role, ops_worker, ops_operator, ops_readonly', v_object.name);
   end loop;
   -- Column defaults and views need these.
   grant execute on function ops.now(), ops.new_id() to service_role, ops_operator, ops_readonly;
@@ -3879,7 +4063,8 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   if exists (select from pg_event_trigger_ddl_commands() c
-             where c.schema_name = 'public' and c.command_tag in ('CREATE FUNCTION', 'CREATE PROCEDURE', 'CREATE TABLE', 'CREATE TABLE AS', 'CREATE VIEW', 'CREATE MATERIALIZED VIEW', 'SELECT INTO')
+             where c.schema_name = 'public'
+               and c.object_type in ('function', 'procedure', 'aggregate', 'table', 'view', 'materialized view', 'foreign table', 'sequence')
                and c.object_identity ~ '^public\."?ops_')
   then
     perform ops.seal();
@@ -4402,7 +4587,8 @@ insert into ops.policy_schemas (key, schema) values
       "type": "string",
       "minLength": 1,
       "maxLength": 100,
-      "pattern": "^[A-Za-z][A-Za-z0-9_+/-]*$"
+      "pattern": "^[A-Za-z][A-Za-z0-9_+/-]*$",
+      "format": "time-zone"
     }
   },
   "additionalProperties": false
@@ -4661,7 +4847,8 @@ insert into ops.policy_schemas (key, schema) values
             "type": "string",
             "minLength": 1,
             "maxLength": 100,
-            "pattern": "^[A-Za-z][A-Za-z0-9_+/-]*$"
+            "pattern": "^[A-Za-z][A-Za-z0-9_+/-]*$",
+            "format": "time-zone"
           },
           "missed": {
             "default": "once",

@@ -1,13 +1,14 @@
 -- Events: facts that were reported.
 --
 -- An event without a root began a chain; others carry the root of their chain and how many missions deep they
--- are. Events that the engine or an executor caused point to the mission, and to the run, that caused them.
+-- are. Events that the engine or an executor caused point to the proposal, the mission or the run that caused them.
 
 create table public.ops_agent_events (
   id uuid primary key default ops.new_id(),
   dedupe_key text,
   type text not null,
   data jsonb not null default '{}',
+  proposal_id uuid,
   mission_id uuid,
   run_id uuid,
   root_event_id uuid,
@@ -21,6 +22,7 @@ create table public.ops_agent_events (
 ) with (autovacuum_vacuum_scale_factor = 0.02, fillfactor = 85);
 
 create index ops_agent_events_unprocessed on public.ops_agent_events (created_at, id) where processed_at is null;
+create index ops_agent_events_by_proposal on public.ops_agent_events (proposal_id) where proposal_id is not null;
 create index ops_agent_events_by_mission on public.ops_agent_events (mission_id) where mission_id is not null;
 create index ops_agent_events_by_run on public.ops_agent_events (run_id) where run_id is not null;
 create index ops_agent_events_by_root on public.ops_agent_events (root_event_id) where root_event_id is not null;

@@ -41,6 +41,9 @@ create index ops_mission_proposals_by_dedupe on public.ops_mission_proposals (de
 create index ops_mission_proposals_created on public.ops_mission_proposals using brin (created_at) with (autosummarize = on);
 create index ops_mission_proposals_updated on public.ops_mission_proposals using brin (updated_at) with (autosummarize = on);
 
+alter table public.ops_agent_events
+  add constraint ops_agent_events_proposal_fkey foreign key (proposal_id) references public.ops_mission_proposals on delete set null;
+
 -- Who holds a dedupe key: a live proposal, or the last one until its window closes.
 create table ops.live_keys (
   dedupe_key text primary key,

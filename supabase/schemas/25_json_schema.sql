@@ -1,5 +1,17 @@
 -- JSON Schema, as much of it as policies/ produces: enough to refuse a bad hand edit with a path and a reason.
 
+create function ops.is_time_zone(p_name text) returns boolean
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform now() at time zone p_name;
+  return true;
+exception when invalid_parameter_value then
+  return false;
+end
+$$;
+
 -- The first problem of a value, or nulls when it is valid. Paths look like `patterns[2].cooldown_minutes`.
 create function ops.schema_problem(p_schema jsonb, p_value jsonb, p_path text, out path text, out problem text)
 language plpgsql immutable
@@ -35,7 +47,7 @@ begin
       path := p_path; problem := format('must be %s, not %s', replace(p_schema ->> 'type', '"', ''), v_type);
       return;
     end if;
-    if p_schema ->> 'type' = 'integer' and (p_value::numeric <> trunc(p_value::numeric)) then
+    if p_schema ->> 'type' = 'integer' and p_value::text like '%.%' then
       path := p_path; problem := 'must be a whole number';
       return;
     end if;
@@ -72,6 +84,8 @@ begin
       path := p_path; problem := format('must have at most %s characters', p_schema ->> 'maxLength');
     elsif p_schema ? 'pattern' and v_text !~ (p_schema ->> 'pattern') then
       path := p_path; problem := format('must match %s', p_schema ->> 'pattern');
+    elsif p_schema ->> 'format' = 'time-zone' and not ops.is_time_zone(v_text) then
+      path := p_path; problem := 'is not a known time zone';
     end if;
   elsif v_type = 'array' then
     if jsonb_array_length(p_value) < (p_schema ->> 'minItems')::integer then

@@ -200,24 +200,24 @@ end
 $$;
 
 -- Locks what a proposal counts in, and makes what is missing, so caps hold however many gates stand open at once. The day's
--- own counter comes first: every proposal takes it, so whoever holds it meets nobody at the others.
+-- own counter comes first: every proposal takes it, so whoever holds it meets nobody at the others, and only then makes them.
 create function ops.lock_caps(p_day date, p_units ops.cap_unit[]) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_locked integer;
+  v_day_is_locked boolean;
 begin
-  for v_try in 1..2 loop
-    select count(*) into v_locked from (
-      select from ops.cap_counters c
+  loop
+    select count(*), coalesce(bool_or(l.scope = 'daily'), false) into v_locked, v_day_is_locked from (
+      select c.scope from ops.cap_counters c
       join unnest(p_units) u on c.day = p_day and c.scope = u.scope and c.name = u.name
       order by c.scope <> 'daily', c.scope, c.name
       for no key update of c) l;
-    exit when v_locked = array_length(p_units, 1) or v_try = 2;
-    -- The first of the day makes the counters.
+    exit when v_locked = array_length(p_units, 1);
     insert into ops.cap_counters (day, scope, name)
-    select p_day, u.scope, u.name from unnest(p_units) u order by u.scope <> 'daily', u.scope, u.name
+    select p_day, u.scope, u.name from unnest(p_units) u where v_day_is_locked or u.scope = 'daily'
     on conflict do nothing;
   end loop;
 end
@@ -422,20 +422,20 @@ begin
     perform ops.start_mission(v_id);
   elsif v_verdict is null then
     perform ops.emit_own('proposal:pending', jsonb_build_object('proposal_id', v_id, 'title', p_template ->> 'title',
-      'source', p_source, 'risk_level', coalesce(p_template ->> 'risk_level', 'medium')), null, p_root_event_id, p_depth + 1);
+      'source', p_source, 'risk_level', coalesce(p_template ->> 'risk_level', 'medium')), v_id, p_root_event_id, p_depth + 1);
   end if;
   return ops.gate_answer_of(v_id);
 end
 $$;
 
--- An event of the engine itself.
-create function ops.emit_own(p_type text, p_data jsonb, p_mission_id uuid, p_root_event_id uuid, p_depth integer) returns void
+-- An event of the engine itself about a proposal.
+create function ops.emit_own(p_type text, p_data jsonb, p_proposal_id uuid, p_root_event_id uuid, p_depth integer) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  insert into public.ops_agent_events (type, data, mission_id, root_event_id, depth)
-  values (p_type, p_data, p_mission_id, p_root_event_id, p_depth);
+  insert into public.ops_agent_events (type, data, proposal_id, root_event_id, depth)
+  values (p_type, p_data, p_proposal_id, p_root_event_id, p_depth);
 end
 $$;
 

@@ -9,7 +9,7 @@ as $$
 declare
   v_proposal public.ops_mission_proposals;
 begin
-  if coalesce(p_actor, '') = '' then
+  if coalesce(trim(p_actor), '') = '' then
     perform ops.fail('OPS_011', 'say who decides', 'p_actor', 'pass the name of the person, such as "dana"');
   end if;
   select * into v_proposal from public.ops_mission_proposals where id = p_proposal_id for no key update;
@@ -141,7 +141,7 @@ begin
   foreach v_proposal in array coalesce(v_proposals, '{}') loop
     perform ops.close_proposal(v_proposal, 'expired', 'engine', format('nobody decided before %s', v_proposal.expires_at));
     perform ops.emit_own('proposal:expired', jsonb_build_object('proposal_id', v_proposal.id, 'title', v_proposal.title,
-      'source', v_proposal.source), null, v_proposal.root_event_id, v_proposal.depth + 1);
+      'source', v_proposal.source), v_proposal.id, v_proposal.root_event_id, v_proposal.depth + 1);
     v_count := v_count + 1;
   end loop;
   return v_count;

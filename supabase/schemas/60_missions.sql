@@ -418,7 +418,8 @@ end
 $$;
 
 -- Gives a dead step its attempts back and reopens its mission with the steps that were cancelled because of it, in one
--- transaction. Errors: OPS_013 unknown; OPS_014 when the step is not a dead letter, or newer work holds the dedupe key.
+-- transaction. Errors: OPS_013 unknown; OPS_014 when the step is not a dead letter, depends on another that is dead, or newer
+-- work holds the dedupe key.
 create function public.ops_retry_step(p_step_id uuid, p_actor text)
 returns table (step_id uuid, status text, mission_id uuid, mission_status text, reopened_steps integer)
 language plpgsql security definer
@@ -440,6 +441,7 @@ begin
   if not found then
     perform ops.fail('OPS_014', format('step %s is not a dead letter', p_step_id), 'status', 'only failed steps can be retried');
   end if;
+  perform ops.join_order(p_step_id);
   v_reopened := ops.revive_steps(v_mission_id);
   return query
   select s.id, s.status::text, m.id, m.status::text, v_reopened

@@ -122,6 +122,7 @@ declare
   v_executors text[];
   v_default_retries integer := ops.worker_setting('max_retries', p_worker_id, 3);
   v_steps public.ops_mission_steps[];
+  v_step public.ops_mission_steps;
 begin
   if ops.paused('claims') or p_limit < 1 then
     return;
@@ -166,7 +167,11 @@ begin
         order by f.id for no key update skip locked) first
   where m.id = first.id;
 
-  return query select * from unnest(v_steps);
+  -- Row by row: a query over the array would keep the columns that the table had when the session planned it, and fail once
+  -- somebody adds one.
+  foreach v_step in array coalesce(v_steps, '{}') loop
+    return next v_step;
+  end loop;
 end
 $$;
 
@@ -217,11 +222,14 @@ set enable_seqscan = off
 set enable_mergejoin = off
 set random_page_cost = 1.1
 as $$
+declare
+  v_id uuid;
 begin
   if p_lease_minutes not between 1 and 1440 then
     perform ops.fail('OPS_011', 'a lease lasts 1 to 1440 minutes', 'p_lease_minutes');
   end if;
-  return query select * from ops.lease_steps(null, null, 1, p_lease_minutes * interval '1 minute');
+  select s.id into v_id from ops.lease_steps(null, null, 1, p_lease_minutes * interval '1 minute') s;
+  return query select * from public.ops_mission_steps where id = v_id;
 end
 $$;
 

@@ -74,6 +74,16 @@ begin
 end
 $$;
 
+-- What a worker says an attempt cost, within what a step may cost at all: no report may spoil the day's count.
+create function ops.reported_usd(p_cost numeric) returns numeric
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return case when p_cost is not null then round(least(greatest(p_cost, 0), 1000000), 6) end;
+end
+$$;
+
 -- Records success: [{"step_id", "token", "result"?, "cost_usd"?, "meta"?, "events"?}], at most 1,000. Steps that waited for
 -- these become claimable, missions without open steps end, all in this one transaction.
 create function public.ops_complete_steps(p_results jsonb)
@@ -98,7 +108,8 @@ begin
   v_now := ops.now();
 
   with given as materialized (
-    select g.* from jsonb_to_recordset(v_items) as g(step_id uuid, token uuid, result jsonb, cost_usd numeric, meta jsonb)
+    select g.step_id, g.token, g.result, ops.reported_usd(g.cost_usd) as cost_usd, g.meta
+    from jsonb_to_recordset(v_items) as g(step_id uuid, token uuid, result jsonb, cost_usd numeric, meta jsonb)
   ), done as (
     update public.ops_mission_steps s
     set status = 'succeeded', result = g.result, cost_usd = coalesce(s.cost_usd + g.cost_usd, s.cost_usd, g.cost_usd), lease_token = null,
@@ -154,7 +165,7 @@ declare
   v_missions uuid[];
 begin
   with given as materialized (
-    select g.*
+    select g.step_id, g.token, g.error, g.permanent, g.retry_after_seconds, g.meta, ops.reported_usd(g.cost_usd) as cost_usd
     from jsonb_to_recordset(p_failures)
       as g(step_id uuid, token uuid, error text, permanent boolean, retry_after_seconds numeric, meta jsonb, cost_usd numeric)
   ), judged as materialized (

@@ -14,13 +14,15 @@ declare
 begin
   if new.status = 'running' then
     perform ops.fail('OPS_014', 'only a claim can start a step', 'status', 'set it to queued and let a worker claim it');
+  elsif old.status = 'succeeded' then
+    perform ops.fail('OPS_014', format('step %s has succeeded, and its result may be in use', old.id), 'status', 'propose it again');
   end if;
   new.lease_token := null;
   new.lease_expires_at := null;
   new.updated_at := v_now;
   if new.status in ('succeeded', 'failed', 'cancelled') then
     new.completed_at := v_now;
-    new.end_reason := coalesce(new.end_reason, 'by hand');
+    new.end_reason := 'by hand';
   else
     new.completed_at := null;
     new.end_reason := null;
@@ -46,17 +48,37 @@ begin
       old.reserved_at, ops.now(), 'ended by hand: ' || ops.actor(), old.attempt, old.worker_id);
   end if;
 
-  if new.status in ('queued', 'waiting') then
-    perform ops.revive_steps(new.mission_id);
-  elsif new.status = 'failed' and exists (select from public.ops_missions where id = new.mission_id and completed_at is null) then
+  if new.status = 'failed' and exists (select from public.ops_missions where id = new.mission_id and completed_at is null) then
     perform ops.end_missions(array[new.mission_id], 'failed', ops.actor(), 'a step was failed by hand', 'mission_failed');
+  elsif new.status in ('failed', 'cancelled') then
+    perform ops.cancel_steps(array(select id from ops.step_and_dependents(new.id) where id <> new.id), 'by hand');
+    perform ops.resync_mission(new.mission_id);
   else
-    if new.status = 'cancelled' then
-      perform ops.cancel_steps(array(select id from ops.step_and_dependents(new.id)), 'by hand');
-    end if;
-    perform public.ops_maybe_finalize_mission(new.mission_id);
+    perform ops.join_order(new.id);
+    perform ops.revive_steps(new.mission_id);
   end if;
   return null;
+end
+$$;
+
+-- Puts a step that a hand opened in its place: one that waits for others is waiting, whatever was written. The mission is locked.
+-- Errors: OPS_014 when it would wait for ever. Rows of one statement are judged when all of them are written.
+create function ops.join_order(p_step_id uuid) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_step public.ops_mission_steps;
+begin
+  update public.ops_mission_steps s set status = 'waiting', revision = s.revision + 1
+  where s.id = p_step_id and s.status = 'queued' and exists (
+    select from public.ops_mission_steps d
+    where d.mission_id = s.mission_id and d.key = any (s.depends_on) and d.status <> 'succeeded');
+  select * into v_step from public.ops_mission_steps where id = p_step_id;
+  if v_step.status in ('waiting', 'queued') and v_step.key = any (ops.unreachable_keys(v_step.mission_id)) then
+    perform ops.fail('OPS_014', format('step %s depends on one that failed or was cancelled', p_step_id), 'depends_on',
+      'reset that one as well, before it or in the same statement');
+  end if;
 end
 $$;
 
@@ -67,26 +89,69 @@ create trigger ops_mission_steps_hand_edit_follow after update of status on publ
   for each row when (new.status is distinct from old.status and new.revision = old.revision)
   execute function ops.follow_hand_edit();
 
--- A step that somebody inserts joins its mission; an open step that somebody deletes must be cancelled first.
+-- Which attempt runs, and for whom, only the engine knows.
+create function ops.refuse_engine_edit() returns trigger
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform ops.fail('OPS_014', format('mission_id, key, attempt and lease_token of step %s are the engine''s own', old.id), 'attempt',
+    'to run it again, set its status to queued');
+  return null;
+end
+$$;
+create trigger ops_mission_steps_engine_edit before update of mission_id, key, attempt, lease_token on public.ops_mission_steps
+  for each row when (new.revision = old.revision and (new.mission_id <> old.mission_id or new.key <> old.key or new.attempt <> old.attempt
+    or (new.status = old.status and new.lease_token is distinct from old.lease_token)))
+  execute function ops.refuse_engine_edit();
+
+-- A step that somebody inserts is made whole and joins its mission; an open step that somebody deletes must be cancelled first.
+create function ops.complete_hand_insert() returns trigger
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if new.status = 'running' then
+    perform ops.fail('OPS_014', 'only a claim can start a step', 'status', 'insert it as queued and let a worker claim it');
+  end if;
+  new.executor := coalesce(new.executor, split_part(new.kind, ':', 1));
+  new.agent := coalesce(new.agent, nullif(split_part(new.kind, ':', 2), ''));
+  new.uses_results := new.params::text ~ '\{\{\s*steps\.';
+  new.attempt := 0;
+  new.lease_token := null;
+  new.lease_expires_at := null;
+  if new.status in ('succeeded', 'failed', 'cancelled') then
+    new.completed_at := coalesce(new.completed_at, ops.now());
+    new.end_reason := 'by hand';
+  else
+    new.completed_at := null;
+    new.end_reason := null;
+    new.ready := new.run_at <= ops.now();
+  end if;
+  return new;
+end
+$$;
+create trigger ops_mission_steps_hand_insert before insert on public.ops_mission_steps
+  for each row when (new.revision = 0) execute function ops.complete_hand_insert();
+
 create function ops.follow_hand_insert() returns trigger
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform from public.ops_missions where id = new.mission_id for no key update;
-  if new.executor is null then
-    update public.ops_mission_steps set executor = split_part(new.kind, ':', 1) where id = new.id;
-  end if;
+  perform ops.join_order(new.id);
   perform ops.resync_mission(new.mission_id);
+  perform ops.release_waiting(array[new.mission_id]);
   perform ops.wake_workers();
   return null;
 end
 $$;
-create trigger ops_mission_steps_hand_insert after insert on public.ops_mission_steps
+create trigger ops_mission_steps_hand_insert_follow after insert on public.ops_mission_steps
   for each row when (new.revision = 0) execute function ops.follow_hand_insert();
 
 create function ops.refuse_open_delete() returns trigger
-language plpgsql
+language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin

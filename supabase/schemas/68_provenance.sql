@@ -2,13 +2,18 @@
 --
 -- event → reaction → proposal → mission → step → run → event. Each row has one parent, so a chain is a tree under its root.
 
--- All rows of the loop in one shape, live and archived. Events stand here three times, by what their parent is, so that each
+-- All rows of the loop in one shape, live and archived. Events stand here four times, by what their parent is, so that each
 -- look-up by parent can go by an index.
 create view ops.lineage as
   select 'event' as entity, e.id, null::uuid as parent_id, e.created_at as at,
     case when e.processed_at is null then 'unprocessed' else 'processed' end as status, e.type as summary,
     jsonb_build_object('depth', e.depth, 'root_event_id', coalesce(e.root_event_id, e.id), 'dedupe_key', e.dedupe_key) as details
-  from public.ops_agent_events e where e.run_id is null and e.mission_id is null
+  from public.ops_agent_events e where e.run_id is null and e.mission_id is null and e.proposal_id is null
+union all
+  select 'event' as entity, e.id, e.proposal_id as parent_id, e.created_at as at,
+    case when e.processed_at is null then 'unprocessed' else 'processed' end as status, e.type as summary,
+    jsonb_build_object('depth', e.depth, 'root_event_id', coalesce(e.root_event_id, e.id), 'dedupe_key', e.dedupe_key) as details
+  from public.ops_agent_events e where e.run_id is null and e.mission_id is null and e.proposal_id is not null
 union all
   select 'event' as entity, e.id, e.mission_id as parent_id, e.created_at as at,
     case when e.processed_at is null then 'unprocessed' else 'processed' end as status, e.type as summary,

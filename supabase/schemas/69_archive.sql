@@ -10,7 +10,7 @@ as $$
 begin
   if tg_argv[0] = 'event' then
     insert into ops.archive (entity, id, parent_id, at, status, summary, details, data)
-    select 'event', e.id, coalesce(e.run_id, e.mission_id), e.created_at, 'processed', e.type, jsonb_build_object('depth', e.depth), to_jsonb(e)
+    select 'event', e.id, coalesce(e.run_id, e.mission_id, e.proposal_id), e.created_at, 'processed', e.type, jsonb_build_object('depth', e.depth), to_jsonb(e)
     from gone e on conflict do nothing;
   elsif tg_argv[0] = 'reaction' then
     insert into ops.archive (entity, id, parent_id, at, status, summary, details, data)
@@ -50,11 +50,67 @@ create trigger ops_mission_steps_archive after delete on public.ops_mission_step
 create trigger ops_action_runs_archive after delete on public.ops_action_runs
   referencing old table as gone for each statement execute function ops.keep_deleted('run');
 
--- Copies rows of the loop as they stand, links and all, before anything is deleted.
-create function ops.copy_to_archive(p_ids uuid[]) returns void
-language sql
+-- A root and all that came of it, live rows and archived ones.
+create function ops.chain_of(p_root uuid) returns uuid[]
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+as $$
+begin
+  return array(
+    with recursive chain (id) as (
+      values (p_root)
+      union
+      select l.id from chain c join ops.lineage l on l.parent_id = c.id
+    )
+    select id from chain);
+end
+$$;
+
+-- Whether all of these rows ended before a moment.
+create function ops.ended_before(p_ids uuid[], p_before timestamptz) returns boolean
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
+begin
+  return not exists (
+      select from public.ops_agent_events
+      where id = any (p_ids) and (created_at >= p_before or coalesce(processed_at, 'infinity') >= p_before))
+    and not exists (select from public.ops_agent_reactions where id = any (p_ids) and status in ('queued', 'processing'))
+    and not exists (
+      select from public.ops_mission_proposals where id = any (p_ids) and (status = 'pending' or updated_at >= p_before))
+    and not exists (
+      select from public.ops_missions where id = any (p_ids) and coalesce(completed_at, 'infinity') >= p_before);
+end
+$$;
+
+-- Locks what somebody could set to work again. False, and at once, when somebody else holds a part of it or has taken it away.
+create function ops.hold_chain(p_ids uuid[]) returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return (select count(*) from (select from public.ops_missions where id = any (p_ids) for update skip locked) held)
+      = (select count(*) from public.ops_missions where id = any (p_ids))
+    and (select count(*) from (select from public.ops_mission_steps where id = any (p_ids) for update skip locked) held)
+      = (select count(*) from public.ops_mission_steps where id = any (p_ids))
+    and (select count(*) from (select from public.ops_mission_proposals where id = any (p_ids) for update skip locked) held)
+      = (select count(*) from public.ops_mission_proposals where id = any (p_ids))
+    and (select count(*) from (select from public.ops_agent_events where id = any (p_ids) for update skip locked) held)
+      = (select count(*) from public.ops_agent_events where id = any (p_ids));
+end
+$$;
+
+-- Moves whole chains: first copies of the rows as they stand, links and all, then the deletes. Returns the rows moved.
+create function ops.move_to_archive(p_ids uuid[]) returns integer
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_rows integer;
+begin
   insert into ops.archive (entity, id, parent_id, at, status, summary, details, data)
   select l.entity, l.id, l.parent_id, l.at, l.status, l.summary, l.details,
     case l.entity
@@ -67,11 +123,19 @@ as $$
     end
   from unnest(p_ids) i join ops.lineage l on l.id = i
   where not l.details ? 'archived'
-  on conflict do nothing
+  on conflict do nothing;
+  get diagnostics v_rows = row_count;
+  delete from public.ops_agent_events where id = any (p_ids) and (proposal_id is not null or mission_id is not null or run_id is not null);
+  delete from public.ops_mission_proposals where id = any (p_ids);
+  delete from public.ops_agent_events where id = any (p_ids);
+  delete from ops.root_missions where root_event_id = any (p_ids);
+  return v_rows;
+end
 $$;
 
 -- Moves finished chains to the archive: those that began, and whose every row ended, before p_older_than ago. One call moves at
--- most p_limit chains (1..10000); call it until it answers zero. Returns how many chains and rows moved.
+-- most p_limit chains (1..10000), oldest first; call it until it answers zero. It waits for nobody: a chain of which somebody
+-- holds a part is left for the next call. Returns how many chains and rows moved.
 -- Errors: OPS_011 for an interval below one hour.
 create function public.ops_archive(p_older_than interval, p_limit integer default 1000)
 returns table (chains integer, rows integer)
@@ -81,54 +145,36 @@ as $$
 #variable_conflict use_column
 declare
   v_before timestamptz := ops.now() - p_older_than;
-  v_events uuid[];
-  v_proposals uuid[];
-  v_ids uuid[];
+  v_root uuid;
+  v_chain uuid[];
+  v_ids uuid[] := '{}';
 begin
-  if p_older_than < interval '1 hour' then
+  if p_older_than is null or p_older_than < interval '1 hour' then
     perform ops.fail('OPS_011', 'p_older_than must be at least one hour', 'p_older_than');
   end if;
-
-  -- Chains under an event from outside.
-  select array_agg(e.id) into v_events
-  from (
-    select e.id from public.ops_agent_events e
-    where e.created_at < v_before and e.processed_at < v_before and e.root_event_id is null and e.mission_id is null and e.run_id is null
-      and not exists (select from public.ops_agent_events c
-                      where c.root_event_id = e.id and (c.processed_at is null or c.processed_at >= v_before))
-      and not exists (select from public.ops_mission_proposals p left join public.ops_missions m on m.proposal_id = p.id
-                      where p.root_event_id = e.id
-                        and (p.status = 'pending' or p.updated_at >= v_before
-                          or (m.id is not null and coalesce(m.completed_at, 'infinity') >= v_before)))
-      and not exists (select from public.ops_agent_reactions r
-                      where (r.event_id = e.id or r.event_id in (select c.id from public.ops_agent_events c where c.root_event_id = e.id))
-                        and r.status in ('queued', 'processing'))
-    order by e.created_at, e.id limit least(greatest(p_limit, 1), 10000)
-    for update skip locked) e;
-
-  -- Chains that a person or program began with a proposal.
-  select array_agg(p.id) into v_proposals
-  from (
-    select p.id from public.ops_mission_proposals p left join public.ops_missions m on m.proposal_id = p.id
-    where p.created_at < v_before and p.root_event_id is null and p.status <> 'pending' and p.updated_at < v_before
-      and (m.id is null or m.completed_at < v_before)
-      and not exists (select from public.ops_agent_events c where c.mission_id = m.id
-                      and (c.processed_at is null or c.processed_at >= v_before
-                        or exists (select from public.ops_agent_reactions r where r.event_id = c.id)))
-    order by p.created_at, p.id limit greatest(least(p_limit, 10000) - coalesce(array_length(v_events, 1), 0), 0)
-    for update of p skip locked) p;
-
-  select array_agg(distinct t.id) into v_ids
-  from unnest(v_events || v_proposals) r, public.ops_trace(r) t;
-  chains := coalesce(array_length(v_events, 1), 0) + coalesce(array_length(v_proposals, 1), 0);
-  rows := coalesce(array_length(v_ids, 1), 0);
-  if chains > 0 then
-    perform ops.copy_to_archive(v_ids);
-    delete from public.ops_agent_events where id = any (v_ids) and (mission_id is not null or run_id is not null);
-    delete from public.ops_mission_proposals where id = any (v_ids);
-    delete from public.ops_agent_events where id = any (v_ids);
-    delete from ops.root_missions where root_event_id = any (v_ids);
-  end if;
+  chains := 0;
+  rows := 0;
+  for v_root in
+    select id from (
+      select e.id, e.created_at from public.ops_agent_events e
+      where e.created_at < v_before and e.processed_at < v_before and e.proposal_id is null and e.mission_id is null and e.run_id is null
+      union all
+      select p.id, p.created_at from public.ops_mission_proposals p
+      where p.created_at < v_before and p.updated_at < v_before and p.reaction_id is null and p.status <> 'pending') r
+    order by created_at, id
+  loop
+    exit when chains >= least(greatest(p_limit, 1), 10000);
+    v_chain := ops.chain_of(v_root);
+    -- Asked again under the locks: what was held a moment ago may have been set to work.
+    continue when not (ops.ended_before(v_chain, v_before) and ops.hold_chain(v_chain) and ops.ended_before(v_chain, v_before));
+    chains := chains + 1;
+    v_ids := v_ids || v_chain;
+    if cardinality(v_ids) >= 1000 then
+      rows := rows + ops.move_to_archive(v_ids);
+      v_ids := '{}';
+    end if;
+  end loop;
+  rows := rows + ops.move_to_archive(v_ids);
   return next;
 end
 $$;

@@ -84,7 +84,9 @@ as $$
       'events', (select count(*) from public.ops_agent_events where processed_at is null),
       'reactions', (select count(*) from public.ops_agent_reactions where status = 'queued'),
       'proposals_pending', (select count(*) from public.ops_mission_proposals where status = 'pending'),
-      'steps', (select count(*) from public.ops_mission_steps where status = 'queued'),
+      -- In two parts, because each has its own partial index.
+      'steps', (select count(*) from public.ops_mission_steps where status = 'queued' and ready)
+        + (select count(*) from public.ops_mission_steps where status = 'queued' and not ready),
       'steps_running', (select count(*) from public.ops_mission_steps where status = 'running'),
       'missions_open', (select count(*) from public.ops_missions where status in ('approved', 'running'))),
     'oldest_queued_seconds', (

@@ -6,12 +6,26 @@ create view public.ops_policy_history with (security_invoker = true) as
 create view public.ops_policy_audit with (security_invoker = true) as
   select id, policy_key, action, old_value, new_value, old_version, new_version, changed_by, actor, changed_at from ops.policy_audit;
 
--- What waits, and where.
+-- The runbook has operators build an audit of their own, with a trigger that writes here. The engine has written the entry
+-- already, so theirs is accepted and dropped; refusing it would refuse every edit of a policy.
+create function ops.ignore_second_audit() returns trigger
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return null;
+end
+$$;
+create trigger ops_policy_audit_ignore instead of insert on public.ops_policy_audit
+  for each row execute function ops.ignore_second_audit();
+
+-- What waits, and where. Queued steps are counted in two parts, because each has its own partial index.
 create view public.ops_queue_depth with (security_invoker = true) as
   select 'queued_events' as metric, count(*) as count from public.ops_agent_events where processed_at is null
   union all select 'queued_reactions', count(*) from public.ops_agent_reactions where status = 'queued'
   union all select 'pending_proposals', count(*) from public.ops_mission_proposals where status = 'pending'
-  union all select 'queued_steps', count(*) from public.ops_mission_steps where status = 'queued'
+  union all select 'queued_steps', (select count(*) from public.ops_mission_steps where status = 'queued' and ready)
+    + (select count(*) from public.ops_mission_steps where status = 'queued' and not ready)
   union all select 'running_steps', count(*) from public.ops_mission_steps where status = 'running'
   union all select 'waiting_steps', count(*) from public.ops_mission_steps where status = 'waiting';
 

@@ -27,13 +27,16 @@ as $$
   from public.ops_mission_steps s
   where s.status = 'succeeded' and s.end_reason is distinct from 'by hand'
     and not exists (select from public.ops_action_runs r where r.step_id = s.id and r.status = 'succeeded')
+    and not exists (select from ops.archive a where a.parent_id = s.id and a.entity = 'run' and a.status = 'succeeded')
   union all
   select 'terminal_is_final', s.id::text, 'an attempt began after the step had ended'
   from public.ops_mission_steps s join public.ops_action_runs r on r.step_id = s.id
   where s.status in ('succeeded', 'failed', 'cancelled') and r.started_at > s.completed_at
   union all
   select 'claims_equal_runs', s.id::text, format('%s claims, %s ended runs, status %s', s.attempt, r.n, s.status)
-  from public.ops_mission_steps s, lateral (select count(*) as n from public.ops_action_runs r where r.step_id = s.id) r
+  from public.ops_mission_steps s, lateral (
+    select (select count(*) from public.ops_action_runs r where r.step_id = s.id)
+      + (select count(*) from ops.archive a where a.parent_id = s.id and a.entity = 'run') as n) r
   where s.attempt <> r.n + case when s.status = 'running' then 1 else 0 end
 
   -- At most one live lease per step.
@@ -72,8 +75,11 @@ as $$
   union all
   select 'one_event_per_end', m.id::text, format('%s roll-up events after round %s, %s', e.n, m.round, m.status)
   from public.ops_missions m, lateral (
-    select count(*) as n from public.ops_agent_events e
-    where e.mission_id = m.id and e.type in ('mission:succeeded', 'mission:failed', 'mission:cancelled') and e.dedupe_key like 'mission:%') e
+    select count(*) as n
+    from (select e.type, e.dedupe_key from public.ops_agent_events e where e.mission_id = m.id
+          union all
+          select a.data ->> 'type', a.data ->> 'dedupe_key' from ops.archive a where a.parent_id = m.id and a.entity = 'event') e
+    where e.type in ('mission:succeeded', 'mission:failed', 'mission:cancelled') and e.dedupe_key like 'mission:%') e
   where e.n <> m.round - case when m.completed_at is null then 1 else 0 end
   union all
   select 'depth_follows_mission', e.id::text, format('depth %s under a mission of depth %s', e.depth, m.depth)
@@ -83,6 +89,7 @@ as $$
   union all
   select 'admitted_has_mission', p.id::text, format('%s, %s missions', p.status, count(m.id))
   from public.ops_mission_proposals p left join public.ops_missions m on m.proposal_id = p.id
+  where not exists (select from ops.archive a where a.parent_id = p.id and a.entity = 'mission')
   group by p.id, p.status having count(m.id) <> case when p.status in ('approved', 'auto_approved') then 1 else 0 end
   union all
   select 'mission_was_decided', m.id::text, 'no decision for the template''s digest'
@@ -121,11 +128,15 @@ as $$
   where k.used > l.most and not exists (
     select from ops.policy_audit a where a.policy_key in ('proposal_caps', '*') and a.action in ('delete', 'truncate'))
   union all
-  select 'chain_is_counted', r.root_event_id::text, format('counted %s missions, in fact %s', r.missions, t.n)
-  from ops.root_missions r, lateral (
-    select count(*) as n from public.ops_mission_proposals p
-    where p.root_event_id = r.root_event_id and p.status in ('pending', 'approved', 'auto_approved')) t
-  where r.missions <> t.n
+  select 'chain_is_counted', r.root_event_id::text, format('counted %s missions, in fact %s', r.missions, coalesce(t.n, 0))
+  from ops.root_missions r left join (
+    select root_event_id, count(*) as n
+    from (select p.root_event_id, p.status::text from public.ops_mission_proposals p
+          union all
+          select (a.data ->> 'root_event_id')::uuid, a.data ->> 'status' from ops.archive a where a.entity = 'proposal') p
+    where p.status in ('pending', 'approved', 'auto_approved')
+    group by root_event_id) t using (root_event_id)
+  where r.missions <> coalesce(t.n, 0)
 
   -- A dedupe key is held exactly by live work.
   union all

@@ -1,7 +1,7 @@
 -- Rights, by name. anon and authenticated get nothing, and neither does the public.
 --
 -- `ops.seal()` is the one place that says who may do what. Every migration calls it at its end, and where the database allows
--- event triggers it also runs whenever somebody adds an `ops_*` object to schema public, because Supabase's default grants would
+-- event triggers it also runs whenever somebody adds or renames an `ops_*` object of schema public, because Supabase's default grants would
 -- open that to the world.
 
 create function ops.seal() returns void
@@ -19,42 +19,48 @@ declare
     'ops_retry_dead_steps', 'ops_policy_rollback', 'ops_maybe_finalize_mission', 'ops_recover_expired_leases', 'ops_recover_stale_steps',
     'ops_emit_events', 'ops_create_proposal_and_maybe_autoapprove', 'ops_archive', 'ops_radar_add', 'ops_radar_update'];
 begin
+  -- One at a time: two that change the same grants at once would fail.
+  perform pg_advisory_xact_lock(hashtextextended('ops seal', 0));
+
   for v_object in
     select p.oid::regprocedure as name, p.proname from pg_proc p
     where p.pronamespace = 'public'::regnamespace and p.proname like 'ops\_%' and pg_has_role(p.proowner, 'usage')
   loop
-    execute format('revoke all on function %s from public, anon, authenticated, service_role, ops_worker, ops_operator, ops_readonly', v_object.name);
-    execute format('grant execute on function %s to service_role', v_object.name);
+    execute format('revoke all on routine %s from public, anon, authenticated, service_role, ops_worker, ops_operator, ops_readonly', v_object.name);
+    execute format('grant execute on routine %s to service_role', v_object.name);
     if v_object.proname = any (v_worker) then
-      execute format('grant execute on function %s to ops_worker', v_object.name);
+      execute format('grant execute on routine %s to ops_worker', v_object.name);
     end if;
     if v_object.proname = any (v_reader) then
-      execute format('grant execute on function %s to ops_operator, ops_readonly', v_object.name);
+      execute format('grant execute on routine %s to ops_operator, ops_readonly', v_object.name);
     end if;
     if v_object.proname = any (v_operator) then
-      execute format('grant execute on function %s to ops_operator', v_object.name);
+      execute format('grant execute on routine %s to ops_operator', v_object.name);
     end if;
   end loop;
 
   for v_object in
     select c.oid::regclass as name, c.relname, c.relkind from pg_class c
-    where c.relnamespace = 'public'::regnamespace and c.relname like 'ops\_%' and c.relkind in ('r', 'v', 'm', 'p') and pg_has_role(c.relowner, 'usage')
+    where c.relnamespace = 'public'::regnamespace and c.relname like 'ops\_%' and c.relkind in ('r', 'v', 'm', 'p', 'f', 'S') and pg_has_role(c.relowner, 'usage')
   loop
     execute format('revoke all on %s from public, anon, authenticated, service_role, ops_worker, ops_operator, ops_readonly', v_object.name);
     execute format('grant select on %s to service_role, ops_operator, ops_readonly', v_object.name);
-    if v_object.relkind = 'r' then
+    if v_object.relkind in ('r', 'p') then
       execute format('grant insert, update, delete on %s to service_role', v_object.name);
+    elsif v_object.relkind = 'S' then
+      execute format('grant usage on sequence %s to service_role', v_object.name);
     end if;
   end loop;
   grant insert, update, delete on public.ops_policy to ops_operator;
   grant insert, update, delete on public.ops_mission_steps to ops_operator;
   grant insert, update, delete on public.ops_demand_radar to ops_operator;
+  grant insert on public.ops_policy_audit to service_role, ops_operator;
 
   for v_object in
     select p.oid::regprocedure as name from pg_proc p
     where p.pronamespace = 'ops'::regnamespace and pg_has_role(p.proowner, 'usage')
   loop
-    execute format('revoke all on function %s from public, anon, authenticated, service_role, ops_worker, ops_operator, ops_readonly', v_object.name);
+    execute format('revoke all on routine %s from public, anon, authenticated, service_role, ops_worker, ops_operator, ops_readonly', v_object.name);
   end loop;
   -- Column defaults and views need these.
   grant execute on function ops.now(), ops.new_id() to service_role, ops_operator, ops_readonly;
@@ -96,7 +102,8 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   if exists (select from pg_event_trigger_ddl_commands() c
-             where c.schema_name = 'public' and c.command_tag in ('CREATE FUNCTION', 'CREATE PROCEDURE', 'CREATE TABLE', 'CREATE TABLE AS', 'CREATE VIEW', 'CREATE MATERIALIZED VIEW', 'SELECT INTO')
+             where c.schema_name = 'public'
+               and c.object_type in ('function', 'procedure', 'aggregate', 'table', 'view', 'materialized view', 'foreign table', 'sequence')
                and c.object_identity ~ '^public\."?ops_')
   then
     perform ops.seal();
