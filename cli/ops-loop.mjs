@@ -1,6 +1,12 @@
 #!/usr/bin/env node
 // The program is TypeScript; tsx lets Node run it as it is. Works from any folder.
 
+const [major = 0, minor = 0] = process.versions.node.split('.').map(Number)
+if (major < 20 || (major === 20 && minor < 19)) {
+  console.error(`error: Ops Loop needs Node 20.19 or newer; this is ${process.versions.node}.`)
+  process.exit(1)
+}
+
 try {
   const { register } = await import('tsx/esm/api')
   // Not the tsconfig.json of the folder that we happen to be called from.

@@ -26,7 +26,7 @@ const HURRIED_PATIENCE_MS = 1000
 /**
  * Starts the control plane and resolves when it answers, the database behind it included.
  *
- * @param options.signal aborted: it is stopped, and counts as not answering
+ * @param options.signal aborted: it is stopped, and the signal's reason thrown
  * @throws OpsError `OPS_001` with the last lines of its log when it does not answer within 30 s
  */
 export async function startApi(
@@ -36,6 +36,7 @@ export async function startApi(
   const child = spawnChild('api', ['--port', String(port)], options)
   if (await answers(`http://127.0.0.1:${port}/readyz`, child, signal)) return asService(child)
   await child.stop(['SIGKILL'], PATIENCE_MS)
+  signal.throwIfAborted()
   const lines = (await readFile(logFile, 'utf8')).trim().split('\n')
   throw stackError(`The control plane does not answer:\n${lines.slice(-5).join('\n')}`, {
     hint: `The whole log is in ${logFile}.`,

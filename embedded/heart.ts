@@ -13,7 +13,7 @@ export interface HeartOptions {
 }
 
 export interface Heart {
-  /** Resolves when a beat that is under way has ended. */
+  /** Breaks off a beat that is under way. */
   stop(): Promise<void>
 }
 
@@ -43,7 +43,8 @@ export function startHeart({ url, apiKey, intervalMs, log }: HeartOptions): Hear
     const response = await fetch(`${url}/api/ops/heartbeat`, {
       method: 'POST',
       headers: { Authorization: `Bearer ${apiKey}` },
-      signal: AbortSignal.timeout(PATIENCE_MS),
+      // A beat may break off anywhere.
+      signal: AbortSignal.any([stopping.signal, AbortSignal.timeout(PATIENCE_MS)]),
     }).catch(() => undefined)
     if (response === undefined) throw new Error('the control plane does not answer')
     const report = reportSchema.safeParse(await response.json())
@@ -60,7 +61,7 @@ export function startHeart({ url, apiKey, intervalMs, log }: HeartOptions): Hear
       try {
         pause = (await beat()) ? SHORTEST_PAUSE_MS : pause * 2
       } catch (error) {
-        say(messageOf(error))
+        if (!stopping.signal.aborted) say(messageOf(error))
         pause *= 2
       }
       pause = Math.min(pause, intervalMs)

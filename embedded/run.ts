@@ -51,8 +51,8 @@ export async function runStack(options: RunOptions): Promise<void> {
       await stack.stop()
     }
   } catch (error) {
-    // Stopped before all was up.
-    if (!interruption.signal.aborted) throw error
+    // Asked to stop before all was up: that is no failure.
+    if (error !== interruption.signal.reason) throw error
   } finally {
     interruption.end()
   }

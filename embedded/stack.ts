@@ -152,6 +152,10 @@ async function startPrograms(
     SUPABASE_SERVICE_ROLE_KEY,
     OPS_API_KEY,
     GITHUB_WEBHOOK_SECRET,
+    // Keys of another deployment, in .env, open nothing here.
+    OPS_API_KEY_PREVIOUS: '',
+    CRON_SECRET: '',
+    GITHUB_WEBHOOK_SECRET_PREVIOUS: '',
     // A line for each heartbeat would fill the disk in the end.
     LOG_LEVEL: process.env.LOG_LEVEL ?? 'warn',
   }

@@ -82,6 +82,7 @@ export type Database = {
           id: string
           mission_id: string | null
           processed_at: string | null
+          proposal_id: string | null
           root_event_id: string | null
           run_id: string | null
           type: string
@@ -95,6 +96,7 @@ export type Database = {
           id?: string
           mission_id?: string | null
           processed_at?: string | null
+          proposal_id?: string | null
           root_event_id?: string | null
           run_id?: string | null
           type: string
@@ -107,6 +109,7 @@ export type Database = {
           id?: string
           mission_id?: string | null
           processed_at?: string | null
+          proposal_id?: string | null
           root_event_id?: string | null
           run_id?: string | null
           type?: string
@@ -125,6 +128,13 @@ export type Database = {
             isOneToOne: false
             referencedRelation: 'ops_recent_failures'
             referencedColumns: ['mission_id']
+          },
+          {
+            foreignKeyName: 'ops_agent_events_proposal_fkey'
+            columns: ['proposal_id']
+            isOneToOne: false
+            referencedRelation: 'ops_mission_proposals'
+            referencedColumns: ['id']
           },
           {
             foreignKeyName: 'ops_agent_events_run_fkey'

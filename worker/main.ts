@@ -24,12 +24,23 @@ export interface WorkerMainOptions {
   executors?: string | undefined
 }
 
+/** How long a worker that has ended waits for Node to see that nothing is left to do, in milliseconds. */
+const EXIT_GRACE_MS = 1000
+
 /**
  * The `worker` command: a worker that reads the environment and ends with the process's signals.
  *
- * @returns the exit code: 0 when it drained or was stopped, 1 when it could not work or steps were left to run out
+ * @returns the exit code: 0 when it drained or was stopped, 1 when it could not work or steps were left to run out. Should
+ * an executor that ignored its signal still be at work, the process is ended a second later.
  */
 export async function workerMain(options: WorkerMainOptions = {}): Promise<number> {
+  const code = await work(options)
+  // Goes off only if something else keeps the process alive.
+  setTimeout(() => process.exit(code), EXIT_GRACE_MS).unref()
+  return code
+}
+
+async function work(options: WorkerMainOptions): Promise<number> {
   let engine: Engine | undefined
   try {
     const env = readEnv()

@@ -33,6 +33,17 @@ const GATE = `
   })
 `
 
+/** An executor that never ends and never looks at its signal. */
+const DEAF = `
+  import { z } from ${JSON.stringify(import.meta.resolve('zod'))}
+  import { defineExecutor } from ${JSON.stringify(pathToFileURL(join(import.meta.dirname, '../executors/define.ts')).href)}
+  export default defineExecutor({
+    kind: 'deaf',
+    params: z.unknown(),
+    run: () => new Promise(() => setInterval(() => {}, 1000)),
+  })
+`
+
 let folder: string
 let database: TestDatabase
 let control: Engine
@@ -42,10 +53,11 @@ beforeEach(async () => {
   children = []
   folder = await mkdtemp(join(tmpdir(), 'ops-loop-worker-'))
   await writeFile(join(folder, 'gate.ts'), GATE)
+  await writeFile(join(folder, 'deaf.ts'), DEAF)
   database = await freshDatabase()
   control = connectEngine({ databaseUrl: urlFor(database, 'service_role') })
   await database.sql`
-    update ops_policy set value = value || '{"allowed_step_kinds": ["noop", "gate"]}' where key = 'auto_approve'`
+    update ops_policy set value = value || '{"allowed_step_kinds": ["noop", "gate", "deaf"]}' where key = 'auto_approve'`
 })
 afterEach(async () => {
   for (const child of children) child.kill('SIGKILL')
@@ -161,6 +173,14 @@ describe('a worker process', () => {
     expect(await control.listSteps({ mission_id: id, status: 'queued' })).toMatchObject([
       { failure_count: 0, last_error: null },
     ])
+  })
+
+  it('ends although an executor that was timed out goes on for ever', async () => {
+    const steps = [{ kind: 'deaf', timeout_seconds: 1 }]
+    await control.createProposal({ source: 'test', template: { title: 'Deaf', risk_level: 'low', steps } })
+    const { output, exited } = start({ executors: folder })
+    expect(await exited).toBe(0)
+    expect(output.stdout).toBe('1 step: 1 retried\n')
   })
 
   it('finishes what is under way when its supervisor is gone', async () => {

@@ -21,6 +21,7 @@ import {
   type Mission,
   missionRow,
   registerWorker,
+  retryStep,
   runsOf,
   type StepTemplate,
   startMission,
@@ -164,6 +165,18 @@ describe('resetting dead steps', () => {
 
     await cancelMission(db.sql, newer.id)
     await hand.unsafe(manualRetry(mission.step('a')))
+    expect(await statuses(mission)).toEqual({ a: 'queued', b: 'waiting' })
+  })
+
+  test('by ops_retry_step, steps failed by hand before their turn wait for it again', async () => {
+    const mission = await start([{ key: 'a' }, { key: 'b' }])
+    await db.sql`update ops_mission_steps set status = 'failed' where mission_id = ${mission.id}`
+    expect(await refusal(retryStep(db.sql, mission.step('b')))).toMatchObject({
+      code: 'OP014',
+      path: 'depends_on',
+    })
+    await retryStep(db.sql, mission.step('a'))
+    await retryStep(db.sql, mission.step('b'))
     expect(await statuses(mission)).toEqual({ a: 'queued', b: 'waiting' })
   })
 

@@ -51,7 +51,7 @@ const startMany = async (n: number) => {
 const next = (limit = 10, leaseSeconds: number | null = null) =>
   claim(db.sql, worker, { executors: [executor], limit, leaseSeconds })
 const nextOne = () => claimOne(db.sql, worker, { executors: [executor] })
-const after = async (seconds: number) => new Date((await clock.now()).getTime() + seconds * 1000)
+const secondsFromNow = async (seconds: number) => new Date((await clock.now()).getTime() + seconds * 1000)
 
 describe('a claim', () => {
   test('takes only the executors that it names, and none without', async () => {
@@ -80,7 +80,7 @@ describe('a claim', () => {
     const claims = await next(10, 90)
     expect(new Set(claims.map((c) => c.token)).size).toBe(3)
     for (const c of claims) {
-      expect(c.lease_expires_at).toEqual(await after(90))
+      expect(c.lease_expires_at).toEqual(await secondsFromNow(90))
       expect(c.lease_seconds).toBe(90)
     }
   })
@@ -131,7 +131,7 @@ describe('a claim', () => {
     const [step] = await db.sql<{ id: string; lease_token: string; lease_expires_at: Date }[]>`
       select * from ops_claim_next_step(3)`
     if (!step) throw new Error('nothing claimed')
-    expect(step.lease_expires_at).toEqual(await after(180))
+    expect(step.lease_expires_at).toEqual(await secondsFromNow(180))
     expect(await complete(db.sql, [{ step_id: step.id, token: step.lease_token }])).toMatchObject([
       { outcome: 'ok', mission_status: 'succeeded' },
     ])
@@ -212,9 +212,11 @@ describe('renewing', () => {
     const claimed = await nextOne()
     await clock.advance(200)
     expect(await renew(db.sql, [lease(claimed)], 60)).toEqual([
-      { step_id: claimed.step_id, outcome: 'ok', lease_expires_at: await after(60) },
+      { step_id: claimed.step_id, outcome: 'ok', lease_expires_at: await secondsFromNow(60) },
     ])
-    expect(await renew(db.sql, [lease(claimed)])).toMatchObject([{ lease_expires_at: await after(300) }])
+    expect(await renew(db.sql, [lease(claimed)])).toMatchObject([
+      { lease_expires_at: await secondsFromNow(300) },
+    ])
     expect(await stepById(db.sql, claimed.step_id)).toMatchObject({ attempt: 1, failure_count: 0 })
   })
 
@@ -262,7 +264,7 @@ describe('failing', () => {
     const step = await stepById(db.sql, claimed.step_id)
     expect(step).toMatchObject({ failure_count: 1, last_error: 'timeout', lease_token: null })
     expect(step.run_at).toEqual(answer?.run_at)
-    expect(step.run_at.getTime()).toBeLessThanOrEqual((await after(10)).getTime())
+    expect(step.run_at.getTime()).toBeLessThanOrEqual((await secondsFromNow(10)).getTime())
     const [run] = await db.sql`select meta, error from ops_action_runs where id = ${claimed.token}`
     expect(run).toEqual({ meta: { exit: 1 }, error: 'timeout' })
   })
@@ -285,12 +287,12 @@ describe('failing', () => {
   test('with retry_after_seconds runs again exactly then, at most a week later', async () => {
     await start()
     const [soon] = await fail(db.sql, [{ ...lease(await nextOne()), error: '429', retry_after_seconds: 77 }])
-    expect(soon?.run_at).toEqual(await after(77))
+    expect(soon?.run_at).toEqual(await secondsFromNow(77))
     await clock.advance(77)
     const [never] = await fail(db.sql, [
       { ...lease(await nextOne()), error: '429', retry_after_seconds: 1e12 },
     ])
-    expect(never?.run_at).toEqual(await after(7 * 86400))
+    expect(never?.run_at).toEqual(await secondsFromNow(7 * 86400))
   })
 
   test('without a message says so', async () => {
@@ -353,7 +355,7 @@ describe('snoozing and releasing', () => {
     await start()
     const claimed = await nextOne()
     expect(await snooze(db.sql, [{ ...lease(claimed), seconds: 45, reason: 'not ready' }])).toEqual([
-      { step_id: claimed.step_id, outcome: 'ok', run_at: await after(45) },
+      { step_id: claimed.step_id, outcome: 'ok', run_at: await secondsFromNow(45) },
     ])
     expect(await stepById(db.sql, claimed.step_id)).toMatchObject({ failure_count: 0, ready: false })
     expect(await next()).toEqual([])

@@ -71,7 +71,7 @@ const template = {
   risk_level: 'low',
   agent: 'scout',
   priority: 1,
-  steps: [step, step],
+  steps: [{ kind: 'noop' }, step],
 }
 const pattern = {
   id: 'p',
@@ -106,7 +106,10 @@ const schedule = {
 const check = { name: 'c', severity: 'high', description: 'd', sql: 'select 1' }
 const rule = { warning: 1, critical: 2 }
 const full: Record<string, unknown> = {
-  reaction_matrix: { patterns: [pattern, pattern], salt: 's' },
+  reaction_matrix: {
+    patterns: [{ id: 'q', type: 'a', template: { title: 't', steps: [{ kind: 'noop' }] } }, pattern],
+    salt: 's',
+  },
   auto_approve: { enabled: true, allowed_step_kinds: ['noop', 'openclaw:scout'], max_risk_level: 'low' },
   proposal_caps: {
     daily_limit: 1,
@@ -207,7 +210,7 @@ describe('a wrong edit is refused by Postgres, with its path and the reason, and
           walk(inner, Object.entries(value).find(([name]) => name === field)?.[1], `${path}.${field}`)
         }
       }
-      if ('items' in schema && Array.isArray(value)) walk(schema.items, value[0], `${path}[]`)
+      if ('items' in schema && Array.isArray(value)) walk(schema.items, value.at(-1), `${path}[]`)
       else if ('additionalProperties' in schema && typeof value === 'object' && value !== null)
         walk(schema.additionalProperties, Object.values(value)[0], `${path}.*`)
     }

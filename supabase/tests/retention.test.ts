@@ -52,6 +52,10 @@ async function archive(
   return { chains: moved.chains, rows: moved.rows }
 }
 
+interface Kept {
+  row: { id: string }
+}
+
 interface Link {
   entity: string
   id: string
@@ -157,18 +161,18 @@ describe('a finished chain of two generations', () => {
 
   test('is kept with every column of its rows', async () => {
     const root = await eventChain()
-    const rows = () => db.sql`
+    const rows = () => db.sql<Kept[]>`
       select to_jsonb(e) as row from ops_agent_events e
       union all select to_jsonb(r) from ops_agent_reactions r
       union all select to_jsonb(p) from ops_mission_proposals p
       union all select to_jsonb(m) from ops_missions m
       union all select to_jsonb(s) from ops_mission_steps s
       union all select to_jsonb(r) from ops_action_runs r`
-    const byId = (a: { row: { id: string } }, b: { row: { id: string } }) => (a.row.id < b.row.id ? -1 : 1)
-    const before = [...(await rows())] as { row: { id: string } }[]
+    const byId = (a: Kept, b: Kept) => (a.row.id < b.row.id ? -1 : 1)
+    const before = [...(await rows())]
     await clock.advance(31 * day)
     await archive(db.sql)
-    const kept = [...(await db.sql`select data as row from ops.archive`)] as { row: { id: string } }[]
+    const kept = [...(await db.sql<Kept[]>`select data as row from ops.archive`)]
     expect(kept.sort(byId)).toEqual(before.sort(byId))
     expect(await trace(root)).toHaveLength(before.length)
   })
@@ -268,7 +272,7 @@ describe('a chain with anything unfinished stays, whole', () => {
   }
 
   describe.each(unfinished)('%s', (_, leaveUnfinished) => {
-    test.each(['event', 'proposal'] as const)('under an %s', async (root) => {
+    test.each(['event', 'proposal'] as const)('that began with: %s', async (root) => {
       await begin[root]()
       await leaveUnfinished()
       await clock.advance(40 * day)

@@ -61,18 +61,19 @@ function* stringFaults(schema: Schema, path: string): Generator<WrongEdit> {
 }
 
 function* listFaults(schema: Schema, value: readonly unknown[], path: string): Generator<WrongEdit> {
-  const [first] = value
+  const before = value.slice(0, -1)
+  const last = value.at(-1)
   if (typeof schema.minItems === 'number' && schema.minItems > 0)
     yield { title: 'is an empty list', path, value: [] }
   if (typeof schema.maxItems === 'number')
     yield {
       title: 'is too long a list',
       path,
-      value: Array.from({ length: schema.maxItems + 1 }, () => first),
+      value: Array.from({ length: schema.maxItems + 1 }, () => before[0]),
     }
-  // The fault stands second, so that the path must count.
-  for (const fault of faults(schema.items, first, `${path}[1]`))
-    yield { ...fault, value: [first, fault.value] }
+  // The last item is the one at fault, so that the path must count.
+  for (const fault of faults(schema.items, last, `${path}[${before.length}]`))
+    yield { ...fault, value: [...before, fault.value] }
 }
 
 function* objectFaults(schema: Schema, value: Fields, path: string): Generator<WrongEdit> {

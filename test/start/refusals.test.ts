@@ -58,7 +58,7 @@ test('a database that is no database, and one that is damaged: --reset is the wa
   expect(await refusal(dataDir)).toMatch(/is damaged: .*no PG_VERSION.*\n.*npm start -- --reset/)
 
   const reset = await start(dataDir, '--reset', '--no-demo', '--once')
-  expect(await reset.ended()).toBe(0)
+  expect(await reset.ended(), reset.output()).toBe(0)
   await truncate(join(cluster, 'global', 'pg_control'), 100)
   expect(await refusal(dataDir)).toMatch(
     /Postgres ended as soon as it was started(.|\n)*npm start -- --reset/,
