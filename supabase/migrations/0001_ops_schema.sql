@@ -548,6 +548,7 @@ create trigger ops_mission_proposals_updated_at before update on public.ops_miss
 
 -- Archive: what has left the live tables, with its place in the chain. Filled by 69_archive.sql.
 --
+-- `data` is the row as it was; `decided` what was decided about it: the patterns' verdict on an event, the decision on a proposal.
 -- `ops.archive` is the one thing to prune when history itself has had its time.
 
 create table ops.archive (
@@ -559,6 +560,7 @@ create table ops.archive (
   summary text not null,
   details jsonb not null,
   data jsonb not null,
+  decided jsonb,
   archived_at timestamptz not null default ops.now(),
   primary key (id, entity)
 );

@@ -84,7 +84,7 @@ begin
       path := p_path; problem := format('must have at most %s characters', p_schema ->> 'maxLength');
     elsif p_schema ? 'pattern' and v_text !~ (p_schema ->> 'pattern') then
       path := p_path; problem := format('must match %s', p_schema ->> 'pattern');
-    elsif p_schema ->> 'format' = 'time-zone' and not ops.is_time_zone(v_text) then
+    elsif p_schema @> '{"format": "time-zone"}' and not ops.is_time_zone(v_text) then
       path := p_path; problem := 'is not a known time zone';
     end if;
   elsif v_type = 'array' then
@@ -130,12 +130,14 @@ begin
     return;
   end if;
 
-  for v_item in select jsonb_array_elements(p_schema -> 'allOf') loop
-    select s.path, s.problem into path, problem from ops.schema_problem(v_item, p_value, p_path) s;
-    if problem is not null then
-      return;
-    end if;
-  end loop;
+  if p_schema ? 'allOf' then
+    for v_item in select jsonb_array_elements(p_schema -> 'allOf') loop
+      select s.path, s.problem into path, problem from ops.schema_problem(v_item, p_value, p_path) s;
+      if problem is not null then
+        return;
+      end if;
+    end loop;
+  end if;
 
   if p_schema ?| array['anyOf', 'oneOf'] then
     for v_branch in

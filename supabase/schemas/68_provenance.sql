@@ -87,7 +87,7 @@ end
 $$;
 
 -- What each pattern decided about an event, and why. Patterns that the event's type ruled out are listed too, as the policy
--- version in force had them. No rows: nobody has settled the event yet. Errors: OPS_013 unknown event.
+-- version in force had them; archived events answer too. No rows: nobody has settled the event yet. Errors: OPS_013 unknown event.
 create function public.ops_why(p_event_id uuid)
 returns table (pattern_id text, decision text, detail jsonb, reaction_id uuid)
 language plpgsql stable security definer
@@ -95,19 +95,23 @@ set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 begin
-  if not exists (select from public.ops_agent_events where id = p_event_id) then
+  if not exists (select from ops.lineage l where l.id = p_event_id and l.entity = 'event') then
     perform ops.fail('OPS_013', format('there is no event %s', p_event_id), 'p_event_id');
   end if;
   return query
   with verdict as (
     select v.policy_version, v.decisions, v.error, e.type
     from ops.event_verdicts v join public.ops_agent_events e on e.id = v.event_id where v.event_id = p_event_id
+    union all
+    select v.policy_version, v.decisions, v.error, a.summary
+    from ops.archive a, jsonb_populate_record(null::ops.event_verdicts, a.decided) v
+    where a.id = p_event_id and a.entity = 'event' and a.decided is not null
   ), told as (
     select d ->> 'pattern_id' as pattern_id, d ->> 'decision' as decision, d - 'pattern_id' - 'decision' as detail
     from verdict, jsonb_array_elements(decisions) d
   )
   select t.pattern_id, t.decision, t.detail,
-    (select r.id from public.ops_agent_reactions r where r.event_id = p_event_id and r.pattern_id = t.pattern_id)
+    (select l.id from ops.lineage l where l.parent_id = p_event_id and l.entity = 'reaction' and l.summary = t.pattern_id)
   from told t
   union all
   select coalesce(p ->> 'id', p ->> 'name'), 'not_matched',

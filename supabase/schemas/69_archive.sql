@@ -111,8 +111,12 @@ as $$
 declare
   v_rows integer;
 begin
-  insert into ops.archive (entity, id, parent_id, at, status, summary, details, data)
+  insert into ops.archive (entity, id, parent_id, at, status, summary, details, decided, data)
   select l.entity, l.id, l.parent_id, l.at, l.status, l.summary, l.details,
+    case l.entity
+      when 'event' then (select to_jsonb(v) from ops.event_verdicts v where v.event_id = l.id)
+      when 'proposal' then (select to_jsonb(d) from ops.decisions d where d.proposal_id = l.id)
+    end,
     case l.entity
       when 'event' then (select to_jsonb(t) from public.ops_agent_events t where t.id = l.id)
       when 'reaction' then (select to_jsonb(t) from public.ops_agent_reactions t where t.id = l.id)

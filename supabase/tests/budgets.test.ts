@@ -97,7 +97,7 @@ describe('at the gate', () => {
 
   test('fractions of a millionth are rounded the same way, given and taken', async () => {
     await setPolicy(db.sql, 'auto_approve', { enabled: false })
-    const { proposal_id } = await propose(db.sql, costing(0.0000005, 0.0000001))
+    const { proposal_id } = await propose(db.sql, costing(0.0000005))
     expect(await usedUsd(db.sql)).toBe(0.000001)
     await reject(db.sql, proposal_id)
     expect(await usedUsd(db.sql)).toBe(0)

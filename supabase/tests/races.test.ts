@@ -29,12 +29,14 @@ import {
 import { brokenInvariants, stopClock } from './world.js'
 
 let db: SharedDatabase
+let holder: Session
 let one: Session
 let two: Session
 let worker: string
 
 beforeAll(async () => {
   db = await openSharedDatabase()
+  holder = await openSession(db)
   one = await openSession(db)
   two = await openSession(db)
 })
@@ -43,6 +45,8 @@ beforeEach(async () => {
   worker = await registerWorker(db.sql)
 })
 afterEach(async () => {
+  // In this order: whoever waits, waits for one that stands before.
+  await holder.rollback()
   await one.rollback()
   await two.rollback()
   expect(await brokenInvariants(db.sql)).toEqual([])
@@ -98,7 +102,7 @@ describe('the last two steps of a mission end at once', () => {
     },
   )
 
-  test.each(combinations)(
+  test.each(combinations.filter((pair) => pair.includes('complete')))(
     '%s is taken back, and meanwhile %s: only the second counts',
     async (first, second) => {
       const { mission, a, b } = await pair()
@@ -167,9 +171,8 @@ describe('batches over the same missions in opposite orders', () => {
     'wait for each other without a deadlock: %s and %s',
     async (first = '', second = '') => {
       const pairs = [await pair(), await pair()]
-      const gate = await openSession(db)
-      await gate.begin()
-      await gate.sql`select from ops_missions order by id limit 1 for update`
+      await holder.begin()
+      await holder.sql`select from ops_missions order by id limit 1 for update`
       const calls = [
         await whileBlocked(db.sql, one, async (sql) =>
           batchVerbs[first]?.(
@@ -181,7 +184,7 @@ describe('batches over the same missions in opposite orders', () => {
           batchVerbs[second]?.(sql, pairs.map((p) => p.b).reverse()),
         ),
       ]
-      await gate.rollback()
+      await holder.rollback()
       for (const { answer } of calls) expect(await answer).toHaveLength(2)
       expect(await brokenInvariants(db.sql)).toEqual([])
     },
@@ -250,25 +253,25 @@ describe('recovery and the worker meet', () => {
 })
 
 describe('an order to cancel and a claim meet', () => {
-  test('cancelling waits for a claim that is under way, and ends that attempt', async () => {
+  // The first claim of a mission holds the mission as well as the step; later ones hold the step alone.
+  test.each([
+    ['first', 'mission'],
+    ['first', 'step'],
+    ['later', 'mission'],
+    ['later', 'step'],
+  ])('during its %s claim, cancelling a %s waits and ends that attempt', async (when, what) => {
     const mission = await startMission(db.sql, [{ key: 'a' }, { key: 'b' }])
+    if (when === 'later') await complete(db.sql, [lease(await claimOne(db.sql, worker))])
     await one.begin()
     const claimed = await claimOne(one.sql, worker)
-    const { answer } = await whileBlocked(db.sql, two, (sql) => cancelMission(sql, mission.id))
+    const { answer } = await whileBlocked(db.sql, two, async (sql) =>
+      what === 'mission' ? await cancelMission(sql, mission.id) : await cancelStep(sql, claimed.step_id),
+    )
     await one.commit()
-    expect(await answer).toEqual({ status: 'cancelled', cancelled_steps: 2 })
+    expect(await answer).toMatchObject({ status: 'cancelled' })
+    expect(await missionRow(db.sql, mission.id)).toMatchObject({ status: 'cancelled' })
     expect(await runsOf(db.sql, claimed.step_id)).toEqual([[1, 'cancelled']])
     expect(await complete(db.sql, [lease(claimed)])).toMatchObject([{ outcome: 'lost' }])
-  })
-
-  test('cancelling a step waits likewise', async () => {
-    const mission = await startMission(db.sql, [{ key: 'a' }])
-    await one.begin()
-    const claimed = await claimOne(one.sql, worker)
-    const { answer } = await whileBlocked(db.sql, two, (sql) => cancelStep(sql, mission.step('a')))
-    await one.commit()
-    expect(await answer).toEqual({ status: 'cancelled', mission_status: 'cancelled' })
-    expect(await runsOf(db.sql, claimed.step_id)).toEqual([[1, 'cancelled']])
   })
 
   test('a claim passes over what is being cancelled, without waiting', async () => {

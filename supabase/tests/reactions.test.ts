@@ -19,11 +19,13 @@ import { brokenInvariants, type Clock, setPolicy, stopClock } from './world.js'
 
 let db: SharedDatabase
 let clock: Clock
+let holder: Session
 let one: Session
 let two: Session
 
 beforeAll(async () => {
   db = await openSharedDatabase()
+  holder = await openSession(db)
   one = await openSession(db)
   two = await openSession(db)
 })
@@ -32,6 +34,8 @@ beforeEach(async () => {
   clock = await stopClock(db.sql)
 })
 afterEach(async () => {
+  // In this order: whoever waits, waits for one that stands before.
+  await holder.rollback()
   await one.rollback()
   await two.rollback()
   expect(await brokenInvariants(db.sql)).toEqual([])
@@ -396,7 +400,6 @@ describe('overlapping beats', () => {
     // The first beat is to take l1 and r2, the second r1 and l2.
     await db.sql`update ops_agent_reactions set created_at = created_at + interval '1 second' where pattern_id in ('r1', 'l2')`
     await db.sql`update ops_agent_reactions set created_at = created_at + interval '1 second' where pattern_id = 'l2'`
-    const holder = await openSession(db)
     await holder.begin()
     await holder.sql`insert into ops.cap_counters (day, scope, name) values (ops.cap_day(), 'agent', 'slow')`
     const first = await whileBlocked(db.sql, one, (sql) => runReactions(sql, 2))
@@ -415,7 +418,6 @@ describe('overlapping beats', () => {
     const event = await emitOne(db.sql, { type: 'e' })
     await settle(db.sql, { [event]: [matched('p')] })
     await db.sql`update ops_agent_reactions set payload = payload || '{"dedupe_key": "k"}' where event_id = ${event}`
-    const holder = await openSession(db)
     await holder.begin()
     await holder.sql`insert into ops.cap_counters (day, scope, name) values (ops.cap_day(), 'source', 'slow')`
     const gate = await whileBlocked(db.sql, one, (sql) => runReactions(sql))

@@ -1,6 +1,6 @@
 /** Recovery: attempts whose worker fell silent or runs on for ever, in bounded batches that nobody can hold up. */
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { openSession } from './contention.js'
+import { openSession, type Session } from './contention.js'
 import { openSharedDatabase, type SharedDatabase } from './reset.js'
 import {
   type Claim,
@@ -25,16 +25,21 @@ import { brokenInvariants, type Clock, setPolicy, stopClock } from './world.js'
 let db: SharedDatabase
 let clock: Clock
 let worker: string
+let holder: Session
 
 beforeAll(async () => {
   db = await openSharedDatabase()
+  holder = await openSession(db)
 })
 beforeEach(async () => {
   await db.reset()
   clock = await stopClock(db.sql)
   worker = await registerWorker(db.sql)
 })
-afterEach(async () => expect(await brokenInvariants(db.sql)).toEqual([]))
+afterEach(async () => {
+  await holder.rollback()
+  expect(await brokenInvariants(db.sql)).toEqual([])
+})
 
 /** Starts missions of one step each and claims them all; their leases end in this order. */
 async function leased(n: number, step: StepTemplate = {}, leaseSeconds = 60): Promise<Claim[]> {
@@ -194,7 +199,6 @@ describe.each<[string, StepTemplate]>([
   test('pass over steps that somebody holds, before the limit counts', async () => {
     const claims = await leased(5, step)
     await clock.advance(3600)
-    const holder = await openSession(db)
     await holder.begin()
     await holder.sql`select from ops_mission_steps where id = any(${ids(claims).slice(0, 3)}) for update`
     expect(await recovered(1)).toBe(1)
@@ -207,7 +211,6 @@ describe.each<[string, StepTemplate]>([
   test('pass over missions that somebody holds, if their steps would die', async () => {
     const claims = await leased(3, step)
     await clock.advance(3600)
-    const holder = await openSession(db)
     await holder.begin()
     await holder.sql`select from ops_missions where id = any(${claims.slice(0, 2).map((c) => c.mission_id)}) for update`
     const free = step.max_retries === 1 ? 1 : 3
@@ -228,7 +231,6 @@ describe.each<[string, StepTemplate]>([
       )
     await claim(db.sql, worker, { leaseSeconds: 60 })
     await clock.advance(3600)
-    const holder = await openSession(db)
     await holder.begin()
     await holder.sql`select from ops_mission_steps where id = any(${missions.slice(0, 2).map((m) => m.step('waits'))}) for update`
     const free = step.max_retries === 1 ? 1 : 3

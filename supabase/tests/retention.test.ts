@@ -1,7 +1,7 @@
 /** Retention: finished chains leave the live tables whole, in bounded batches, and can still be traced. */
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { openSession, whileBlocked } from './contention.js'
-import { count, propose, refusal } from './proposals.js'
+import { count, propose, refusal, reject } from './proposals.js'
 import { openSharedDatabase, type SharedDatabase } from './reset.js'
 import { runbook } from './runbook.js'
 import {
@@ -15,7 +15,7 @@ import {
   startMission,
   stepById,
 } from './work.js'
-import { brokenInvariants, type Clock, stopClock } from './world.js'
+import { brokenInvariants, type Clock, setPolicy, stopClock } from './world.js'
 
 let db: SharedDatabase
 let clock: Clock
@@ -175,6 +175,29 @@ describe('a finished chain of two generations', () => {
     const kept = [...(await db.sql<Kept[]>`select data as row from ops.archive`)]
     expect(kept.sort(byId)).toEqual(before.sort(byId))
     expect(await trace(root)).toHaveLength(before.length)
+  })
+
+  test('still says what was decided, by whom and why', async () => {
+    await setPolicy(db.sql, 'auto_approve', { enabled: false })
+    const root = await emit('test:begin')
+    await settle(['test:begin'])
+    const [proposal] = await db.sql`select proposal_id from ops_run_reactions(10)`
+    await reject(db.sql, proposal?.proposal_id)
+    await settle()
+    const why = [...(await db.sql`select * from ops_why(${root})`)]
+    const [decision] = await db.sql`select to_jsonb(d) as decided from ops.decisions d`
+    expect(decision?.decided).toMatchObject({
+      decision: 'rejected',
+      actor: 'dana',
+      digest: expect.any(String),
+    })
+    expect(why[0]).toMatchObject({ decision: 'matched', reaction_id: expect.any(String) })
+    await clock.advance(31 * day)
+
+    expect(await archive(db.sql)).toMatchObject({ chains: 1 })
+
+    expect(await db.sql`select decided from ops.archive where entity = 'proposal'`).toEqual([decision])
+    expect([...(await db.sql`select * from ops_why(${root})`)]).toEqual(why)
   })
 
   test('stays until all of it is older than the limit', async () => {
