@@ -1,3 +1,4 @@
+import pc from 'picocolors'
 import { describe, expect, it } from 'vitest'
 import { forPeople } from './log.js'
 import { report } from './main.js'
@@ -23,6 +24,6 @@ describe('a line of the log for people', () => {
       msg: 'noop: succeeded',
       ms: 12,
     })
-    expect(forPeople(line)).toBe('09:30:01 noop: succeeded  ms=12')
+    expect(forPeople(line, pc.createColors(false))).toBe('09:30:01 noop: succeeded  ms=12')
   })
 })

@@ -191,6 +191,7 @@ as $$
 #variable_conflict use_column
 declare
   v_lease integer := coalesce(p_lease_seconds, ops.worker_setting('lease_minutes', p_worker_id, 5) * 60);
+  v_steps uuid[];
 begin
   if p_limit not between 1 and 1000 then
     perform ops.fail('OPS_011', 'p_limit must be between 1 and 1000', 'p_limit');
@@ -202,14 +203,17 @@ begin
     perform ops.fail('OPS_011', 'name the executors', 'p_executors');
   end if;
   update ops.workers set last_seen_at = ops.now() where id = p_worker_id and last_seen_at < ops.now() - interval '10 seconds';
+  -- A statement of its own: the next one then sees the results that made these steps claimable.
+  select array_agg(l.id) into v_steps
+  from ops.lease_steps(p_worker_id, p_executors, p_limit, v_lease * interval '1 second') l;
   return query
   select s.id, s.lease_token, s.mission_id, s.key, s.kind, s.executor, s.agent, s.params,
     case when s.uses_results then (
       select coalesce(jsonb_object_agg(d.key, d.result), '{}') from public.ops_mission_steps d
       where d.mission_id = s.mission_id and d.status = 'succeeded') end,
     s.attempt, s.failure_count, s.max_retries, s.timeout_seconds, s.lease_expires_at, v_lease, m.title, m.depth
-  from ops.lease_steps(p_worker_id, p_executors, p_limit, v_lease * interval '1 second') s
-  join public.ops_missions m on m.id = s.mission_id
+  from public.ops_mission_steps s join public.ops_missions m on m.id = s.mission_id
+  where s.id = any (v_steps)
   order by s.priority, s.run_at, s.id;
 end
 $$;

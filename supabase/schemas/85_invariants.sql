@@ -59,6 +59,12 @@ as $$
   where s.status = 'waiting' and not exists (
     select from public.ops_mission_steps d where d.mission_id = s.mission_id and d.key = any (s.depends_on) and d.status <> 'succeeded')
 
+  union all
+  select 'no_step_waits_for_ever', s.id::text, 'waiting for a step that has failed or was cancelled'
+  from public.ops_mission_steps s
+  where s.status = 'waiting' and exists (
+    select from public.ops_mission_steps d where d.mission_id = s.mission_id and d.key = any (s.depends_on) and d.status in ('failed', 'cancelled'))
+
   -- A mission is terminal if and only if all of its steps are, and says so exactly once.
   union all
   select 'mission_agrees_with_steps', m.id::text, format('%s, %s open by its counter, %s open, %s failed, %s cancelled in fact', m.status, m.steps_open, c.open, c.failed, c.cancelled)

@@ -2,6 +2,7 @@
 import fc from 'fast-check'
 import { beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type { TestDatabase } from '../../test/support/database.js'
+import { openSessions, whileBlocked } from './contention.js'
 import {
   claim,
   claimOne,
@@ -54,6 +55,25 @@ const nextOne = () => claimOne(db.sql, worker, { executors: [executor] })
 const secondsFromNow = async (seconds: number) => new Date((await clock.now()).getTime() + seconds * 1000)
 
 describe('a claim', () => {
+  test('hands on the results that made its steps claimable, though they came while it was under way', async () => {
+    const mission = await startMission(db.sql, [
+      { kind: executor, key: 'a' },
+      { kind: executor, key: 'b', params: { of: '{{steps.a.result.n}}' } },
+    ])
+    const first = await nextOne()
+    const [holder, claimer] = await openSessions(db, 2)
+    if (!holder || !claimer) throw new Error('no sessions')
+    await holder.begin()
+    // A claim reads the control switch before it looks for steps.
+    await holder.sql`lock table ops_policy in access exclusive mode`
+    const { answer } = await whileBlocked(db.sql, claimer, (sql) =>
+      claim(sql, worker, { executors: [executor], limit: 1, leaseSeconds: 60 }),
+    )
+    await complete(db.sql, [{ ...lease(first), result: { n: 5 } }])
+    await holder.rollback()
+    expect(await answer).toMatchObject([{ step_id: mission.step('b'), inputs: { a: { n: 5 } } }])
+  })
+
   test('takes only the executors that it names, and none without', async () => {
     await start()
     await start({ kind: `${executor}-other` })

@@ -86,6 +86,7 @@ const patterns = [
   { pattern_id: 'plain' },
   { pattern_id: 'deduped', dedupe_key: 'key-0' },
   { pattern_id: 'cooling', cooldown: { minutes: 10, key: '' } },
+  { pattern_id: 'cooling', cooldown: { minutes: 10, key: '' } },
   { pattern_id: 'counting', threshold: { count: 2, within_minutes: 30, key: '' } },
   { pattern_id: 'shadow', mode: 'shadow' },
   { pattern_id: 'broken', template: { title: 'no steps' } },
@@ -143,7 +144,7 @@ function pickLeases({ claims, before, draw }: World): work.Lease[] {
   const picked = Array.from({ length: 1 + (draw.c % 3) }, (_, i) => at(from, draw.a + i)).filter(
     (l) => l !== undefined,
   )
-  if (draw.b % 9 === 0) return picked.map((l) => ({ ...l, token: '00000000-0000-4000-8000-000000000000' }))
+  if (draw.b % 5 === 1) return picked.map((l) => ({ ...l, token: '00000000-0000-4000-8000-000000000000' }))
   return picked.map(({ step_id, token }) => ({ step_id, token }))
 }
 
@@ -583,7 +584,7 @@ const commands = {
   },
 
   async wait({ clock, draw }) {
-    await clock.advance(one([1, 20, 90, 400, 1200, 7200, 90_000], draw.a))
+    await clock.advance(one([1, 20, 90, 300, 400, 1200, 7200, 90_000], draw.a))
     return unchecked
   },
 } satisfies Record<string, Command>

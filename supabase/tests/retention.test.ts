@@ -351,11 +351,10 @@ describe('beside others', () => {
       const holder = await openSession(db)
       await holder.begin()
       await holder.sql`select from ${holder.sql(table)} where id = any (${links}) order by id limit 1 for update`
-      await db.sql.begin(async (sql) => {
-        await sql`set local lock_timeout = '3s'`
-        expect(await archive(sql as unknown as Connection)).toEqual({ chains: 1, rows: 14 })
-      })
-      await holder.rollback()
+      const archiver = await openSession(db)
+      await archiver.sql`set lock_timeout = '3s'`
+      const moved = await archive(archiver.sql).finally(() => holder.rollback())
+      expect(moved).toEqual({ chains: 1, rows: 14 })
       expect(await archive(db.sql)).toEqual({ chains: 1, rows: 14 })
       expect(await liveRows()).toBe(0)
     },
