@@ -95,13 +95,13 @@ language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  perform ops.fail('OPS_014', format('mission_id, key, attempt and lease_token of step %s are the engine''s own', old.id), 'attempt',
+  perform ops.fail('OPS_014', format('mission_id, key, depends_on, attempt and lease_token of step %s are the engine''s own', old.id), 'attempt',
     'to run it again, set its status to queued');
   return null;
 end
 $$;
-create trigger ops_mission_steps_engine_edit before update of mission_id, key, attempt, lease_token on public.ops_mission_steps
-  for each row when (new.revision = old.revision and (new.mission_id <> old.mission_id or new.key <> old.key or new.attempt <> old.attempt
+create trigger ops_mission_steps_engine_edit before update of mission_id, key, depends_on, attempt, lease_token on public.ops_mission_steps
+  for each row when (new.revision = old.revision and (new.mission_id <> old.mission_id or new.key <> old.key or new.depends_on <> old.depends_on or new.attempt <> old.attempt
     or (new.status = old.status and new.lease_token is distinct from old.lease_token)))
   execute function ops.refuse_engine_edit();
 
@@ -141,6 +141,14 @@ as $$
 begin
   perform from public.ops_missions where id = new.mission_id for no key update;
   perform ops.join_order(new.id);
+  -- An insert brings nothing back, also not what the mission's end had cancelled.
+  if new.status in ('waiting', 'queued') and exists (
+    select from public.ops_mission_steps d
+    where d.mission_id = new.mission_id and d.key = any (new.depends_on) and d.status in ('failed', 'cancelled'))
+  then
+    perform ops.fail('OPS_014', format('step %s depends on one that failed or was cancelled', new.id), 'depends_on',
+      'reset that one first, or its mission''s dead step');
+  end if;
   perform ops.resync_mission(new.mission_id);
   perform ops.release_waiting(array[new.mission_id]);
   perform ops.wake_workers();

@@ -382,6 +382,18 @@ describe('inserting and deleting by hand', () => {
     expect(await statuses(mission)).toMatchObject({ a: 'succeeded', z: 'queued' })
   })
 
+  test('one that depends on what a death has cancelled is refused until that is reset', async () => {
+    const mission = await deadMission()
+    expect(await refusal(insert(mission, { key: 'z', depends_on: ['b'] }))).toMatchObject({
+      code: 'OP014',
+      path: 'depends_on',
+    })
+    expect(await missionRow(db.sql, mission.id)).toMatchObject({ status: 'failed', round: 1 })
+    await db.sql.unsafe(manualRetry(mission.step('a')))
+    await insert(mission, { key: 'z', depends_on: ['b'] })
+    expect(await statuses(mission)).toEqual({ a: 'queued', b: 'waiting', z: 'waiting' })
+  })
+
   test('one that waits for nothing is queued, whatever its status says', async () => {
     const mission = await start([{ key: 'a' }])
     await insert(mission, { key: 'z', status: 'waiting' })
@@ -489,15 +501,18 @@ describe('edits that only the engine can make', () => {
     })
   })
 
-  test.each(['attempt = 7', 'lease_token = gen_random_uuid()', "key = 'other'"])('%s', async (assignment) => {
-    const mission = await start([{ key: 'a' }])
-    await nextOne()
-    const edit = hand.unsafe(`update ops_mission_steps set ${assignment} where id = '${mission.step('a')}'`)
-    expect(await refusal(edit)).toMatchObject({
-      code: 'OP014',
-      message: expect.stringMatching(/the engine's own/),
-    })
-  })
+  test.each(['attempt = 7', "depends_on = '{b}'", 'lease_token = gen_random_uuid()', "key = 'other'"])(
+    '%s',
+    async (assignment) => {
+      const mission = await start([{ key: 'a' }])
+      await nextOne()
+      const edit = hand.unsafe(`update ops_mission_steps set ${assignment} where id = '${mission.step('a')}'`)
+      expect(await refusal(edit)).toMatchObject({
+        code: 'OP014',
+        message: expect.stringMatching(/the engine's own/),
+      })
+    },
+  )
 
   test('a status that does not exist', async () => {
     const mission = await start([{ key: 'a' }])

@@ -22,7 +22,7 @@ import * as work from './work.js'
 import { type Clock, setPolicy, stopClock } from './world.js'
 
 const runs = Number(process.env.MODEL_RUNS ?? 60)
-const seed = process.env.MODEL_SEED === undefined ? undefined : Number(process.env.MODEL_SEED)
+const seed = Number(process.env.MODEL_SEED ?? 20_261_121)
 const path = process.env.MODEL_PATH
 
 /** What a command draws; each reads what it needs, and picks from lists by remainder. */
