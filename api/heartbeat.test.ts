@@ -1,19 +1,14 @@
 import { describe, expect, test } from 'vitest'
 import { connectEngine, type Engine, OpsError } from '../engine/index.js'
-import { type BeatOptions, beat } from './heartbeat.js'
+import type { ApiConfig } from './config.js'
+import { beat } from './heartbeat.js'
 import { createLog } from './log.js'
-import { testApi } from './testing.js'
+import { testApi, testConfig } from './testing.js'
 
 const { db, engine, policy, worker } = await testApi()
 
-const pulse = (options: Partial<BeatOptions> = {}, on: Engine = engine) =>
-  beat(on, {
-    eventBatchSize: 50,
-    reactionBatchSize: 50,
-    deadline: Date.now() + 10_000,
-    log: createLog('silent'),
-    ...options,
-  })
+const pulse = (config: Partial<ApiConfig> = {}, on: Engine = engine, now = Date.now) =>
+  beat({ engine: on, config: { ...testConfig, ...config }, log: createLog('silent'), now })
 
 const matrix = (...patterns: Record<string, unknown>[]) => policy('reaction_matrix', { patterns })
 const pattern = (id: string, event_type: string, fields: Record<string, unknown> = {}) => ({
@@ -83,7 +78,7 @@ describe('a beat', () => {
   test('leaves the rest to the next one when its time is up', async () => {
     await matrix(pattern('late', 'beat:late'))
     await emit('beat:late', 5)
-    const late = await pulse({ eventBatchSize: 2, reactionBatchSize: 1, deadline: Date.now() })
+    const late = await pulse({ eventBatchSize: 2, reactionBatchSize: 1, beatBudgetMs: 0 })
     expect(late).toMatchObject({
       ok: true,
       drained: false,
@@ -105,12 +100,12 @@ describe('a beat', () => {
       others.map((other) => pulse({ eventBatchSize: 7, reactionBatchSize: 7 }, other)),
     )
     await Promise.all(others.map((other) => other.close()))
-    const sum = (count: (report: (typeof reports)[number]) => number) =>
-      reports.reduce((n, r) => n + count(r), 0)
+    const sum = (result: 'triggerResult' | 'reactionResult', count: string) =>
+      reports.reduce((n, report) => n + (report[result]?.[count] ?? 0), 0)
     expect(reports.every(({ ok }) => ok)).toBe(true)
-    expect(sum((r) => r.triggerResult.events)).toBe(40)
-    expect(sum((r) => r.triggerResult.queued)).toBe(40)
-    expect(sum((r) => r.reactionResult.created)).toBe(40)
+    expect(sum('triggerResult', 'events')).toBe(40)
+    expect(sum('triggerResult', 'queued')).toBe(40)
+    expect(sum('reactionResult', 'created')).toBe(40)
   })
 
   test('gives hanging leases back', async () => {
@@ -234,7 +229,7 @@ describe('what is broken stops nothing else', () => {
         throw new OpsError('OPS_001', 'no answer')
       },
     }
-    const report = await pulse({ now: () => time, deadline: 10_000 }, stuck)
+    const report = await pulse({ beatBudgetMs: 10_000 }, stuck, () => time)
     expect(report.errors).toMatchObject([{ phase: 'trigger' }])
     expect(Object.keys(report.durations_ms)).toEqual(['trigger', 'total'])
   })

@@ -76,11 +76,10 @@ export async function heartbeatMain({
   env = ownEnv(),
   print = console.log,
 }: MainOptions = {}): Promise<number> {
-  const { eventBatchSize, reactionBatchSize, beatBudgetMs } = apiConfigFromEnv(env)
+  const config = apiConfigFromEnv(env)
   const log = createLog(env.LOG_LEVEL)
   return withEngine(env, async (engine) => {
-    const deadline = Date.now() + beatBudgetMs
-    const report = await beat(engine, { eventBatchSize, reactionBatchSize, deadline, log })
+    const report = await beat({ engine, config, log })
     print(JSON.stringify(report))
     return report.ok ? 0 : 1
   })

@@ -1,0 +1,15 @@
+import type { Phase } from './phase.js'
+import { reactionsPhase } from './reactions.js'
+import { leasesPhase, proposalsPhase, stalePhase } from './recovery.js'
+import { triggerPhase } from './trigger.js'
+
+export * from './phase.js'
+
+/** What each beat does, in this order. */
+export const phases: readonly Phase[] = [
+  triggerPhase,
+  reactionsPhase,
+  leasesPhase,
+  stalePhase,
+  proposalsPhase,
+]

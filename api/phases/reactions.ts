@@ -1,0 +1,16 @@
+import { definePhase } from './phase.js'
+
+/** Reactions become proposals, and go through the gate. */
+export const reactionsPhase = definePhase({
+  name: 'reactions',
+  result: 'reactionResult',
+  /** Reactions that went through the gate, and the proposals made. */
+  counts: { processed: 0, created: 0 },
+  weight: 30,
+  async batch({ engine, config }, counts) {
+    const outcomes = await engine.runReactions(config.reactionBatchSize)
+    counts.processed += outcomes.length
+    counts.created += outcomes.filter((o) => o.proposal_id !== null && o.code !== 'duplicate').length
+    return outcomes.length >= config.reactionBatchSize
+  },
+})
