@@ -176,9 +176,10 @@ create index ops_agent_events_by_run on public.ops_agent_events (run_id) where r
 create index ops_agent_events_by_root on public.ops_agent_events (root_event_id) where root_event_id is not null;
 create index ops_agent_events_created on public.ops_agent_events using brin (created_at) with (autosummarize = on);
 
--- What each candidate pattern decided about an event; one row an event, written when it is settled.
+-- What each candidate pattern decided about an event; one row an event, written when it is settled. It goes to the archive with
+-- its event (69_archive.sql), which is why no foreign key deletes it before.
 create table ops.event_verdicts (
-  event_id uuid primary key references public.ops_agent_events on delete cascade,
+  event_id uuid primary key,
   policy_version integer,
   decisions jsonb not null default '[]',
   error text,
@@ -308,9 +309,10 @@ create table ops.root_missions (
   missions integer not null default 0
 );
 
--- Decisions on proposals: the only ticket to a mission, bound to the digest of what will run, used once.
+-- Decisions on proposals: the only ticket to a mission, bound to the digest of what will run, used once. A decision goes to the
+-- archive with its proposal (69_archive.sql), which is why no foreign key deletes it before.
 create table ops.decisions (
-  proposal_id uuid primary key references public.ops_mission_proposals on delete cascade,
+  proposal_id uuid primary key,
   decision text not null check (decision in ('approved', 'auto_approved', 'rejected', 'expired')),
   digest text not null,
   actor text not null,
@@ -566,6 +568,13 @@ create table ops.archive (
 );
 create index archive_by_parent on ops.archive (parent_id) where parent_id is not null;
 create index archive_by_time on ops.archive (archived_at);
+
+-- Whose child a live row was before somebody deleted its parent by hand and the foreign key set the link to null.
+create table ops.severed_links (
+  id uuid primary key,
+  parent_id uuid not null
+);
+create index severed_links_by_parent on ops.severed_links (parent_id);
 
 -- bookkeeping -----------------------------------------------------------------------------------------------
 

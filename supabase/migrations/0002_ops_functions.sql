@@ -1980,7 +1980,11 @@ begin
   from (select count(*) as total, count(*) filter (where status in ('waiting', 'queued', 'running')) as open,
           count(*) filter (where status = 'failed') as failed, count(*) filter (where status = 'cancelled') as cancelled,
           coalesce(bool_or(attempt > 0), false) as started
-        from public.ops_mission_steps where mission_id = p_mission_id) c
+        from (select s.status::text, s.attempt from public.ops_mission_steps s where s.mission_id = p_mission_id
+              union all
+              -- Steps that ended and were deleted count as they ended.
+              select a.status, (a.data ->> 'attempt')::integer from ops.archive a
+              where a.parent_id = p_mission_id and a.entity = 'step') of_mission) c
   where m.id = p_mission_id and (
     m.completed_at is null or c.open > 0
     or (m.status = 'succeeded' and c.failed + c.cancelled > 0)
@@ -2949,7 +2953,8 @@ $$;
 
 -- Hand edits: an operator's UPDATE or INSERT on a step does what the engine's own functions would have done.
 --
--- The engine raises `revision` with each of its transitions; a change of status that leaves it alone was made by hand.
+-- The engine raises `revision` with each of its transitions; a change of status that leaves it alone was made by hand. Whoever
+-- writes `revision` by hand says that he has done all of it himself, as with triggers switched off.
 -- The first trigger makes the row whole, so that constraints can judge it; the second lets the mission follow. A hand edit
 -- holds its step before it locks the mission, the engine the other way round: Postgres may answer one of them with a deadlock,
 -- and then nothing has happened.
@@ -3044,14 +3049,16 @@ language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  perform ops.fail('OPS_014', format('mission_id, key, depends_on, attempt and lease_token of step %s are the engine''s own', old.id), 'attempt',
-    'to run it again, set its status to queued');
+  perform ops.fail('OPS_014',
+    format('mission_id, key, depends_on, attempt, lease_token and completed_at of step %s are the engine''s own', old.id),
+    'attempt', 'to run it again, set its status to queued');
   return null;
 end
 $$;
-create trigger ops_mission_steps_engine_edit before update of mission_id, key, depends_on, attempt, lease_token on public.ops_mission_steps
+create trigger ops_mission_steps_engine_edit
+  before update of mission_id, key, depends_on, attempt, lease_token, completed_at on public.ops_mission_steps
   for each row when (new.revision = old.revision and (new.mission_id <> old.mission_id or new.key <> old.key or new.depends_on <> old.depends_on or new.attempt <> old.attempt
-    or (new.status = old.status and new.lease_token is distinct from old.lease_token)))
+    or (new.status = old.status and (new.lease_token is distinct from old.lease_token or new.completed_at is distinct from old.completed_at))))
   execute function ops.refuse_engine_edit();
 
 -- A step that somebody inserts is made whole and joins its mission; an open step that somebody deletes must be cancelled first.
@@ -3087,9 +3094,20 @@ create function ops.follow_hand_insert() returns trigger
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_unknown text;
 begin
   perform from public.ops_missions where id = new.mission_id for no key update;
   perform ops.join_order(new.id);
+  select k into v_unknown from unnest(new.depends_on) k
+  where not exists (select from public.ops_mission_steps d where d.mission_id = new.mission_id and d.key = k)
+    and not exists (select from ops.archive a where a.parent_id = new.mission_id and a.entity = 'step' and a.data ->> 'key' = k
+                    and a.status = 'succeeded')
+  limit 1;
+  if found then
+    perform ops.fail('OPS_014', format('step %s depends on "%s", and its mission has no such step', new.id, v_unknown), 'depends_on',
+      'name keys of the same mission; steps of one statement may name each other');
+  end if;
   -- An insert brings nothing back, also not what the mission's end had cancelled.
   if new.status in ('waiting', 'queued') and exists (
     select from public.ops_mission_steps d
@@ -3126,13 +3144,14 @@ create trigger ops_mission_steps_open_delete before delete on public.ops_mission
 --
 -- event → reaction → proposal → mission → step → run → event. Each row has one parent, so a chain is a tree under its root.
 
--- All rows of the loop in one shape, live and archived. Events stand here four times, by what their parent is, so that each
--- look-up by parent can go by an index.
+-- All rows of the loop in one shape, live and archived. Events stand here four times and proposals twice, by what their parent
+-- is, so that each look-up by parent can go by an index. A parent that was deleted by hand is in ops.severed_links.
 create view ops.lineage as
-  select 'event' as entity, e.id, null::uuid as parent_id, e.created_at as at,
+  select 'event' as entity, e.id, l.parent_id, e.created_at as at,
     case when e.processed_at is null then 'unprocessed' else 'processed' end as status, e.type as summary,
     jsonb_build_object('depth', e.depth, 'root_event_id', coalesce(e.root_event_id, e.id), 'dedupe_key', e.dedupe_key) as details
-  from public.ops_agent_events e where e.run_id is null and e.mission_id is null and e.proposal_id is null
+  from public.ops_agent_events e left join ops.severed_links l on l.id = e.id
+  where e.run_id is null and e.mission_id is null and e.proposal_id is null
 union all
   select 'event' as entity, e.id, e.proposal_id as parent_id, e.created_at as at,
     case when e.processed_at is null then 'unprocessed' else 'processed' end as status, e.type as summary,
@@ -3154,7 +3173,11 @@ union all
 union all
   select 'proposal', p.id, p.reaction_id, p.created_at, p.status::text, coalesce(p.title, 'proposal'),
     jsonb_build_object('source', p.source, 'code', p.code, 'reason', p.reason, 'decided_by', p.decided_by)
-  from public.ops_mission_proposals p
+  from public.ops_mission_proposals p where p.reaction_id is not null
+union all
+  select 'proposal', p.id, l.parent_id, p.created_at, p.status::text, coalesce(p.title, 'proposal'),
+    jsonb_build_object('source', p.source, 'code', p.code, 'reason', p.reason, 'decided_by', p.decided_by)
+  from public.ops_mission_proposals p left join ops.severed_links l on l.id = p.id where p.reaction_id is null
 union all
   select 'mission', m.id, m.proposal_id, m.created_at, m.status::text, coalesce(m.title, 'mission'),
     jsonb_build_object('steps_total', m.steps_total, 'started_at', m.started_at, 'completed_at', m.completed_at, 'end_reason', m.end_reason)
@@ -3294,7 +3317,7 @@ $$;
 -- Archive: finished work leaves the live tables and keeps its trace.
 --
 -- Deleting is archiving: whoever deletes rows of the loop, by ops_archive or by a DELETE of their own, a trigger keeps a copy
--- with its place in the chain.
+-- with its place in the chain and what was decided about it. Where the children stay, they keep their place as well.
 
 create function ops.keep_deleted() returns trigger
 language plpgsql security definer
@@ -3302,17 +3325,25 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   if tg_argv[0] = 'event' then
-    insert into ops.archive (entity, id, parent_id, at, status, summary, details, data)
-    select 'event', e.id, coalesce(e.run_id, e.mission_id, e.proposal_id), e.created_at, 'processed', e.type, jsonb_build_object('depth', e.depth), to_jsonb(e)
-    from gone e on conflict do nothing;
+    insert into ops.archive (entity, id, parent_id, at, status, summary, details, decided, data)
+    select 'event', e.id, coalesce(e.run_id, e.mission_id, e.proposal_id, l.parent_id), e.created_at, 'processed', e.type,
+      jsonb_build_object('depth', e.depth), to_jsonb(v), to_jsonb(e)
+    from gone e left join ops.severed_links l on l.id = e.id left join ops.event_verdicts v on v.event_id = e.id
+    on conflict do nothing;
+    delete from ops.severed_links l using gone e where l.id = e.id;
+    delete from ops.event_verdicts v using gone e where v.event_id = e.id;
   elsif tg_argv[0] = 'reaction' then
     insert into ops.archive (entity, id, parent_id, at, status, summary, details, data)
     select 'reaction', r.id, r.event_id, r.created_at, r.status, coalesce(r.pattern_id, 'reaction'), '{}', to_jsonb(r)
     from gone r on conflict do nothing;
   elsif tg_argv[0] = 'proposal' then
-    insert into ops.archive (entity, id, parent_id, at, status, summary, details, data)
-    select 'proposal', p.id, p.reaction_id, p.created_at, p.status::text, coalesce(p.title, 'proposal'), jsonb_build_object('code', p.code), to_jsonb(p)
-    from gone p on conflict do nothing;
+    insert into ops.archive (entity, id, parent_id, at, status, summary, details, decided, data)
+    select 'proposal', p.id, coalesce(p.reaction_id, l.parent_id), p.created_at, p.status::text, coalesce(p.title, 'proposal'),
+      jsonb_build_object('code', p.code), to_jsonb(d), to_jsonb(p)
+    from gone p left join ops.severed_links l on l.id = p.id left join ops.decisions d on d.proposal_id = p.id
+    on conflict do nothing;
+    delete from ops.severed_links l using gone p where l.id = p.id;
+    delete from ops.decisions d using gone p where d.proposal_id = p.id;
   elsif tg_argv[0] = 'mission' then
     insert into ops.archive (entity, id, parent_id, at, status, summary, details, data)
     select 'mission', m.id, m.proposal_id, m.created_at, m.status::text, coalesce(m.title, 'mission'), jsonb_build_object('completed_at', m.completed_at), to_jsonb(m)
@@ -3342,6 +3373,30 @@ create trigger ops_mission_steps_archive after delete on public.ops_mission_step
   referencing old table as gone for each statement execute function ops.keep_deleted('step');
 create trigger ops_action_runs_archive after delete on public.ops_action_runs
   referencing old table as gone for each statement execute function ops.keep_deleted('run');
+
+-- Runs when a foreign key sets a link to null because the parent was deleted. The nearest parent counts, and it goes first.
+create function ops.keep_link() returns trigger
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if tg_table_name = 'ops_agent_events' then
+    insert into ops.severed_links (id, parent_id)
+    values (old.id, coalesce(old.run_id, old.mission_id, old.proposal_id)) on conflict do nothing;
+  else
+    insert into ops.severed_links (id, parent_id) values (old.id, old.reaction_id) on conflict do nothing;
+  end if;
+  return null;
+end
+$$;
+create trigger ops_agent_events_link after update of run_id, mission_id, proposal_id on public.ops_agent_events
+  for each row when (
+    (old.run_id is not null and new.run_id is null) or (old.mission_id is not null and new.mission_id is null)
+    or (old.proposal_id is not null and new.proposal_id is null))
+  execute function ops.keep_link();
+create trigger ops_mission_proposals_link after update of reaction_id on public.ops_mission_proposals
+  for each row when (old.reaction_id is not null and new.reaction_id is null)
+  execute function ops.keep_link();
 
 -- A root and all that came of it, live rows and archived ones.
 create function ops.chain_of(p_root uuid) returns uuid[]

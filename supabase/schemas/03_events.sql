@@ -28,9 +28,10 @@ create index ops_agent_events_by_run on public.ops_agent_events (run_id) where r
 create index ops_agent_events_by_root on public.ops_agent_events (root_event_id) where root_event_id is not null;
 create index ops_agent_events_created on public.ops_agent_events using brin (created_at) with (autosummarize = on);
 
--- What each candidate pattern decided about an event; one row an event, written when it is settled.
+-- What each candidate pattern decided about an event; one row an event, written when it is settled. It goes to the archive with
+-- its event (69_archive.sql), which is why no foreign key deletes it before.
 create table ops.event_verdicts (
-  event_id uuid primary key references public.ops_agent_events on delete cascade,
+  event_id uuid primary key,
   policy_version integer,
   decisions jsonb not null default '[]',
   error text,

@@ -69,9 +69,10 @@ create table ops.root_missions (
   missions integer not null default 0
 );
 
--- Decisions on proposals: the only ticket to a mission, bound to the digest of what will run, used once.
+-- Decisions on proposals: the only ticket to a mission, bound to the digest of what will run, used once. A decision goes to the
+-- archive with its proposal (69_archive.sql), which is why no foreign key deletes it before.
 create table ops.decisions (
-  proposal_id uuid primary key references public.ops_mission_proposals on delete cascade,
+  proposal_id uuid primary key,
   decision text not null check (decision in ('approved', 'auto_approved', 'rejected', 'expired')),
   digest text not null,
   actor text not null,

@@ -18,3 +18,10 @@ create table ops.archive (
 );
 create index archive_by_parent on ops.archive (parent_id) where parent_id is not null;
 create index archive_by_time on ops.archive (archived_at);
+
+-- Whose child a live row was before somebody deleted its parent by hand and the foreign key set the link to null.
+create table ops.severed_links (
+  id uuid primary key,
+  parent_id uuid not null
+);
+create index severed_links_by_parent on ops.severed_links (parent_id);

@@ -249,7 +249,11 @@ begin
   from (select count(*) as total, count(*) filter (where status in ('waiting', 'queued', 'running')) as open,
           count(*) filter (where status = 'failed') as failed, count(*) filter (where status = 'cancelled') as cancelled,
           coalesce(bool_or(attempt > 0), false) as started
-        from public.ops_mission_steps where mission_id = p_mission_id) c
+        from (select s.status::text, s.attempt from public.ops_mission_steps s where s.mission_id = p_mission_id
+              union all
+              -- Steps that ended and were deleted count as they ended.
+              select a.status, (a.data ->> 'attempt')::integer from ops.archive a
+              where a.parent_id = p_mission_id and a.entity = 'step') of_mission) c
   where m.id = p_mission_id and (
     m.completed_at is null or c.open > 0
     or (m.status = 'succeeded' and c.failed + c.cancelled > 0)

@@ -1,6 +1,7 @@
 -- Hand edits: an operator's UPDATE or INSERT on a step does what the engine's own functions would have done.
 --
--- The engine raises `revision` with each of its transitions; a change of status that leaves it alone was made by hand.
+-- The engine raises `revision` with each of its transitions; a change of status that leaves it alone was made by hand. Whoever
+-- writes `revision` by hand says that he has done all of it himself, as with triggers switched off.
 -- The first trigger makes the row whole, so that constraints can judge it; the second lets the mission follow. A hand edit
 -- holds its step before it locks the mission, the engine the other way round: Postgres may answer one of them with a deadlock,
 -- and then nothing has happened.
@@ -95,14 +96,16 @@ language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  perform ops.fail('OPS_014', format('mission_id, key, depends_on, attempt and lease_token of step %s are the engine''s own', old.id), 'attempt',
-    'to run it again, set its status to queued');
+  perform ops.fail('OPS_014',
+    format('mission_id, key, depends_on, attempt, lease_token and completed_at of step %s are the engine''s own', old.id),
+    'attempt', 'to run it again, set its status to queued');
   return null;
 end
 $$;
-create trigger ops_mission_steps_engine_edit before update of mission_id, key, depends_on, attempt, lease_token on public.ops_mission_steps
+create trigger ops_mission_steps_engine_edit
+  before update of mission_id, key, depends_on, attempt, lease_token, completed_at on public.ops_mission_steps
   for each row when (new.revision = old.revision and (new.mission_id <> old.mission_id or new.key <> old.key or new.depends_on <> old.depends_on or new.attempt <> old.attempt
-    or (new.status = old.status and new.lease_token is distinct from old.lease_token)))
+    or (new.status = old.status and (new.lease_token is distinct from old.lease_token or new.completed_at is distinct from old.completed_at))))
   execute function ops.refuse_engine_edit();
 
 -- A step that somebody inserts is made whole and joins its mission; an open step that somebody deletes must be cancelled first.
@@ -138,9 +141,20 @@ create function ops.follow_hand_insert() returns trigger
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_unknown text;
 begin
   perform from public.ops_missions where id = new.mission_id for no key update;
   perform ops.join_order(new.id);
+  select k into v_unknown from unnest(new.depends_on) k
+  where not exists (select from public.ops_mission_steps d where d.mission_id = new.mission_id and d.key = k)
+    and not exists (select from ops.archive a where a.parent_id = new.mission_id and a.entity = 'step' and a.data ->> 'key' = k
+                    and a.status = 'succeeded')
+  limit 1;
+  if found then
+    perform ops.fail('OPS_014', format('step %s depends on "%s", and its mission has no such step', new.id, v_unknown), 'depends_on',
+      'name keys of the same mission; steps of one statement may name each other');
+  end if;
   -- An insert brings nothing back, also not what the mission's end had cancelled.
   if new.status in ('waiting', 'queued') and exists (
     select from public.ops_mission_steps d

@@ -2,13 +2,14 @@
 --
 -- event → reaction → proposal → mission → step → run → event. Each row has one parent, so a chain is a tree under its root.
 
--- All rows of the loop in one shape, live and archived. Events stand here four times, by what their parent is, so that each
--- look-up by parent can go by an index.
+-- All rows of the loop in one shape, live and archived. Events stand here four times and proposals twice, by what their parent
+-- is, so that each look-up by parent can go by an index. A parent that was deleted by hand is in ops.severed_links.
 create view ops.lineage as
-  select 'event' as entity, e.id, null::uuid as parent_id, e.created_at as at,
+  select 'event' as entity, e.id, l.parent_id, e.created_at as at,
     case when e.processed_at is null then 'unprocessed' else 'processed' end as status, e.type as summary,
     jsonb_build_object('depth', e.depth, 'root_event_id', coalesce(e.root_event_id, e.id), 'dedupe_key', e.dedupe_key) as details
-  from public.ops_agent_events e where e.run_id is null and e.mission_id is null and e.proposal_id is null
+  from public.ops_agent_events e left join ops.severed_links l on l.id = e.id
+  where e.run_id is null and e.mission_id is null and e.proposal_id is null
 union all
   select 'event' as entity, e.id, e.proposal_id as parent_id, e.created_at as at,
     case when e.processed_at is null then 'unprocessed' else 'processed' end as status, e.type as summary,
@@ -30,7 +31,11 @@ union all
 union all
   select 'proposal', p.id, p.reaction_id, p.created_at, p.status::text, coalesce(p.title, 'proposal'),
     jsonb_build_object('source', p.source, 'code', p.code, 'reason', p.reason, 'decided_by', p.decided_by)
-  from public.ops_mission_proposals p
+  from public.ops_mission_proposals p where p.reaction_id is not null
+union all
+  select 'proposal', p.id, l.parent_id, p.created_at, p.status::text, coalesce(p.title, 'proposal'),
+    jsonb_build_object('source', p.source, 'code', p.code, 'reason', p.reason, 'decided_by', p.decided_by)
+  from public.ops_mission_proposals p left join ops.severed_links l on l.id = p.id where p.reaction_id is null
 union all
   select 'mission', m.id, m.proposal_id, m.created_at, m.status::text, coalesce(m.title, 'mission'),
     jsonb_build_object('steps_total', m.steps_total, 'started_at', m.started_at, 'completed_at', m.completed_at, 'end_reason', m.end_reason)

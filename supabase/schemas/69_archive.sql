@@ -1,7 +1,7 @@
 -- Archive: finished work leaves the live tables and keeps its trace.
 --
 -- Deleting is archiving: whoever deletes rows of the loop, by ops_archive or by a DELETE of their own, a trigger keeps a copy
--- with its place in the chain.
+-- with its place in the chain and what was decided about it. Where the children stay, they keep their place as well.
 
 create function ops.keep_deleted() returns trigger
 language plpgsql security definer
@@ -9,17 +9,25 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   if tg_argv[0] = 'event' then
-    insert into ops.archive (entity, id, parent_id, at, status, summary, details, data)
-    select 'event', e.id, coalesce(e.run_id, e.mission_id, e.proposal_id), e.created_at, 'processed', e.type, jsonb_build_object('depth', e.depth), to_jsonb(e)
-    from gone e on conflict do nothing;
+    insert into ops.archive (entity, id, parent_id, at, status, summary, details, decided, data)
+    select 'event', e.id, coalesce(e.run_id, e.mission_id, e.proposal_id, l.parent_id), e.created_at, 'processed', e.type,
+      jsonb_build_object('depth', e.depth), to_jsonb(v), to_jsonb(e)
+    from gone e left join ops.severed_links l on l.id = e.id left join ops.event_verdicts v on v.event_id = e.id
+    on conflict do nothing;
+    delete from ops.severed_links l using gone e where l.id = e.id;
+    delete from ops.event_verdicts v using gone e where v.event_id = e.id;
   elsif tg_argv[0] = 'reaction' then
     insert into ops.archive (entity, id, parent_id, at, status, summary, details, data)
     select 'reaction', r.id, r.event_id, r.created_at, r.status, coalesce(r.pattern_id, 'reaction'), '{}', to_jsonb(r)
     from gone r on conflict do nothing;
   elsif tg_argv[0] = 'proposal' then
-    insert into ops.archive (entity, id, parent_id, at, status, summary, details, data)
-    select 'proposal', p.id, p.reaction_id, p.created_at, p.status::text, coalesce(p.title, 'proposal'), jsonb_build_object('code', p.code), to_jsonb(p)
-    from gone p on conflict do nothing;
+    insert into ops.archive (entity, id, parent_id, at, status, summary, details, decided, data)
+    select 'proposal', p.id, coalesce(p.reaction_id, l.parent_id), p.created_at, p.status::text, coalesce(p.title, 'proposal'),
+      jsonb_build_object('code', p.code), to_jsonb(d), to_jsonb(p)
+    from gone p left join ops.severed_links l on l.id = p.id left join ops.decisions d on d.proposal_id = p.id
+    on conflict do nothing;
+    delete from ops.severed_links l using gone p where l.id = p.id;
+    delete from ops.decisions d using gone p where d.proposal_id = p.id;
   elsif tg_argv[0] = 'mission' then
     insert into ops.archive (entity, id, parent_id, at, status, summary, details, data)
     select 'mission', m.id, m.proposal_id, m.created_at, m.status::text, coalesce(m.title, 'mission'), jsonb_build_object('completed_at', m.completed_at), to_jsonb(m)
@@ -49,6 +57,30 @@ create trigger ops_mission_steps_archive after delete on public.ops_mission_step
   referencing old table as gone for each statement execute function ops.keep_deleted('step');
 create trigger ops_action_runs_archive after delete on public.ops_action_runs
   referencing old table as gone for each statement execute function ops.keep_deleted('run');
+
+-- Runs when a foreign key sets a link to null because the parent was deleted. The nearest parent counts, and it goes first.
+create function ops.keep_link() returns trigger
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if tg_table_name = 'ops_agent_events' then
+    insert into ops.severed_links (id, parent_id)
+    values (old.id, coalesce(old.run_id, old.mission_id, old.proposal_id)) on conflict do nothing;
+  else
+    insert into ops.severed_links (id, parent_id) values (old.id, old.reaction_id) on conflict do nothing;
+  end if;
+  return null;
+end
+$$;
+create trigger ops_agent_events_link after update of run_id, mission_id, proposal_id on public.ops_agent_events
+  for each row when (
+    (old.run_id is not null and new.run_id is null) or (old.mission_id is not null and new.mission_id is null)
+    or (old.proposal_id is not null and new.proposal_id is null))
+  execute function ops.keep_link();
+create trigger ops_mission_proposals_link after update of reaction_id on public.ops_mission_proposals
+  for each row when (old.reaction_id is not null and new.reaction_id is null)
+  execute function ops.keep_link();
 
 -- A root and all that came of it, live rows and archived ones.
 create function ops.chain_of(p_root uuid) returns uuid[]

@@ -425,6 +425,27 @@ describe('inserting and deleting by hand', () => {
     expect(await nextOne()).toMatchObject({ key: 'z', inputs: { a: 7 } })
   })
 
+  test('one that depends on a key that its mission does not have is refused', async () => {
+    const mission = await start([{ key: 'a' }])
+    expect(await refusal(insert(mission, { key: 'z', depends_on: ['a', 'nowhere'] }))).toMatchObject({
+      code: 'OP014',
+      path: 'depends_on',
+      message: expect.stringContaining('"nowhere"'),
+    })
+    await hand`
+      insert into ops_mission_steps (mission_id, kind, key, depends_on)
+      values (${mission.id}, ${executor}, 'c', '{b}'), (${mission.id}, ${executor}, 'b', '{a}')`
+    expect(await statuses(mission)).toEqual({ a: 'queued', b: 'waiting', c: 'waiting' })
+  })
+
+  test('one that depends on a finished step which was deleted since is queued', async () => {
+    const mission = await start([{ key: 'a' }, { key: 'b' }])
+    await complete(db.sql, [lease(await nextOne())])
+    await hand`delete from ops_mission_steps where id = ${mission.step('a')}`
+    await insert(mission, { key: 'z', depends_on: ['a'] })
+    expect(await statuses(mission)).toEqual({ b: 'queued', z: 'queued' })
+  })
+
   test('one that depends on a dead step is refused', async () => {
     const mission = await deadMission()
     expect(await refusal(insert(mission, { depends_on: ['a'] }))).toMatchObject({ code: 'OP014' })
@@ -476,6 +497,18 @@ describe('inserting and deleting by hand', () => {
     await complete(db.sql, [lease(await nextOne())])
     expect(await missionRow(db.sql, mission.id)).toMatchObject({ status: 'succeeded' })
   })
+
+  test('a cancelled step that was deleted still counts: its mission has not succeeded', async () => {
+    const mission = await start([
+      { key: 'a', depends_on: [] },
+      { key: 'b', depends_on: [] },
+    ])
+    await cancelStep(db.sql, mission.step('a'))
+    await hand`delete from ops_mission_steps where id = ${mission.step('a')}`
+    await db.sql`select ops_maybe_finalize_mission(${mission.id})`
+    await complete(db.sql, [lease(await nextOne())])
+    expect(await missionRow(db.sql, mission.id)).toMatchObject({ status: 'cancelled', steps_cancelled: 1 })
+  })
 })
 
 describe('edits that only the engine can make', () => {
@@ -501,18 +534,21 @@ describe('edits that only the engine can make', () => {
     })
   })
 
-  test.each(['attempt = 7', "depends_on = '{b}'", 'lease_token = gen_random_uuid()', "key = 'other'"])(
-    '%s',
-    async (assignment) => {
-      const mission = await start([{ key: 'a' }])
-      await nextOne()
-      const edit = hand.unsafe(`update ops_mission_steps set ${assignment} where id = '${mission.step('a')}'`)
-      expect(await refusal(edit)).toMatchObject({
-        code: 'OP014',
-        message: expect.stringMatching(/the engine's own/),
-      })
-    },
-  )
+  test.each([
+    'attempt = 7',
+    "depends_on = '{b}'",
+    'lease_token = gen_random_uuid()',
+    "key = 'other'",
+    'completed_at = now()',
+  ])('%s', async (assignment) => {
+    const mission = await start([{ key: 'a' }])
+    await nextOne()
+    const edit = hand.unsafe(`update ops_mission_steps set ${assignment} where id = '${mission.step('a')}'`)
+    expect(await refusal(edit)).toMatchObject({
+      code: 'OP014',
+      message: expect.stringMatching(/the engine's own/),
+    })
+  })
 
   test('a status that does not exist', async () => {
     const mission = await start([{ key: 'a' }])

@@ -411,17 +411,45 @@ describe('rows that somebody deletes by hand', () => {
       expect(kept.length).toBeGreaterThanOrEqual(rows)
       expect(kept.length).toBe(live - (await liveRows()))
       const parents = new Map(before.map((link) => [link.id, link.parent_id]))
-      for (const link of kept) expect([parents.get(link.id), null]).toContain(link.parent_id)
-      for (const link of kept) expect(await trace(link.id)).not.toHaveLength(0)
+      for (const link of kept) expect(parents.get(link.id)).toBe(link.parent_id)
+      for (const { id } of before) expect(idsOf(await trace(id))).toEqual(idsOf(before))
     },
   )
 
-  // What lies above them holds its place in the chain by foreign keys that a delete sets to null: only ops_archive, which
-  // copies first, moves those without a cut.
-  test('of steps and runs leave the trace whole', async () => {
-    const before = await trace(await eventChain())
-    await db.sql`delete from ops_action_runs`
-    await db.sql`delete from ops_mission_steps`
+  test('one table after the other, from the top or from the bottom, leave the trace whole', async () => {
+    const chains = [await eventChain(), await proposalChain()]
+    const before = await Promise.all(chains.map(trace))
+    for (const table of liveTables) await db.sql`delete from ${db.sql(table)}`
+    const again = await trace(await eventChain())
+    for (const table of liveTables.toReversed()) await db.sql`delete from ${db.sql(table)}`
+    expect(await liveRows()).toBe(0)
+    for (const links of [...before, again]) {
+      for (const { id } of links) expect(idsOf(await trace(id))).toEqual(idsOf(links))
+    }
+    expect(await count(db.sql, 'ops.severed_links')).toBe(0)
+  })
+
+  test('still say what was decided about them, by whom and why', async () => {
+    const root = await eventChain()
+    const why = [...(await db.sql`select * from ops_why(${root})`)]
+    const decided = () => db.sql`
+      select to_jsonb(d) as decided from ops.decisions d union all select to_jsonb(v) from ops.event_verdicts v order by 1`
+    const before = await decided()
+    await db.sql`delete from ops_mission_proposals`
+    await db.sql`delete from ops_agent_events`
+    expect(await decided()).toHaveLength(0)
+    expect(await db.sql`select decided from ops.archive where decided is not null order by 1`).toEqual(before)
+    expect([...(await db.sql`select * from ops_why(${root})`)]).toEqual(why)
+  })
+
+  test('whose children stay are archived later, each under the parent that it had', async () => {
+    const root = await eventChain()
+    const before = await trace(root)
+    await db.sql`delete from ops_missions`
+    expect(await liveRows()).toBeGreaterThan(0)
+    await clock.advance(31 * day)
+    while ((await archive(db.sql)).chains > 0);
+    expect(await liveRows()).toBe(0)
     for (const { id } of before) expect(idsOf(await trace(id))).toEqual(idsOf(before))
   })
 
