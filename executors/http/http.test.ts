@@ -1,9 +1,7 @@
 import { createHmac } from 'node:crypto'
-import { once } from 'node:events'
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { afterEach, describe, expect, it } from 'vitest'
+import { answering, type Handler, serve as startServer } from '../../channels/testing.js'
 import { runExecutor } from '../testing.js'
-import { parseRetryAfter } from './answer.js'
 import http, { createHttpExecutor } from './index.js'
 
 const STEP = '00000000-0000-4000-8000-000000000001'
@@ -16,39 +14,11 @@ afterEach(async () => {
   for (const cleanup of cleanups.splice(0)) await cleanup()
 })
 
-type Handler = (request: IncomingMessage, response: ServerResponse) => void
-
-interface Received {
-  method: string | undefined
-  url: string | undefined
-  headers: IncomingMessage['headers']
-  body: string
-}
-
 async function serve(handler: Handler) {
-  const received: Received[] = []
-  const server = createServer(async (request, response) => {
-    let body = ''
-    for await (const chunk of request) body += chunk
-    received.push({ method: request.method, url: request.url, headers: request.headers, body })
-    handler(request, response)
-  })
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  cleanups.push(async () => {
-    server.closeAllConnections()
-    server.close()
-    await once(server, 'close')
-  })
-  const address = server.address()
-  if (address === null || typeof address === 'string') throw new Error('no port')
-  return { url: `http://127.0.0.1:${address.port}`, port: address.port, received }
+  const server = await startServer(handler)
+  cleanups.push(server.close)
+  return server
 }
-
-const answering =
-  (status: number, headers: Record<string, string> = {}, body = ''): Handler =>
-  (_request, response) =>
-    response.writeHead(status, headers).end(body)
 
 const JSON_TYPE = { 'content-type': 'application/json' }
 
@@ -59,7 +29,7 @@ describe('a request', () => {
     expect(received).toMatchObject([
       {
         method: 'POST',
-        url: '/orders?x=1',
+        path: '/orders?x=1',
         headers: { 'content-type': 'application/json', 'idempotency-key': STEP },
         body: '{"amount":3}',
       },
@@ -210,21 +180,5 @@ describe('params', () => {
     [{ url: 'https://host.test/', extra: 1 }, 'extra'],
   ])('refuses %j, naming %s', async (params, path) => {
     await expect(runExecutor(local, params)).rejects.toThrow(path)
-  })
-})
-
-describe('Retry-After', () => {
-  const now = new Date('2026-01-01T00:00:00Z')
-
-  it.each([
-    ['0', 0],
-    ['30', 30],
-    ['999999999', 86_400],
-    ['Thu, 01 Jan 2026 00:01:00 GMT', 60],
-    ['Wed, 31 Dec 2025 23:00:00 GMT', 0],
-    ['soon', undefined],
-    [undefined, undefined],
-  ])('%s means %s seconds', (value, seconds) => {
-    expect(parseRetryAfter(value, now)).toBe(seconds)
   })
 })

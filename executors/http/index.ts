@@ -1,9 +1,9 @@
 import { z } from 'zod'
+import { AddressRefused, isPublicAddress, type Resolve } from '../../channels/address.js'
+import { createGuard, type Guard, type Response, send } from '../../channels/request.js'
+import { standardWebhookHeaders } from '../../channels/signature.js'
 import { defineExecutor, type Executor, type ExecutorContext, fail, type Outcome, retry } from '../define.js'
-import { AddressRefused, guardedLookup, isPublicAddress, type Resolve } from './address.js'
 import { toOutcome } from './answer.js'
-import { type Guard, type Response, send } from './request.js'
-import { standardWebhookHeaders } from './signature.js'
 
 const HEADER_NAME = /^[A-Za-z0-9!#$%&'*+.^_`|~-]+$/
 const HEADER_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/
@@ -51,7 +51,7 @@ export interface HttpOptions {
 /** Makes an `http` executor with its own idea of which addresses are allowed. */
 export function createHttpExecutor(options: HttpOptions = {}): Executor {
   const { isAllowed = isPublicAddress, resolve, maxResponseBytes = MAX_RESPONSE_BYTES } = options
-  const guard: Guard = { isAllowed, lookup: guardedLookup(isAllowed, resolve) }
+  const guard = createGuard(isAllowed, resolve)
   return defineExecutor({
     kind: 'http',
     params,

@@ -1,7 +1,7 @@
 import { request as httpRequest, type IncomingMessage } from 'node:http'
 import { request as httpsRequest } from 'node:https'
 import { isIP, type LookupFunction } from 'node:net'
-import { AddressRefused } from './address.js'
+import { AddressRefused, guardedLookup, isPublicAddress, type Resolve } from './address.js'
 
 export interface Request {
   url: URL
@@ -19,10 +19,19 @@ export interface Response {
   truncated: boolean
 }
 
+/** Decides which addresses may be connected to, when the connection is made. */
 export interface Guard {
   isAllowed(address: string): boolean
   lookup: LookupFunction
 }
+
+/** @param resolve default: the system's resolver */
+export function createGuard(isAllowed: (address: string) => boolean, resolve?: Resolve): Guard {
+  return { isAllowed, lookup: guardedLookup(isAllowed, resolve) }
+}
+
+/** Only hosts on the public internet. */
+export const publicOnly: Guard = createGuard(isPublicAddress)
 
 /**
  * One request on a connection of its own, so that no pooled socket can bypass the guard. Follows no redirects.
