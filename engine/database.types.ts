@@ -978,7 +978,13 @@ export type Database = {
         }
       }
       ops_claim_steps: {
-        Args: { p_executors: string[]; p_lease_seconds?: number; p_limit: number; p_worker_id: string }
+        Args: {
+          p_executors: string[]
+          p_lease_seconds?: number
+          p_limit: number
+          p_room?: Json
+          p_worker_id: string
+        }
         Returns: {
           agent: string
           attempt: number

@@ -63,7 +63,7 @@ export const sqlFunctions = {
   ),
   claimSteps: rows(
     'ops_claim_steps',
-    { p_worker_id: 'uuid', p_executors: 'text[]', p_limit: 'int', p_lease_seconds: 'int?' },
+    { p_worker_id: 'uuid', p_executors: 'text[]', p_limit: 'int', p_lease_seconds: 'int?', p_room: 'jsonb?' },
     steps.claimedStep,
   ),
   renewSteps: rows('ops_renew_steps', { p_leases: 'jsonb', p_lease_seconds: 'int?' }, steps.renewedStep),

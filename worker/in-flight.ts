@@ -16,8 +16,8 @@ export interface InFlightOptions {
   log: Log
   /** The worker is not going to wait for more work: results are worth sending as long as their lease lasts. */
   isLeaving(): boolean
-  /** A place has become free. */
-  onRoom(): void
+  /** A place has become free, which a step of this executor had. */
+  onRoom(executor: string): void
   /** Steps may have become claimable that waited for this one, or nothing is in flight any more. */
   onRecorded(): void
 }
@@ -36,7 +36,7 @@ export class InFlight {
   readonly #options: InFlightOptions
   readonly #leases: Leases
   readonly #outbox: Outbox
-  readonly #running = new Set<Attempt>()
+  readonly #running = new Map<Attempt, ClaimedStep>()
   readonly #steps = new Set<Promise<void>>()
   #giveUpAt = Number.POSITIVE_INFINITY
 
@@ -62,6 +62,13 @@ export class InFlight {
     return Math.max(0, Math.min(concurrency - this.#running.size, 2 * concurrency - this.#steps.size))
   }
 
+  /** How many steps of this executor run now. */
+  runningOf(executor: string): number {
+    let running = 0
+    for (const step of this.#running.values()) if (step.executor === executor) running++
+    return running
+  }
+
   /**
    * Runs a step and records its outcome.
    *
@@ -79,7 +86,7 @@ export class InFlight {
   /** Aborts everything and hands it back, unless it gets done in the short time that executors have to wind down. */
   release(): void {
     this.#giveUpAt = performance.now() + RELEASE_PATIENCE_MS
-    for (const attempt of this.#running) attempt.stop('released', 'the worker has to leave')
+    for (const attempt of this.#running.keys()) attempt.stop('released', 'the worker has to leave')
     this.#outbox.hurry()
   }
 
@@ -97,10 +104,10 @@ export class InFlight {
       since,
       onLost: (message) => attempt.stop('lost', message),
     })
-    this.#running.add(attempt)
+    this.#running.set(attempt, step)
     const verdict = await runStep(step, attempt, this.#options.workshop)
     this.#running.delete(attempt)
-    this.#options.onRoom()
+    this.#options.onRoom(step.executor)
     const receipt = await this.#record(step, verdict)
     this.#report(step, verdict, receipt, performance.now() - began)
   }

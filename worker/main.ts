@@ -1,7 +1,7 @@
 import { hostname } from 'node:os'
 import { type Engine, engineFromEnv, OpsError, readEnv } from '../engine/index.js'
 import { describeError, type Log } from '../executors/define.js'
-import { loadExecutors, shippedExecutors } from '../executors/registry.js'
+import { type ExecutorRegistry, loadExecutors, shippedExecutors } from '../executors/registry.js'
 import packageJson from '../package.json' with { type: 'json' }
 import { createLog } from './log.js'
 import type { Summary } from './options.js'
@@ -18,6 +18,8 @@ export interface WorkerMainOptions {
   watch?: boolean | undefined
   /** Steps at the same time, 1 to 1000. Default 4. */
   concurrency?: number | undefined
+  /** Of single executors at most so many at the same time, 1 to 1000. */
+  concurrencyOf?: Readonly<Record<string, number>> | undefined
   /** For people. Default: the machine's name. */
   name?: string | undefined
   /** A folder with executors besides those that are shipped. */
@@ -45,6 +47,7 @@ async function work(options: WorkerMainOptions): Promise<number> {
   try {
     const env = readEnv()
     const executors = options.executors ? await loadExecutors(options.executors) : shippedExecutors()
+    requireKnown(Object.keys(options.concurrencyOf ?? {}), executors)
     engine = engineFromEnv(env)
     const log = createLog()
     const worker = createWorker({
@@ -54,6 +57,7 @@ async function work(options: WorkerMainOptions): Promise<number> {
       name: options.name ?? hostname(),
       version: packageJson.version,
       concurrency: options.concurrency ?? DEFAULT_CONCURRENCY,
+      concurrencyOf: options.concurrencyOf,
       watch: options.watch ?? false,
       settings: { max_retries: env.OPS_WORKER_MAX_RETRIES, lease_minutes: env.OPS_STEP_LEASE_MINUTES },
     })
@@ -68,6 +72,19 @@ async function work(options: WorkerMainOptions): Promise<number> {
   } finally {
     await engine?.close()
   }
+}
+
+/** A limit for an executor that is not there would limit nothing. */
+function requireKnown(named: string[], executors: ExecutorRegistry): void {
+  const unknown = named.find((executor) => !executors.has(executor))
+  if (unknown === undefined) return
+  throw new OpsError(
+    'OPS_005',
+    `This worker has no executor '${unknown}' whose concurrency could be limited.`,
+    {
+      hint: `It has ${[...executors.keys()].join(', ')}.`,
+    },
+  )
 }
 
 /** Undefined when the worker could not end in time. */

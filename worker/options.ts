@@ -29,6 +29,8 @@ export interface WorkerOptions {
   version: string
   /** Steps at the same time, from 1 to 1000. */
   concurrency: number
+  /** Of single executors at most so many at the same time, from 1 to 1000, so that a slow one leaves room for the others. */
+  concurrencyOf?: Readonly<Record<string, number>> | undefined
   /** Stay and wait for work; otherwise end when nothing is left to claim. */
   watch: boolean
   log: Log

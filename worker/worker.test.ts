@@ -38,6 +38,21 @@ function executor(run: (context: ExecutorContext<unknown>) => Outcome | Promise<
   return defineExecutor({ kind: 'noop', params: z.unknown(), run })
 }
 
+/** Executors that take any params and are run by the test, by kind. */
+function executorsOf(
+  runs: Record<string, (context: ExecutorContext<unknown>) => Outcome | Promise<Outcome>>,
+) {
+  const defined = Object.entries(runs).map(([kind, run]) =>
+    defineExecutor({ kind, params: z.unknown(), run }),
+  )
+  return new Map(defined.map((executor) => [executor.kind, executor]))
+}
+
+async function allowKinds(...kinds: string[]): Promise<void> {
+  const change = database.sql.json({ allowed_step_kinds: kinds })
+  await database.sql`update ops_policy set value = value || ${change} where key = 'auto_approve'`
+}
+
 function worker(options: Partial<WorkerOptions> & { executor?: Executor } = {}) {
   const executors = options.executor
     ? new Map([[options.executor.kind, options.executor]])
@@ -132,6 +147,33 @@ describe('a worker that does not watch', () => {
     })
     await worker({ executor: counted, concurrency: 3 }).start()
     expect(most).toBe(3)
+  })
+
+  it('never runs more steps of one executor than that is allowed, and lets the others go on meanwhile', async () => {
+    await allowKinds('slow', 'quick')
+    await mission([
+      ...Array.from({ length: 6 }, (): TemplateStep => ({ kind: 'slow', depends_on: [], priority: -1 })),
+      ...Array.from({ length: 6 }, (): TemplateStep => ({ kind: 'quick', depends_on: [] })),
+    ])
+    let slow = 0
+    let most = 0
+    let quick = 0
+    const quickDone = signal()
+    const executors = executorsOf({
+      slow: async () => {
+        most = Math.max(most, ++slow)
+        // Stands until all quick ones are done: they would never be if slow ones took every place.
+        await quickDone.rung
+        slow--
+        return done()
+      },
+      quick: () => {
+        if (++quick === 6) quickDone.ring()
+        return done()
+      },
+    })
+    const summary = await worker({ executors, concurrency: 4, concurrencyOf: { slow: 2 } }).start()
+    expect({ summary, most }).toMatchObject({ summary: { succeeded: 12 }, most: 2 })
   })
 
   it('adds a radar item, once, and emits its stage', async () => {

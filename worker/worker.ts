@@ -19,7 +19,7 @@ const ONE_SHOT_PATIENCE_MS = 60_000
 /**
  * A worker: claims steps, runs their executors, records what came of it.
  *
- * @throws RangeError when `concurrency` is not a whole number from 1 to 1000.
+ * @throws RangeError when `concurrency`, or that of an executor, is not a whole number from 1 to 1000.
  *
  * @example
  * const worker = createWorker({ engine, executors: shippedExecutors(), name: 'vps-1', version, concurrency: 4, watch: true, log })
@@ -27,9 +27,13 @@ const ONE_SHOT_PATIENCE_MS = 60_000
  * await worker.start()
  */
 export function createWorker(options: WorkerOptions): Worker {
-  const { concurrency } = options
+  const { concurrency, concurrencyOf = {} } = options
   if (!Number.isInteger(concurrency) || concurrency < 1 || concurrency > 1000) {
     throw new RangeError('concurrency must be a whole number from 1 to 1000')
+  }
+  for (const [executor, limit] of Object.entries(concurrencyOf)) {
+    if (!Number.isInteger(limit) || limit < 1 || limit > 1000)
+      throw new RangeError(`the concurrency of ${executor} must be a whole number from 1 to 1000`)
   }
   return new StepWorker(options)
 }
@@ -43,6 +47,8 @@ class StepWorker implements Worker {
   #presence: Presence | undefined
   /** The last claim got all that it asked for: there may be more. */
   #moreToClaim = true
+  /** Executors that had no more room than was filled: there may be more of theirs. */
+  #full = new Set<string>()
   #fatal: unknown
   #ended: Promise<Summary> | undefined
 
@@ -69,7 +75,7 @@ class StepWorker implements Worker {
       workshop,
       log: this.#log,
       isLeaving: () => !watch || this.#stopping.signal.aborted,
-      onRoom: () => this.#moreToClaim && this.#wake.ring(),
+      onRoom: (executor) => (this.#moreToClaim || this.#full.has(executor)) && this.#wake.ring(),
       onRecorded: () => this.#wake.ring(),
     })
   }
@@ -130,8 +136,10 @@ class StepWorker implements Worker {
     await endOfTurn()
     const limit = this.#inFlight.room(this.#options.concurrency)
     if (limit === 0) return 0
-    const { steps, since } = await this.#claimSteps(workerId, limit)
+    const room = this.#roomOfExecutors()
+    const { steps, since } = await this.#claimSteps(workerId, limit, room)
     this.#moreToClaim = steps.length === limit
+    this.#full = filled(room, steps)
     for (const step of steps) {
       if (this.#stopping.signal.aborted) this.#inFlight.decline(step)
       else this.#inFlight.take(step, since)
@@ -139,13 +147,26 @@ class StepWorker implements Worker {
     return steps.length
   }
 
-  async #claimSteps(workerId: string, limit: number): Promise<{ steps: ClaimedStep[]; since: number }> {
+  /** What is left to those executors whose concurrency is limited. */
+  #roomOfExecutors(): Record<string, number> {
+    const limits = Object.entries(this.#options.concurrencyOf ?? {})
+    return Object.fromEntries(
+      limits.map(([executor, limit]) => [executor, Math.max(0, limit - this.#inFlight.runningOf(executor))]),
+    )
+  }
+
+  async #claimSteps(
+    workerId: string,
+    limit: number,
+    room: Record<string, number>,
+  ): Promise<{ steps: ClaimedStep[]; since: number }> {
     const { engine, executors, leaseSeconds } = this.#options
     const request = {
       worker_id: workerId,
       executors: [...executors.keys()],
       limit,
       lease_seconds: leaseSeconds,
+      room: Object.keys(room).length > 0 ? room : undefined,
     }
     try {
       return await this.#rideOut('claim steps', async () => {
@@ -189,4 +210,10 @@ class StepWorker implements Worker {
     this.#stopping.abort()
     this.#wake.ring()
   }
+}
+
+/** The executors that got as many steps as they had room for. */
+function filled(room: Record<string, number>, steps: ClaimedStep[]): Set<string> {
+  const got = (executor: string) => steps.filter((step) => step.executor === executor).length
+  return new Set(Object.keys(room).filter((executor) => got(executor) === room[executor]))
 }

@@ -1,10 +1,11 @@
 import { Command } from 'commander'
 import { findDatabase, type GlobalOptions } from '../connection.js'
-import { wholeNumber } from '../numbers.js'
+import { executorLimit, wholeNumber } from '../numbers.js'
 
 interface WorkerOptions {
   watch?: boolean
   concurrency?: number
+  concurrencyOf?: Record<string, number>
   name?: string
   executors?: string
 }
@@ -13,6 +14,7 @@ const EXAMPLES = `
 Examples:
   ops-loop worker                         do what is queued, then end (for cron; may overlap)
   ops-loop worker --watch --concurrency 8
+  ops-loop worker --watch --concurrency 8 --concurrency-of minion=2 --concurrency-of http=4
   ops-loop worker --watch --executors ./my-executors`
 
 export function workerCommand(): Command {
@@ -20,13 +22,17 @@ export function workerCommand(): Command {
     .description('claim steps, run their executors, record what came of it')
     .option('--watch', 'stay and wait for work')
     .option('--concurrency <n>', 'steps at the same time (default: 4)', wholeNumber(1, 1000))
+    .option(
+      '--concurrency-of <executor=n>',
+      'of one executor at most so many; may be repeated',
+      executorLimit,
+    )
     .option('--name <name>', "what people call it (default: the machine's name)")
     .option('--executors <folder>', 'executors of your own, besides those that are shipped')
     .addHelpText('after', EXAMPLES)
     .action(async (options: WorkerOptions, command: Command) => {
       const { workerMain } = await import('../../worker/main.js')
       await findDatabase(command.optsWithGlobals<GlobalOptions>())
-      const { watch, concurrency, name, executors } = options
-      process.exitCode = await workerMain({ watch, concurrency, name, executors })
+      process.exitCode = await workerMain(options)
     })
 }

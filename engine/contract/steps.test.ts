@@ -38,6 +38,40 @@ contract('steps', (scene) => {
     expect(await scene().claim([executor])).toEqual([])
   })
 
+  test('are claimed up to the room of their executor, which leaves the rest to others', async () => {
+    const { engine, mission } = scene()
+    const [busy, free] = [unique('x'), unique('x')]
+    await mission(
+      template(
+        busy,
+        Array.from({ length: 3 }, () => ({ depends_on: [] })),
+      ),
+    )
+    await mission(
+      template(
+        free,
+        Array.from({ length: 3 }, () => ({ depends_on: [] })),
+      ),
+    )
+    const worker = {
+      name: 'room',
+      version: '0',
+      executors: [busy, free],
+      concurrency: 1,
+      schema_version: 9999,
+    }
+    const { worker_id } = await engine.registerWorker(worker)
+    const ask = (room?: Record<string, number>) =>
+      engine.claimSteps({ worker_id, executors: [busy, free], limit: 3, room })
+    expect((await ask({ [busy]: 1 })).map((step) => step.executor).toSorted()).toEqual(
+      [busy, free, free].toSorted(),
+    )
+    expect((await ask({ [busy]: 0 })).map((step) => step.executor)).toEqual([free])
+    expect((await ask({ [busy]: 1, [free]: 1 })).map((step) => step.executor)).toEqual([busy])
+    expect(await ask()).toHaveLength(1)
+    await expect(ask({ [busy]: -1 })).rejects.toMatchObject({ code: 'OPS_011' })
+  })
+
   test('are not claimed while claims, or their executor, are paused', async () => {
     const { mission, claim, policy } = scene()
     const executor = unique('x')

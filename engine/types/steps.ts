@@ -40,6 +40,8 @@ export interface ClaimRequest {
   limit: number
   /** Default: the worker policy's `lease_minutes`. */
   lease_seconds?: number | undefined
+  /** Of these executors at most so many, 0 to 1000, so that a busy one leaves room for the others. */
+  room?: Readonly<Record<string, number>> | undefined
 }
 
 /** A step under lease. */
