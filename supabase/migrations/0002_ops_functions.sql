@@ -2327,8 +2327,8 @@ end
 $$;
 
 -- Leases up to p_limit claimable steps: most urgent first (lower priority number), then the longest due. No bitmap scans: the
--- claim stops after a few rows of its index, however many are claimable.
-create function ops.lease_steps(p_worker_id uuid, p_executors text[], p_limit integer, p_lease interval)
+-- claim stops after a few rows of its index, however many are claimable. p_room says how many of single executors it may be.
+create function ops.lease_steps(p_worker_id uuid, p_executors text[], p_limit integer, p_lease interval, p_room jsonb default null)
 returns setof public.ops_mission_steps
 language plpgsql rows 50
 set search_path = pg_catalog, pg_temp
@@ -2363,7 +2363,7 @@ begin
         from public.ops_mission_steps s
         where s.status = 'queued' and s.ready and s.executor = e and s.run_at <= v_now
         order by s.priority, s.run_at, s.id
-        limit p_limit
+        limit least(p_limit, (p_room ->> e)::integer)
         for no key update skip locked) c
   ), chosen as materialized (
     select id from candidates order by priority, run_at, id limit p_limit
@@ -2393,9 +2393,11 @@ end
 $$;
 
 -- Claims up to p_limit (1..1000) steps of the named executors for a registered worker. Each claim gives a fresh token and a
--- deadline by the database's clock, and counts as an attempt. `p_lease_seconds` overrides policy and environment.
+-- deadline by the database's clock, and counts as an attempt. `p_lease_seconds` overrides policy and environment. `p_room`
+-- {executor: n} takes no more than n steps of that executor, so that a busy one leaves room for the others.
 -- `inputs` holds the results of the mission's finished steps, by key, where params ask for them.
-create function public.ops_claim_steps(p_worker_id uuid, p_executors text[], p_limit integer, p_lease_seconds integer default null)
+create function public.ops_claim_steps(p_worker_id uuid, p_executors text[], p_limit integer, p_lease_seconds integer default null,
+  p_room jsonb default null)
 returns table (step_id uuid, token uuid, mission_id uuid, key text, kind text, executor text, agent text, params jsonb, inputs jsonb,
   attempt integer, failure_count integer, max_retries integer, timeout_seconds integer, lease_expires_at timestamptz,
   lease_seconds integer, mission_title text, depth integer)
@@ -2419,10 +2421,13 @@ begin
   if p_executors is null then
     perform ops.fail('OPS_011', 'name the executors', 'p_executors');
   end if;
+  if jsonb_path_exists(p_room, 'strict $.* ? (@.type() != "number" || @ < 0 || @ > 1000)') then
+    perform ops.fail('OPS_011', 'p_room holds whole numbers from 0 to 1000, by executor', 'p_room');
+  end if;
   update ops.workers set last_seen_at = ops.now() where id = p_worker_id and last_seen_at < ops.now() - interval '10 seconds';
   -- A statement of its own: the next one then sees the results that made these steps claimable.
   select array_agg(l.id) into v_steps
-  from ops.lease_steps(p_worker_id, p_executors, p_limit, v_lease * interval '1 second') l;
+  from ops.lease_steps(p_worker_id, p_executors, p_limit, v_lease * interval '1 second', p_room) l;
   return query
   select s.id, s.lease_token, s.mission_id, s.key, s.kind, s.executor, s.agent, s.params,
     case when s.uses_results then (
