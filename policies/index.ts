@@ -1,5 +1,8 @@
 /** What operators decide, and how the loop reads it: schemas, the matcher, the templates, the policies to begin with. */
 export { defaultPolicies } from './defaults.js'
+export { type Change, diffPolicy } from './diff.js'
+export { type Explained, type Explanation, explainEvent, type OtherType } from './explain.js'
+export { formatJson, formatPolicy } from './format.js'
 export { type JsonSchema, policyJsonSchemas } from './json-schema.js'
 export { type CompiledMatrix, compileMatrix } from './matcher/compile.js'
 export { matchEvent } from './matcher/match.js'

@@ -22,5 +22,6 @@ const role = z.strictObject({
     .describe('Sampling temperature, 0 to 2. Absent: the executor decides.'),
 })
 
-/** Who the agents are, by the name that steps and templates use. */
-export const agentRolesSchema = z.record(agentName(), role)
+export const agentRolesSchema = z
+  .record(agentName(), role)
+  .describe('Who the agents are, by the name that steps and templates use.')

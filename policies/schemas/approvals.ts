@@ -1,11 +1,12 @@
 import { z } from 'zod'
 
-/** How long a person has to decide. */
-export const approvalsSchema = z.strictObject({
-  expires_minutes: z
-    .int()
-    .min(1)
-    .max(525_600)
-    .default(1440)
-    .describe('Minutes after which a proposal that nobody decided on expires.'),
-})
+export const approvalsSchema = z
+  .strictObject({
+    expires_minutes: z
+      .int()
+      .min(1)
+      .max(525_600)
+      .default(1440)
+      .describe('Minutes after which a proposal that nobody decided on expires.'),
+  })
+  .describe('How long a person has to decide.')

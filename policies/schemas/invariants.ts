@@ -18,11 +18,16 @@ const check = z.strictObject({
     .describe('A query that returns the violating rows; none means all is well.'),
 })
 
-/** Statements about the data that must hold, checked all day. */
-export const invariantsSchema = z.strictObject({
-  enabled: z.boolean().default(true).describe('Run the checks at all.'),
-  every_minutes: z.int().min(1).max(1440).default(5).describe('Minutes between two rounds of checks.'),
-  timeout_ms: z.int().min(10).max(60_000).default(2000).describe('Milliseconds that one check may take.'),
-  checks: z.array(check).max(500).default([]).describe('Checks of your own, beside those that are shipped.'),
-  skip: z.array(checkName()).max(500).default([]).describe('Shipped checks that are not run, by name.'),
-})
+export const invariantsSchema = z
+  .strictObject({
+    enabled: z.boolean().default(true).describe('Run the checks at all.'),
+    every_minutes: z.int().min(1).max(1440).default(5).describe('Minutes between two rounds of checks.'),
+    timeout_ms: z.int().min(10).max(60_000).default(2000).describe('Milliseconds that one check may take.'),
+    checks: z
+      .array(check)
+      .max(500)
+      .default([])
+      .describe('Checks of your own, beside those that are shipped.'),
+    skip: z.array(checkName()).max(500).default([]).describe('Shipped checks that are not run, by name.'),
+  })
+  .describe('Statements about the data that must hold, checked all day.')

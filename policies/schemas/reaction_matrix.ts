@@ -128,16 +128,17 @@ function typesOf({ event_type, type }: Pick<Input, 'event_type' | 'type'>): stri
 
 export type Pattern = z.output<typeof patternSchema>
 
-/** Which events the loop answers, and with which proposals. */
-export const reactionMatrixSchema = z.strictObject({
-  patterns: z
-    .array(patternSchema)
-    .max(5000)
-    .default([])
-    .describe('The rules; each answers events on its own.'),
-  salt: z
-    .string()
-    .max(100)
-    .default('')
-    .describe('Enters the hash behind probability; another salt draws another sample of the same share.'),
-})
+export const reactionMatrixSchema = z
+  .strictObject({
+    patterns: z
+      .array(patternSchema)
+      .max(5000)
+      .default([])
+      .describe('The rules; each answers events on its own.'),
+    salt: z
+      .string()
+      .max(100)
+      .default('')
+      .describe('Enters the hash behind probability; another salt draws another sample of the same share.'),
+  })
+  .describe('Which events the loop answers, and with which proposals.')

@@ -31,11 +31,11 @@ const schedule = z.strictObject({
     .describe('The event that is reported at each time; a pattern of the reaction matrix answers it.'),
 })
 
-/** Events that come by the clock. */
 export const schedulesSchema = z
   .strictObject({
     schedules: z.array(schedule).max(1000).default([]).describe('The schedules.'),
   })
+  .describe('Events that come by the clock.')
   .superRefine(({ schedules }, context) => {
     const seen = new Set<string>()
     for (const [index, { id }] of schedules.entries()) {

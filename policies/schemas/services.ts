@@ -49,7 +49,8 @@ const service = z.strictObject({
   breaker: breaker.prefault({}).describe('When executors stop calling this service for a while.'),
 })
 
-/** Services that the work depends on, and how to tell that they are well. */
-export const servicesSchema = z.strictObject({
-  services: z.record(agentName(), service).default({}).describe('The services, by name.'),
-})
+export const servicesSchema = z
+  .strictObject({
+    services: z.record(agentName(), service).default({}).describe('The services, by name.'),
+  })
+  .describe('Services that the work depends on, and how to tell that they are well.')

@@ -24,10 +24,10 @@ insert into public.ops_policy (key, value) values
             "key": "triage",
             "kind": "noop",
             "params": {
-              "instructions": "{{role.instructions}}",
-              "run": "{{event.data.workflow_run.id}}",
               "branch": "{{event.data.workflow_run.head_branch}}",
-              "commit": "{{event.data.workflow_run.head_sha}}"
+              "commit": "{{event.data.workflow_run.head_sha}}",
+              "instructions": "{{role.instructions}}",
+              "run": "{{event.data.workflow_run.id}}"
             }
           },
           {
@@ -35,10 +35,10 @@ insert into public.ops_policy (key, value) values
             "kind": "radar",
             "params": {
               "action": "add",
-              "title": "CI failed in {{event.data.repository.full_name}}",
               "description": "Run {{steps.triage.result.echo.run}} failed on branch {{steps.triage.result.echo.branch}}, commit {{steps.triage.result.echo.commit}}.",
-              "topic": "ci",
-              "source_url": "{{event.data.workflow_run.html_url}}"
+              "source_url": "{{event.data.workflow_run.html_url}}",
+              "title": "CI failed in {{event.data.repository.full_name}}",
+              "topic": "ci"
             }
           }
         ]
@@ -65,8 +65,8 @@ insert into public.ops_policy (key, value) values
             "kind": "noop",
             "params": {
               "instructions": "{{role.instructions}}",
-              "run": "{{event.data.workflow_job.run_id}}",
               "job": "{{event.data.workflow_job.name}}",
+              "run": "{{event.data.workflow_job.run_id}}",
               "steps": "{{event.data.workflow_job.steps}}"
             }
           },
@@ -75,10 +75,10 @@ insert into public.ops_policy (key, value) values
             "kind": "radar",
             "params": {
               "action": "add",
-              "title": "CI failed in {{event.data.repository.full_name}}",
               "description": "Job {{steps.triage.result.echo.job}} of run {{steps.triage.result.echo.run}} failed.",
-              "topic": "ci",
-              "source_url": "{{event.data.workflow_job.html_url}}"
+              "source_url": "{{event.data.workflow_job.html_url}}",
+              "title": "CI failed in {{event.data.repository.full_name}}",
+              "topic": "ci"
             }
           }
         ]
@@ -105,9 +105,9 @@ insert into public.ops_policy (key, value) values
             "kind": "radar",
             "params": {
               "action": "add",
+              "source_url": "{{event.data.check_run.html_url}}",
               "title": "Check {{event.data.check_run.name}} failed in {{event.data.repository.full_name}}",
-              "topic": "ci",
-              "source_url": "{{event.data.check_run.html_url}}"
+              "topic": "ci"
             }
           }
         ]
@@ -129,8 +129,8 @@ insert into public.ops_policy (key, value) values
             "key": "read",
             "kind": "noop",
             "params": {
-              "instructions": "{{role.instructions}}",
               "author": "{{event.data.issue.user.login}}",
+              "instructions": "{{role.instructions}}",
               "labels": "{{event.data.issue.labels}}",
               "text": "{{event.data.issue.body}}"
             }
@@ -140,10 +140,10 @@ insert into public.ops_policy (key, value) values
             "kind": "radar",
             "params": {
               "action": "add",
-              "title": "{{event.data.repository.full_name}}#{{event.data.issue.number}}: {{event.data.issue.title}}",
               "description": "Opened by {{steps.read.result.echo.author}}. {{steps.read.result.echo.text}}",
-              "topic": "issues",
-              "source_url": "{{event.data.issue.html_url}}"
+              "source_url": "{{event.data.issue.html_url}}",
+              "title": "{{event.data.repository.full_name}}#{{event.data.issue.number}}: {{event.data.issue.title}}",
+              "topic": "issues"
             }
           }
         ]
@@ -169,8 +169,8 @@ insert into public.ops_policy (key, value) values
             "kind": "noop",
             "params": {
               "instructions": "{{role.instructions}}",
-              "version": "{{event.data.release.tag_name}}",
-              "notes": "{{event.data.release.body}}"
+              "notes": "{{event.data.release.body}}",
+              "version": "{{event.data.release.tag_name}}"
             }
           },
           {
@@ -185,10 +185,10 @@ insert into public.ops_policy (key, value) values
             "kind": "radar",
             "params": {
               "action": "add",
-              "title": "Released {{event.data.repository.full_name}} {{event.data.release.tag_name}}",
               "description": "{{steps.announce.result.echo.text}}",
-              "topic": "releases",
-              "source_url": "{{event.data.release.html_url}}"
+              "source_url": "{{event.data.release.html_url}}",
+              "title": "Released {{event.data.repository.full_name}} {{event.data.release.tag_name}}",
+              "topic": "releases"
             }
           }
         ]
@@ -217,9 +217,9 @@ insert into public.ops_policy (key, value) values
             "key": "assess",
             "kind": "noop",
             "params": {
+              "alert": "{{event.data.alert}}",
               "instructions": "{{role.instructions}}",
-              "kind": "{{event.type}}",
-              "alert": "{{event.data.alert}}"
+              "kind": "{{event.type}}"
             }
           },
           {
@@ -227,10 +227,10 @@ insert into public.ops_policy (key, value) values
             "kind": "radar",
             "params": {
               "action": "add",
-              "title": "Security alert #{{steps.assess.result.echo.alert.number}} in {{event.data.repository.full_name}}",
               "description": "Its state is \"{{steps.assess.result.echo.alert.state}}\".",
-              "topic": "security",
-              "source_url": "{{event.data.alert.html_url}}"
+              "source_url": "{{event.data.alert.html_url}}",
+              "title": "Security alert #{{steps.assess.result.echo.alert.number}} in {{event.data.repository.full_name}}",
+              "topic": "security"
             }
           }
         ]
@@ -259,8 +259,8 @@ insert into public.ops_policy (key, value) values
             "kind": "radar",
             "params": {
               "action": "add",
-              "title": "Missions from {{event.data.source}} keep failing",
               "description": "The last one was \"{{event.data.title}}\", mission {{event.data.mission_id}}.",
+              "title": "Missions from {{event.data.source}} keep failing",
               "topic": "operations"
             }
           }
@@ -301,11 +301,6 @@ insert into public.ops_policy (key, value) values
   "allowed_commands": []
 }$json$),
   ('agent_roles', $json${
-  "triage": {
-    "instructions": "Find out what happened, how bad it is and who should know. Say what you know and what you guess.",
-    "tools": [],
-    "temperature": 0.2
-  },
   "release": {
     "instructions": "Tell users what changed and what they have to do, in plain words.",
     "tools": [],
@@ -315,6 +310,11 @@ insert into public.ops_policy (key, value) values
     "instructions": "Judge whether the alert can be exploited here, and propose the smallest safe fix. Change nothing yourself.",
     "tools": [],
     "temperature": 0
+  },
+  "triage": {
+    "instructions": "Find out what happened, how bad it is and who should know. Say what you know and what you guess.",
+    "tools": [],
+    "temperature": 0.2
   }
 }$json$),
   ('control', $json${

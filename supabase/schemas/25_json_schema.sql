@@ -110,8 +110,8 @@ begin
           from ops.schema_problem(p_schema -> 'properties' -> v_key, v_item, ltrim(p_path || '.' || v_key, '.')) s;
         elsif p_schema -> 'additionalProperties' = 'false' then
           path := ltrim(p_path || '.' || v_key, '.');
-          problem := format('is not a field of %s; known fields: %s', v_at,
-            (select string_agg(k, ', ' order by k) from jsonb_object_keys(p_schema -> 'properties') k));
+          problem := format('is not a field of %s%s', v_at,
+            ops.suggestion(v_key, array(select jsonb_object_keys(p_schema -> 'properties'))));
         else
           if p_schema ? 'propertyNames' then
             select s.path, 'has a name that ' || s.problem into path, problem

@@ -14,7 +14,8 @@ begin
   end if;
   select schema into v_schema from ops.policy_schemas where key = new.key;
   if v_schema is null then
-    perform ops.fail('OPS_011', format('there is no policy "%s"', new.key), 'key',
+    perform ops.fail('OPS_011', format('there is no policy "%s"%s', new.key,
+        ops.suggestion(new.key, array(select key from ops.policy_schemas))), 'key',
       'known policies: ' || (select string_agg(key, ', ' order by key) from ops.policy_schemas));
   end if;
   select s.path, s.problem into v_path, v_problem from ops.schema_problem(v_schema, new.value, '') s;

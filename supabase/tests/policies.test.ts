@@ -1,7 +1,9 @@
 /** Policies as rows: checked, versioned, audited, rolled back; and what comes before what. */
+import fc from 'fast-check'
 import postgres from 'postgres'
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { defaultPolicies, parsePolicy, policyJsonSchemas } from '../../policies/index.js'
+import { suggestion } from '../../policies/suggest.js'
 import { urlFor } from '../../test/support/database.js'
 import { onFileEnd } from '../../test/support/fileEnd.js'
 import type { EngineRole } from '../../test/support/names.js'
@@ -292,9 +294,33 @@ describe('a wrong edit is refused by Postgres, with its path and the reason, and
     const unknown = await refusal(db.sql`insert into ops_policy (key, value) values ('x', '{}')`)
     expect(unknown.hint).toContain('agent_roles, alerts, approvals, auto_approve')
     const field = await refusal(
-      db.sql`update ops_policy set value = '{"enable": true}' where key = 'auto_approve'`,
+      db.sql`update ops_policy set value = '{"frobnicate": true}' where key = 'auto_approve'`,
     )
-    expect(field.message).toContain('known fields: allowed_step_kinds, enabled, max_risk_level')
+    expect(field.message).toContain('known names: allowed_step_kinds, enabled, max_risk_level')
+  })
+
+  test('a name that was mistyped gets the one that was meant', async () => {
+    const policy = await refusal(db.sql`insert into ops_policy (key, value) values ('contol', '{}')`)
+    expect(policy.message).toContain('there is no policy "contol"; did you mean "control"?')
+    const field = await refusal(
+      setPolicy(db.sql, 'reaction_matrix', { patterns: [{ ...pattern, colldown_minutes: 3 }] }),
+    )
+    expect(field).toMatchObject({
+      path: 'patterns[0].colldown_minutes',
+      message: expect.stringContaining('did you mean "cooldown_minutes"?'),
+    })
+  })
+
+  test('the database suggests what the program suggests', async () => {
+    const words = fc.string({ unit: fc.constantFrom('a', 'b', 'C', '_'), maxLength: 9 })
+    const cases = fc.sample(fc.tuple(words, fc.array(words, { minLength: 1, maxLength: 4 })), {
+      numRuns: 300,
+      seed: 4,
+    })
+    const rows = await db.sql<{ told: string }[]>`
+      select ops.suggestion(c ->> 0, array(select jsonb_array_elements_text(c -> 1))) as told
+      from jsonb_array_elements(${JSON.stringify(cases)}::text::jsonb) with ordinality c(c, n) order by n`
+    expect(rows.map(({ told }) => told)).toEqual(cases.map(([name, known]) => suggestion(name, known)))
   })
 
   test('the defaults, and whatever has all fields, are accepted', async () => {
