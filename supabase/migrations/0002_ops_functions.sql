@@ -125,6 +125,56 @@ begin
 end
 $$;
 
+-- 24_suggestions.sql ----------------------------------------------------------------------------------------
+
+-- Suggestions: what somebody meant by a name that is not known. The same rule as policies/suggest.ts.
+
+-- Insertions, deletions, replacements and swaps of neighbours that make one word of the other.
+create function ops.edit_distance(p_from text, p_to text) returns integer
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_before_last integer[];
+  v_last integer[] := array(select generate_series(0, length(p_to)));
+  v_current integer[];
+  v_cost integer;
+begin
+  -- Element n of a row is the distance to the first n - 1 characters.
+  for i in 1..length(p_from) loop
+    v_current := array[i];
+    for j in 1..length(p_to) loop
+      v_cost := case when substr(p_from, i, 1) = substr(p_to, j, 1) then 0 else 1 end;
+      v_current := v_current || least(v_last[j + 1] + 1, v_current[j] + 1, v_last[j] + v_cost,
+        case when i > 1 and j > 1 and substr(p_from, i, 1) = substr(p_to, j - 1, 1) and substr(p_from, i - 1, 1) = substr(p_to, j, 1)
+          then v_before_last[j - 1] + 1 end);
+    end loop;
+    v_before_last := v_last;
+    v_last := v_current;
+  end loop;
+  return v_last[length(p_to) + 1];
+end
+$$;
+
+-- `; did you mean "…"?`, or the list of what is known. A name of more than 100 characters was not mistyped.
+create function ops.suggestion(p_name text, p_known text[]) returns text
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_meant text;
+begin
+  if length(p_name) <= 100 then
+    select k into v_meant
+    from unnest(p_known) with ordinality n(k, place), lateral (select ops.edit_distance(lower(p_name), lower(k)) as distance) d
+    where d.distance <= greatest(1, length(p_name) / 3)
+    order by d.distance, n.place limit 1;
+  end if;
+  return case when v_meant is not null then format('; did you mean "%s"?', v_meant)
+    else '; known names: ' || (select string_agg(k, ', ' order by k) from unnest(p_known) k) end;
+end
+$$;
+
 -- 25_json_schema.sql ----------------------------------------------------------------------------------------
 
 -- JSON Schema, as much of it as policies/ produces: enough to refuse a bad hand edit with a path and a reason.
@@ -239,8 +289,8 @@ begin
           from ops.schema_problem(p_schema -> 'properties' -> v_key, v_item, ltrim(p_path || '.' || v_key, '.')) s;
         elsif p_schema -> 'additionalProperties' = 'false' then
           path := ltrim(p_path || '.' || v_key, '.');
-          problem := format('is not a field of %s; known fields: %s', v_at,
-            (select string_agg(k, ', ' order by k) from jsonb_object_keys(p_schema -> 'properties') k));
+          problem := format('is not a field of %s%s', v_at,
+            ops.suggestion(v_key, array(select jsonb_object_keys(p_schema -> 'properties'))));
         else
           if p_schema ? 'propertyNames' then
             select s.path, 'has a name that ' || s.problem into path, problem
@@ -309,7 +359,8 @@ begin
   end if;
   select schema into v_schema from ops.policy_schemas where key = new.key;
   if v_schema is null then
-    perform ops.fail('OPS_011', format('there is no policy "%s"', new.key), 'key',
+    perform ops.fail('OPS_011', format('there is no policy "%s"%s', new.key,
+        ops.suggestion(new.key, array(select key from ops.policy_schemas))), 'key',
       'known policies: ' || (select string_agg(key, ', ' order by key) from ops.policy_schemas));
   end if;
   select s.path, s.problem into v_path, v_problem from ops.schema_problem(v_schema, new.value, '') s;
@@ -4544,7 +4595,8 @@ insert into ops.policy_schemas (key, schema) values
       "maxLength": 100
     }
   },
-  "additionalProperties": false
+  "additionalProperties": false,
+  "description": "Which events the loop answers, and with which proposals."
 }$json$),
   ('auto_approve', $json${
   "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -4577,7 +4629,8 @@ insert into ops.policy_schemas (key, schema) values
       ]
     }
   },
-  "additionalProperties": false
+  "additionalProperties": false,
+  "description": "Which proposals start without a person. A missing row, or enabled: false, lets none."
 }$json$),
   ('proposal_caps', $json${
   "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -4679,7 +4732,8 @@ insert into ops.policy_schemas (key, schema) values
       "format": "time-zone"
     }
   },
-  "additionalProperties": false
+  "additionalProperties": false,
+  "description": "How much may start in a day. What waits for approval holds its place; what is rejected or expires gives it back."
 }$json$),
   ('worker_policy', $json${
   "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -4774,7 +4828,8 @@ insert into ops.policy_schemas (key, schema) values
       }
     }
   },
-  "additionalProperties": false
+  "additionalProperties": false,
+  "description": "How workers treat steps. What a step says itself goes before; the environment and the defaults come after."
 }$json$),
   ('agent_roles', $json${
   "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -4818,7 +4873,8 @@ insert into ops.policy_schemas (key, schema) values
       }
     },
     "additionalProperties": false
-  }
+  },
+  "description": "Who the agents are, by the name that steps and templates use."
 }$json$),
   ('control', $json${
   "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -4879,7 +4935,8 @@ insert into ops.policy_schemas (key, schema) values
       "maximum": 100000
     }
   },
-  "additionalProperties": false
+  "additionalProperties": false,
+  "description": "The switch that stops parts of the loop, and the guard against loops that feed themselves."
 }$json$),
   ('approvals', $json${
   "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -4893,7 +4950,8 @@ insert into ops.policy_schemas (key, schema) values
       "maximum": 525600
     }
   },
-  "additionalProperties": false
+  "additionalProperties": false,
+  "description": "How long a person has to decide."
 }$json$),
   ('schedules', $json${
   "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -4984,7 +5042,8 @@ insert into ops.policy_schemas (key, schema) values
       }
     }
   },
-  "additionalProperties": false
+  "additionalProperties": false,
+  "description": "Events that come by the clock."
 }$json$),
   ('alerts', $json${
   "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -5181,7 +5240,8 @@ insert into ops.policy_schemas (key, schema) values
       "additionalProperties": false
     }
   },
-  "additionalProperties": false
+  "additionalProperties": false,
+  "description": "When the loop asks for a person. A rule that is absent raises nothing."
 }$json$),
   ('invariants', $json${
   "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -5264,7 +5324,8 @@ insert into ops.policy_schemas (key, schema) values
       }
     }
   },
-  "additionalProperties": false
+  "additionalProperties": false,
+  "description": "Statements about the data that must hold, checked all day."
 }$json$),
   ('retention', $json${
   "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -5298,7 +5359,8 @@ insert into ops.policy_schemas (key, schema) values
       "maximum": 100000
     }
   },
-  "additionalProperties": false
+  "additionalProperties": false,
+  "description": "How long finished work stays in the tables that everything reads."
 }$json$),
   ('services', $json${
   "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -5446,7 +5508,8 @@ insert into ops.policy_schemas (key, schema) values
       }
     }
   },
-  "additionalProperties": false
+  "additionalProperties": false,
+  "description": "Services that the work depends on, and how to tell that they are well."
 }$json$)
 on conflict (key) do update set schema = excluded.schema;
 
