@@ -27,6 +27,7 @@ describe('a beat', () => {
   test('with nothing to do answers in the documented shape', async () => {
     expect(await pulse()).toEqual({
       ok: true,
+      scheduleResult: { due: 0, events: 0 },
       triggerResult: { events: 0, queued: 0 },
       reactionResult: { processed: 0, created: 0 },
       leaseResult: { requeued_steps: 0, failed_steps: 0 },
@@ -211,6 +212,7 @@ describe('what is broken stops nothing else', () => {
     await away.close()
     expect(report).toMatchObject({ ok: false, triggerResult: { events: 0 } })
     expect(report.errors.map(({ phase, code }) => `${phase} ${code}`)).toEqual([
+      'schedules OPS_001',
       'trigger OPS_001',
       'reactions OPS_001',
       'leases OPS_001',
@@ -231,6 +233,6 @@ describe('what is broken stops nothing else', () => {
     }
     const report = await pulse({ beatBudgetMs: 10_000 }, stuck, () => time)
     expect(report.errors).toMatchObject([{ phase: 'trigger' }])
-    expect(Object.keys(report.durations_ms)).toEqual(['trigger', 'total'])
+    expect(Object.keys(report.durations_ms)).toEqual(['schedules', 'trigger', 'total'])
   })
 })

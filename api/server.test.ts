@@ -125,7 +125,7 @@ describe('heartbeatMain', () => {
     const env = { DATABASE_URL: 'postgresql://nobody@127.0.0.1:1/none', LOG_LEVEL: 'silent' }
     expect(await heartbeatMain({ env, print: (line) => lines.push(line) })).toBe(1)
     expect(lines.map((line) => JSON.parse(line))).toMatchObject([
-      { ok: false, errors: [{ code: 'OPS_001' }, {}, {}, {}, {}, {}] },
+      { ok: false, errors: expect.arrayContaining([expect.objectContaining({ code: 'OPS_001' })]) },
     ])
   })
 

@@ -5,6 +5,7 @@ import * as operations from './types/operations.js'
 import * as proposals from './types/proposals.js'
 import * as radar from './types/radar.js'
 import * as records from './types/records.js'
+import * as schedules from './types/schedules.js'
 import * as steps from './types/steps.js'
 
 /** The arguments of every list. */
@@ -23,6 +24,9 @@ export const sqlFunctions = {
     events.settledEvent,
   ),
   runReactions: rows('ops_run_reactions', { p_limit: 'int' }, events.reactionOutcome),
+
+  dueSchedules: rows('ops_due_schedules', { p_limit: 'int?' }, schedules.dueSchedule),
+  settleSchedules: rows('ops_settle_schedules', { p_items: 'jsonb' }, schedules.settledSchedule),
 
   createProposal: row(
     'ops_create_proposal_and_maybe_autoapprove',

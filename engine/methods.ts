@@ -31,6 +31,10 @@ export function createEngine(transport: Transport): Engine {
       items.length === 0 ? [] : call(sql.settleEvents, { p_policy_version: policyVersion, p_events: items }),
     runReactions: (limit) => call(sql.runReactions, { p_limit: limit }),
 
+    dueSchedules: (limit) => call(sql.dueSchedules, { p_limit: limit }),
+    settleSchedules: async (items) =>
+      items.length === 0 ? [] : call(sql.settleSchedules, { p_items: items }),
+
     createProposal: ({ dedupe_key, source, template }) =>
       call(sql.createProposal, { p_dedupe_key: dedupe_key ?? null, p_source: source, p_template: template }),
     createProposals: async (items) =>

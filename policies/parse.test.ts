@@ -97,6 +97,11 @@ describe('parsePolicy', () => {
       'schedules[0].cron: must be five cron fields: minute hour day month weekday',
     ],
     [
+      'schedules',
+      { schedules: [{ id: 'a', cron: '99 * * * *', event: { type: 'a' } }] },
+      'schedules[0].cron: is not a cron expression: a field is out of range',
+    ],
+    [
       'worker_policy',
       { allowed_commands: ['rm'] },
       'allowed_commands[0]: must be an absolute path without spaces',

@@ -49,6 +49,7 @@ import type {
   StepFilter,
   StepRecord,
 } from './records.js'
+import type { DueSchedule, ScheduleSettlement, SettledSchedule } from './schedules.js'
 import type {
   ClaimedStep,
   ClaimRequest,
@@ -90,6 +91,14 @@ export interface Engine {
 
   /** Takes up to `limit` queued reactions through the gate. */
   runReactions(limit: number): Promise<ReactionOutcome[]>
+
+  // --- schedules ------------------------------------------------------------------------------------------------
+
+  /** Schedules to be settled now, at most `limit` (default 100, most 1000); none while intake is paused. */
+  dueSchedules(limit?: number): Promise<DueSchedule[]>
+
+  /** Makes events of their slots, each exactly once however many callers try. Errors: `OPS_011`. */
+  settleSchedules(items: readonly ScheduleSettlement[]): Promise<SettledSchedule[]>
 
   // --- proposals and the gate -----------------------------------------------------------------------------------
 

@@ -1,5 +1,15 @@
+import { Cron } from 'croner'
 import { z } from 'zod'
 import { eventType, timeZone } from './fields.js'
+
+/** Ranges and names, which the form alone does not tell. */
+const isCron = (expression: string): boolean => {
+  try {
+    return new Cron(expression, { mode: '5-part', paused: true }) !== undefined
+  } catch {
+    return false
+  }
+}
 
 const schedule = z.strictObject({
   id: z.string().min(1).max(100).describe('A name that is unique among the schedules.'),
@@ -15,13 +25,15 @@ const schedule = z.strictObject({
       /^[0-9A-Za-z*,/#?-]+( [0-9A-Za-z*,/#?-]+){4}$/,
       'must be five cron fields: minute hour day month weekday',
     )
+    .refine(isCron, 'is not a cron expression: a field is out of range')
     .describe('When: minute, hour, day of month, month, weekday; "*/15 8-18 * * MON-FRI" for example.'),
   time_zone: timeZone().default('UTC').describe('The zone of the clock that cron reads.'),
   missed: z
     .enum(['skip', 'once', 'all'])
     .default('once')
     .describe(
-      'What becomes of times that passed while nothing ran: none, one event in all, or one for each.',
+      'What becomes of times that passed while nothing ran: none, one event in all, or one for each. A time is met, not missed, ' +
+        'when it is the last one and a heartbeat comes within ten minutes of it.',
     ),
   event: z
     .strictObject({

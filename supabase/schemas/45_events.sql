@@ -24,7 +24,7 @@ begin
     field := 'dedupe_key'; problem := 'must be a string';
   elsif length(p_event ->> 'dedupe_key') not between 1 and 500 then
     field := 'dedupe_key'; problem := 'must have 1 to 500 characters';
-  elsif not p_own and p_event ->> 'dedupe_key' ~ '^mission:[0-9a-f-]{36}:' then
+  elsif not p_own and p_event ->> 'dedupe_key' ~ '^(mission:[0-9a-f-]{36}|schedule:.+):' then
     field := 'dedupe_key'; problem := 'belongs to the engine''s own events';
   end if;
 end

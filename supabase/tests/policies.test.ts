@@ -142,7 +142,7 @@ const full: Record<string, unknown> = {
     max_missions_per_root_event: 1,
   },
   approvals: { expires_minutes: 1 },
-  schedules: { schedules: [schedule, schedule] },
+  schedules: { schedules: [schedule, { ...schedule, id: 'another' }] },
   alerts: {
     enabled: true,
     repeat_minutes: 1,
