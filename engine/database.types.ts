@@ -1038,6 +1038,17 @@ export type Database = {
           verdict: Json
         }[]
       }
+      ops_due_schedules: {
+        Args: { p_limit?: number }
+        Returns: {
+          cron: string
+          missed: string
+          now: string
+          schedule_id: string
+          settled_until: string
+          time_zone: string
+        }[]
+      }
       ops_emit_events: {
         Args: { p_events: Json }
         Returns: {
@@ -1209,6 +1220,14 @@ export type Database = {
           event_id: string
           outcome: string
           queued: number
+        }[]
+      }
+      ops_settle_schedules: {
+        Args: { p_items: Json }
+        Returns: {
+          events: number
+          outcome: string
+          schedule_id: string
         }[]
       }
       ops_snooze_steps: {

@@ -576,6 +576,22 @@ create table ops.severed_links (
 );
 create index severed_links_by_parent on ops.severed_links (parent_id);
 
+-- 11_schedules.sql ------------------------------------------------------------------------------------------
+
+-- Schedules: events that come by the clock.
+--
+-- One row for each enabled schedule of policy `schedules`, kept in step with it by a trigger (46_schedules.sql). `settled_until` is
+-- the moment up to which every slot has become an event or was passed over: it begins when the schedule is put in force, moves only
+-- forward, and in one transaction with the events of the slots that it passes.
+
+create table ops.schedules (
+  id text primary key,
+  definition jsonb not null,
+  settled_until timestamptz not null,
+  -- The slot that comes next, as the control plane worked it out; null until it has. `infinity`: there is none any more.
+  next_at timestamptz
+);
+
 -- bookkeeping -----------------------------------------------------------------------------------------------
 
 insert into ops.migrations (version, name) values ('0001', 'ops_schema');
