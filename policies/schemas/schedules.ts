@@ -21,10 +21,10 @@ const schedule = z.strictObject({
   cron: z
     .string()
     .max(200)
-    .regex(
-      /^[0-9A-Za-z*,/#?-]+( [0-9A-Za-z*,/#?-]+){4}$/,
-      'must be five cron fields: minute hour day month weekday',
-    )
+    .regex(/^[0-9A-Za-z*,/#?-]+( [0-9A-Za-z*,/#?-]+){4}$/, {
+      error: 'must be five cron fields: minute hour day month weekday',
+      abort: true,
+    })
     .refine(isCron, 'is not a cron expression: a field is out of range')
     .describe('When: minute, hour, day of month, month, weekday; "*/15 8-18 * * MON-FRI" for example.'),
   time_zone: timeZone().default('UTC').describe('The zone of the clock that cron reads.'),
