@@ -1,0 +1,50 @@
+import type { Contender, ContenderName, Context, Subject } from './types.js'
+
+/**
+ * Measures each contender once in every round, one after the other, so that whatever else the machine does hits all. Each
+ * measurement has a process and a database of its own. One that cannot be had is missing, with the reason.
+ */
+export async function inTurn(
+  context: Context,
+  names: readonly ContenderName[],
+  measure: (contender: Contender) => Promise<number>,
+): Promise<Subject[]> {
+  const subjects = names.map((name) => ({
+    name,
+    rounds: [] as number[],
+    missing: undefined as string | undefined,
+  }))
+  for (let round = 1; round <= context.rounds; round++) {
+    for (const subject of subjects) {
+      if (subject.missing !== undefined) continue
+      try {
+        const value = await oneRound(context, subject.name, measure)
+        subject.rounds.push(value)
+        context.log(`  round ${round}: ${subject.name} ${value.toPrecision(4)}`)
+      } catch (error) {
+        subject.missing = reasonOf(error)
+        context.log(`  ${subject.name} is missing: ${subject.missing}`)
+      }
+    }
+  }
+  return subjects
+}
+
+async function oneRound(
+  context: Context,
+  name: ContenderName,
+  measure: (contender: Contender) => Promise<number>,
+): Promise<number> {
+  const contender = await context.contender(name)
+  try {
+    await contender.call('prepare', {})
+    return await measure(contender)
+  } finally {
+    await contender.stop()
+  }
+}
+
+function reasonOf(error: unknown): string {
+  const [first = ''] = (error instanceof Error ? error.message : String(error)).split('\n')
+  return first
+}
