@@ -6,6 +6,7 @@ import * as proposals from './types/proposals.js'
 import * as radar from './types/radar.js'
 import * as records from './types/records.js'
 import * as schedules from './types/schedules.js'
+import * as services from './types/services.js'
 import * as steps from './types/steps.js'
 
 /** The arguments of every list. */
@@ -110,6 +111,14 @@ export const sqlFunctions = {
   listMissions: values('ops_list_missions', page, records.missionRecord),
   listSteps: values('ops_list_steps', page, records.stepRecord),
   archive: row('ops_archive', { p_older_than: 'interval', p_limit: 'int?' }, operations.archived),
+
+  takeServiceChecks: rows('ops_take_service_checks', { p_limit: 'int?' }, services.serviceCheck),
+  recordServiceCheck: value(
+    'ops_record_service_check',
+    { p_name: 'text', p_ok: 'boolean', p_http_status: 'int?', p_latency_ms: 'int?', p_error: 'text?' },
+    services.breakerState,
+  ),
+  listServices: values('ops_list_services', {}, services.serviceRecord),
 
   radarAdd: row('ops_radar_add', { p_item: 'jsonb', p_step_id: 'uuid?' }, radar.addedRadarItem),
   radarUpdate: row('ops_radar_update', { p_id: 'uuid', p_changes: 'jsonb' }, radar.updatedRadarItem),

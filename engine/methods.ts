@@ -110,6 +110,17 @@ export function createEngine(transport: Transport): Engine {
       call(sql.listSteps, { p_filter: filter, p_limit: limit, p_after: after }),
     archive: (olderThan, limit) => call(sql.archive, { p_older_than: olderThan, p_limit: limit }),
 
+    takeServiceChecks: (limit) => call(sql.takeServiceChecks, { p_limit: limit }),
+    recordServiceCheck: ({ name, ok, http_status, latency_ms, error }) =>
+      call(sql.recordServiceCheck, {
+        p_name: name,
+        p_ok: ok,
+        p_http_status: http_status,
+        p_latency_ms: latency_ms,
+        p_error: error,
+      }),
+    listServices: () => call(sql.listServices, {}),
+
     radarAdd: (item, stepId) => call(sql.radarAdd, { p_item: item, p_step_id: stepId }),
     radarUpdate: (id, changes) => call(sql.radarUpdate, { p_id: id, p_changes: changes }),
     radarList: (stage, limit) => call(sql.radarList, { p_stage: stage, p_limit: limit }),

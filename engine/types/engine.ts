@@ -50,6 +50,7 @@ import type {
   StepRecord,
 } from './records.js'
 import type { DueSchedule, ScheduleSettlement, SettledSchedule } from './schedules.js'
+import type { BreakerState, ServiceCheck, ServiceCheckResult, ServiceRecord } from './services.js'
 import type {
   ClaimedStep,
   ClaimRequest,
@@ -196,6 +197,15 @@ export interface Engine {
   listProposals(filter?: ProposalFilter, limit?: number, after?: string): Promise<ProposalRecord[]>
   listMissions(filter?: MissionFilter, limit?: number, after?: string): Promise<MissionRecord[]>
   listSteps(filter?: StepFilter, limit?: number, after?: string): Promise<StepRecord[]>
+
+  /** Takes the service checks that are due, at most `limit` (default 10, most 100): each is given to one caller. */
+  takeServiceChecks(limit?: number): Promise<ServiceCheck[]>
+
+  /** Records what a check said; answers the breaker's state. Errors: `OPS_013` (policy `services` lists no such service). */
+  recordServiceCheck(result: ServiceCheckResult): Promise<BreakerState>
+
+  /** The services that policy `services` lists, by name. */
+  listServices(): Promise<ServiceRecord[]>
 
   /** With a step id it is idempotent: a second attempt at the step finds the item of the first. */
   radarAdd(item: RadarItem, stepId?: string): Promise<AddedRadarItem>

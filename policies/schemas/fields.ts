@@ -50,6 +50,10 @@ export const eventGlob = () =>
 export const environmentVariable = () =>
   matching('[A-Z][A-Z0-9_]*', 100, 'the name of an environment variable')
 
+/** A variable that policy may have sent to a service: no other secret of the process can be named. */
+export const serviceSecret = () =>
+  matching('OPS_SERVICE_[A-Z0-9_]*', 100, 'the name of an environment variable that begins with OPS_SERVICE_')
+
 /** The id of a pattern: free text, since it may be the pattern's name. */
 export const patternId = () => z.string().min(1).max(100)
 

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { agentName, environmentVariable } from './fields.js'
+import { agentName, serviceSecret } from './fields.js'
 
 const headerName = () =>
   z
@@ -31,9 +31,11 @@ const service = z.strictObject({
     .default({})
     .describe('Headers to send, in the clear.'),
   secret_headers: z
-    .record(headerName(), environmentVariable())
+    .record(headerName(), serviceSecret())
     .default({})
-    .describe('Headers to send whose values are secret: each names the environment variable that holds it.'),
+    .describe(
+      'Headers to send whose values are secret: each names the environment variable of the control plane that holds it. Its name begins with OPS_SERVICE_, so that no policy can send other secrets away.',
+    ),
   expect_status: z
     .array(z.int().min(100).max(599))
     .min(1)

@@ -47,6 +47,11 @@ const step = z.strictObject({
   timeout_seconds: z.int().min(1).max(86_400).optional().describe('Seconds that one attempt may take.'),
   max_retries: z.int().min(0).max(100).optional().describe('Failures after which the step is a dead letter.'),
   cost_usd: z.number().min(0).max(1_000_000).optional().describe('US dollars to set aside for the step.'),
+  service: agentName()
+    .optional()
+    .describe(
+      'A service of policy `services` that the step needs: while its breaker is open, the step waits.',
+    ),
 })
 
 /** What a proposal asks for: a mission and its steps. Steps run in order unless they say otherwise. */

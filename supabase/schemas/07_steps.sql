@@ -8,7 +8,8 @@
 -- keeps a million scheduled steps out of the claim's index. `revision` counts the engine's own transitions:
 -- a change of status that leaves it alone was made by hand, and triggers (65_hand_edits.sql) then do what the
 -- engine would have done. `attempt` counts claims; `failure_count` counts failures, and the step dies when it
--- reaches `max_retries` (settled at each claim: step, policy, worker's environment, 3).
+-- reaches `max_retries` (settled at each claim: step, policy, worker's environment, 3). `held` is true while the breaker of the
+-- step's `service` keeps it back (72_services.sql).
 
 create table public.ops_mission_steps (
   id uuid primary key default ops.new_id(),
@@ -45,6 +46,8 @@ create table public.ops_mission_steps (
   completed_at timestamptz,
   end_reason text,
   revision integer not null default 0,
+  service text,
+  held boolean not null default false,
 
   constraint ops_mission_steps_key_unique unique (mission_id, key),
   constraint ops_mission_steps_running_has_lease
@@ -61,6 +64,7 @@ create index ops_mission_steps_claimable on public.ops_mission_steps (executor, 
 create index ops_mission_steps_scheduled on public.ops_mission_steps (run_at) where status = 'queued' and not ready;
 create index ops_mission_steps_waiting on public.ops_mission_steps (mission_id) where status = 'waiting';
 create index ops_mission_steps_leased on public.ops_mission_steps (lease_expires_at) where status = 'running';
+create index ops_mission_steps_by_service on public.ops_mission_steps (service) where service is not null and status = 'queued';
 create index ops_mission_steps_dead on public.ops_mission_steps (updated_at) where status = 'failed';
 create index ops_mission_steps_created on public.ops_mission_steps using brin (created_at) with (autosummarize = on);
 create index ops_mission_steps_reserved on public.ops_mission_steps using brin (reserved_at) with (autosummarize = on);

@@ -1,7 +1,7 @@
 -- Proposal templates: what a mission would run.
 --
 -- {title, description?, risk_level?, agent?, priority?, steps: [{key?, kind, executor?, agent?, params?, depends_on?,
---  priority?, run_at? | delay_seconds?, timeout_seconds?, max_retries?, cost_usd?}]}
+--  priority?, run_at? | delay_seconds?, timeout_seconds?, max_retries?, cost_usd?, service?}]}
 -- Steps run in their order; one that names `depends_on` waits for just those ([] = at once).
 
 -- The steps of a template as rows, with all that is implied written out.
@@ -96,10 +96,10 @@ begin
     if jsonb_typeof(v_step) <> 'object' then path := v_at; problem := 'must be an object'; return; end if;
 
     select v_at || '.' || k, 'is not a field of a step; known fields: key, kind, executor, agent, params, depends_on, '
-      || 'priority, run_at, delay_seconds, timeout_seconds, max_retries, cost_usd' into path, problem
+      || 'priority, run_at, delay_seconds, timeout_seconds, max_retries, cost_usd, service' into path, problem
     from jsonb_object_keys(v_step) k
     where k not in ('key', 'kind', 'executor', 'agent', 'params', 'depends_on', 'priority', 'run_at', 'delay_seconds',
-      'timeout_seconds', 'max_retries', 'cost_usd') limit 1;
+      'timeout_seconds', 'max_retries', 'cost_usd', 'service') limit 1;
     if problem is not null then return; end if;
 
     if v_step -> 'kind' is null then path := v_at || '.kind'; problem := 'is required'; return; end if;
@@ -107,7 +107,7 @@ begin
     from (values ('key', 'string', 1, 64), ('kind', 'string', 1, 100), ('executor', 'string', 1, 64), ('agent', 'string', 1, 100),
       ('params', 'object', 0, 0), ('depends_on', 'array', 0, 0), ('priority', 'integer', -100, 100), ('run_at', 'string', 1, 64),
       ('delay_seconds', 'integer', 0, 31536000), ('timeout_seconds', 'integer', 1, 86400), ('max_retries', 'integer', 0, 100),
-      ('cost_usd', 'number', 0, 1000000)) f(field, type, min, max)
+      ('cost_usd', 'number', 0, 1000000), ('service', 'string', 1, 100)) f(field, type, min, max)
     where ops.field_problem(v_step, f.field, f.type, f.min, f.max) is not null limit 1;
     if problem is not null then return; end if;
 
@@ -116,6 +116,9 @@ begin
     end if;
     if v_step ->> 'executor' !~ '^[A-Za-z0-9_.-]+$' then
       path := v_at || '.executor'; problem := 'must be letters, digits, "_", "." or "-"'; return;
+    end if;
+    if v_step ->> 'service' !~ '^[A-Za-z0-9][A-Za-z0-9_.-]*$' then
+      path := v_at || '.service'; problem := 'must be the name of a service: letters, digits, "_", "." or "-"'; return;
     end if;
     v_key := coalesce(v_step ->> 'key', 'step-' || v_index + 1);
     if v_key !~ '^[A-Za-z0-9_-]+$' then

@@ -54,3 +54,11 @@ create view public.ops_workers with (security_invoker = true) as
   select id, name, version, executors, concurrency, role, registered_at, last_seen_at,
     last_seen_at > ops.now() - interval '2 minutes' as live
   from ops.workers;
+
+-- What the last check of each service said, and how many of the last day's went well.
+create view public.ops_services with (security_invoker = true) as
+  select s.name, s.state, s.healthy, s.failures, s.http_status, s.latency_ms, s.error, s.checked_at, s.opened_at, s.next_check_at,
+    d.checks as checks_last_day, round(100.0 * d.good / nullif(d.checks, 0), 2) as healthy_percent_last_day
+  from ops.services s, lateral (
+    select count(*) as checks, count(*) filter (where c.ok) as good
+    from ops.service_checks c where c.name = s.name and c.at > ops.now() - interval '1 day') d;

@@ -66,6 +66,7 @@ const step = {
   timeout_seconds: 1,
   max_retries: 1,
   cost_usd: 0.5,
+  service: 'a',
 }
 const template = {
   title: 't',
@@ -170,7 +171,7 @@ const full: Record<string, unknown> = {
         url: 'http://a',
         method: 'GET',
         headers: { 'X-A': 'a' },
-        secret_headers: { 'X-B': 'B' },
+        secret_headers: { 'X-B': 'OPS_SERVICE_B' },
         expect_status: [200, 201],
         expect_json: { a: 1 },
         timeout_ms: 100,

@@ -68,6 +68,7 @@ const readerFunctions = [
   'ops_list_events',
   'ops_list_missions',
   'ops_list_proposals',
+  'ops_list_services',
   'ops_list_steps',
   'ops_radar_list',
   'ops_read_policies',
@@ -313,6 +314,8 @@ describe('ops_readonly', () => {
     expect(reads.filter((name) => name.startsWith('ops.'))).toEqual([
       'ops.policy_audit',
       'ops.policy_history',
+      'ops.service_checks',
+      'ops.services',
       'ops.shadow_reactions',
       'ops.workers',
     ])

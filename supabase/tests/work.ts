@@ -20,6 +20,7 @@ export interface StepTemplate {
   cost_usd?: number
   agent?: string
   executor?: string
+  service?: string
 }
 
 export interface Step {
@@ -29,6 +30,7 @@ export interface Step {
   status: 'waiting' | 'queued' | 'running' | 'succeeded' | 'failed' | 'cancelled'
   run_at: Date
   ready: boolean
+  held: boolean
   attempt: number
   failure_count: number
   max_retries: number | null
