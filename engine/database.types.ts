@@ -371,6 +371,7 @@ export type Database = {
           end_reason: string | null
           executor: string | null
           failure_count: number
+          held: boolean
           id: string
           key: string
           kind: string
@@ -387,6 +388,7 @@ export type Database = {
           result: Json | null
           revision: number
           run_at: string
+          service: string | null
           status: Database['public']['Enums']['ops_step_status']
           timeout_seconds: number | null
           updated_at: string
@@ -407,6 +409,7 @@ export type Database = {
           end_reason?: string | null
           executor?: string | null
           failure_count?: number
+          held?: boolean
           id?: string
           key?: string
           kind: string
@@ -423,6 +426,7 @@ export type Database = {
           result?: Json | null
           revision?: number
           run_at?: string
+          service?: string | null
           status?: Database['public']['Enums']['ops_step_status']
           timeout_seconds?: number | null
           updated_at?: string
@@ -442,6 +446,7 @@ export type Database = {
           end_reason?: string | null
           executor?: string | null
           failure_count?: number
+          held?: boolean
           id?: string
           key?: string
           kind?: string
@@ -458,6 +463,7 @@ export type Database = {
           result?: Json | null
           revision?: number
           run_at?: string
+          service?: string | null
           status?: Database['public']['Enums']['ops_step_status']
           timeout_seconds?: number | null
           updated_at?: string
@@ -789,6 +795,24 @@ export type Database = {
         ComputedFields: never
         Relationships: []
       }
+      ops_services: {
+        Row: {
+          checked_at: string | null
+          checks_last_day: number | null
+          error: string | null
+          failures: number
+          healthy: boolean | null
+          healthy_percent_last_day: number | null
+          http_status: number | null
+          latency_ms: number | null
+          name: string
+          next_check_at: string
+          opened_at: string | null
+          state: string
+        }
+        ComputedFields: never
+        Relationships: []
+      }
       ops_step_durations: {
         Row: {
           avg_attempt_seconds: number | null
@@ -948,6 +972,7 @@ export type Database = {
           end_reason: string | null
           executor: string | null
           failure_count: number
+          held: boolean
           id: string
           key: string
           kind: string
@@ -964,6 +989,7 @@ export type Database = {
           result: Json | null
           revision: number
           run_at: string
+          service: string | null
           status: Database['public']['Enums']['ops_step_status']
           timeout_seconds: number | null
           updated_at: string
@@ -1094,6 +1120,7 @@ export type Database = {
       ops_list_events: { Args: { p_after?: string; p_filter?: Json; p_limit?: number }; Returns: Json[] }
       ops_list_missions: { Args: { p_after?: string; p_filter?: Json; p_limit?: number }; Returns: Json[] }
       ops_list_proposals: { Args: { p_after?: string; p_filter?: Json; p_limit?: number }; Returns: Json[] }
+      ops_list_services: { Args: Record<PropertyKey, never>; Returns: Json[] }
       ops_list_steps: { Args: { p_after?: string; p_filter?: Json; p_limit?: number }; Returns: Json[] }
       ops_maybe_finalize_mission: { Args: { p_mission_id: string }; Returns: undefined }
       ops_pending_events: {
@@ -1135,6 +1162,16 @@ export type Database = {
         }[]
       }
       ops_record_heartbeat: { Args: { p_ok: boolean; p_report: Json }; Returns: string }
+      ops_record_service_check: {
+        Args: {
+          p_error?: string
+          p_http_status?: number
+          p_latency_ms?: number
+          p_name: string
+          p_ok: boolean
+        }
+        Returns: string
+      }
       ops_recover_expired_leases: {
         Args: { p_limit?: number }
         Returns: {
@@ -1236,6 +1273,13 @@ export type Database = {
           outcome: string
           run_at: string
           step_id: string
+        }[]
+      }
+      ops_take_service_checks: {
+        Args: { p_limit?: number }
+        Returns: {
+          config: Json
+          name: string
         }[]
       }
       ops_timeline: {

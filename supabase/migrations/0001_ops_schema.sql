@@ -382,7 +382,8 @@ alter table public.ops_agent_events
 -- keeps a million scheduled steps out of the claim's index. `revision` counts the engine's own transitions:
 -- a change of status that leaves it alone was made by hand, and triggers (65_hand_edits.sql) then do what the
 -- engine would have done. `attempt` counts claims; `failure_count` counts failures, and the step dies when it
--- reaches `max_retries` (settled at each claim: step, policy, worker's environment, 3).
+-- reaches `max_retries` (settled at each claim: step, policy, worker's environment, 3). `held` is true while the breaker of the
+-- step's `service` keeps it back (72_services.sql).
 
 create table public.ops_mission_steps (
   id uuid primary key default ops.new_id(),
@@ -419,6 +420,8 @@ create table public.ops_mission_steps (
   completed_at timestamptz,
   end_reason text,
   revision integer not null default 0,
+  service text,
+  held boolean not null default false,
 
   constraint ops_mission_steps_key_unique unique (mission_id, key),
   constraint ops_mission_steps_running_has_lease
@@ -435,6 +438,7 @@ create index ops_mission_steps_claimable on public.ops_mission_steps (executor, 
 create index ops_mission_steps_scheduled on public.ops_mission_steps (run_at) where status = 'queued' and not ready;
 create index ops_mission_steps_waiting on public.ops_mission_steps (mission_id) where status = 'waiting';
 create index ops_mission_steps_leased on public.ops_mission_steps (lease_expires_at) where status = 'running';
+create index ops_mission_steps_by_service on public.ops_mission_steps (service) where service is not null and status = 'queued';
 create index ops_mission_steps_dead on public.ops_mission_steps (updated_at) where status = 'failed';
 create index ops_mission_steps_created on public.ops_mission_steps using brin (created_at) with (autosummarize = on);
 create index ops_mission_steps_reserved on public.ops_mission_steps using brin (reserved_at) with (autosummarize = on);
@@ -591,6 +595,45 @@ create table ops.schedules (
   -- The slot that comes next, as the control plane worked it out; null until it has. `infinity`: there is none any more.
   next_at timestamptz
 );
+
+-- 13_services.sql -------------------------------------------------------------------------------------------
+
+-- Services: what the work depends on and does not own. Policy `services` lists their health endpoints; the heartbeat asks them.
+--
+--   closed ──failed checks in a row──▶ open ──a check that goes well──▶ closed
+--
+-- While a service's breaker is open, steps that name it are held: queued, but not claimable before the next check.
+
+create table ops.services (
+  name text primary key,
+  state text not null default 'closed',
+  failures integer not null default 0,
+  next_check_at timestamptz not null default ops.now(),
+  checked_at timestamptz,
+  healthy boolean,
+  http_status integer,
+  latency_ms integer,
+  error text,
+  opened_at timestamptz,
+  retry_at timestamptz,
+  changed_at timestamptz not null default ops.now(),
+  constraint services_state_known check (state in ('closed', 'open')),
+  constraint services_open_says_when check ((state = 'open') = (opened_at is not null and retry_at is not null)),
+  constraint services_failures_from_zero check (failures >= 0)
+);
+
+-- Every check that was made; pruned with the beats.
+create table ops.service_checks (
+  id uuid primary key default ops.new_id(),
+  name text not null,
+  ok boolean not null,
+  http_status integer,
+  latency_ms integer,
+  error text,
+  at timestamptz not null default ops.now()
+);
+create index service_checks_by_name on ops.service_checks (name, at);
+create index service_checks_by_time on ops.service_checks (at);
 
 -- bookkeeping -----------------------------------------------------------------------------------------------
 

@@ -675,7 +675,7 @@ $$;
 -- Proposal templates: what a mission would run.
 --
 -- {title, description?, risk_level?, agent?, priority?, steps: [{key?, kind, executor?, agent?, params?, depends_on?,
---  priority?, run_at? | delay_seconds?, timeout_seconds?, max_retries?, cost_usd?}]}
+--  priority?, run_at? | delay_seconds?, timeout_seconds?, max_retries?, cost_usd?, service?}]}
 -- Steps run in their order; one that names `depends_on` waits for just those ([] = at once).
 
 -- The steps of a template as rows, with all that is implied written out.
@@ -770,10 +770,10 @@ begin
     if jsonb_typeof(v_step) <> 'object' then path := v_at; problem := 'must be an object'; return; end if;
 
     select v_at || '.' || k, 'is not a field of a step; known fields: key, kind, executor, agent, params, depends_on, '
-      || 'priority, run_at, delay_seconds, timeout_seconds, max_retries, cost_usd' into path, problem
+      || 'priority, run_at, delay_seconds, timeout_seconds, max_retries, cost_usd, service' into path, problem
     from jsonb_object_keys(v_step) k
     where k not in ('key', 'kind', 'executor', 'agent', 'params', 'depends_on', 'priority', 'run_at', 'delay_seconds',
-      'timeout_seconds', 'max_retries', 'cost_usd') limit 1;
+      'timeout_seconds', 'max_retries', 'cost_usd', 'service') limit 1;
     if problem is not null then return; end if;
 
     if v_step -> 'kind' is null then path := v_at || '.kind'; problem := 'is required'; return; end if;
@@ -781,7 +781,7 @@ begin
     from (values ('key', 'string', 1, 64), ('kind', 'string', 1, 100), ('executor', 'string', 1, 64), ('agent', 'string', 1, 100),
       ('params', 'object', 0, 0), ('depends_on', 'array', 0, 0), ('priority', 'integer', -100, 100), ('run_at', 'string', 1, 64),
       ('delay_seconds', 'integer', 0, 31536000), ('timeout_seconds', 'integer', 1, 86400), ('max_retries', 'integer', 0, 100),
-      ('cost_usd', 'number', 0, 1000000)) f(field, type, min, max)
+      ('cost_usd', 'number', 0, 1000000), ('service', 'string', 1, 100)) f(field, type, min, max)
     where ops.field_problem(v_step, f.field, f.type, f.min, f.max) is not null limit 1;
     if problem is not null then return; end if;
 
@@ -790,6 +790,9 @@ begin
     end if;
     if v_step ->> 'executor' !~ '^[A-Za-z0-9_.-]+$' then
       path := v_at || '.executor'; problem := 'must be letters, digits, "_", "." or "-"'; return;
+    end if;
+    if v_step ->> 'service' !~ '^[A-Za-z0-9][A-Za-z0-9_.-]*$' then
+      path := v_at || '.service'; problem := 'must be the name of a service: letters, digits, "_", "." or "-"'; return;
     end if;
     v_key := coalesce(v_step ->> 'key', 'step-' || v_index + 1);
     if v_key !~ '^[A-Za-z0-9_-]+$' then
@@ -1950,13 +1953,13 @@ begin
   end if;
 
   insert into public.ops_mission_steps (mission_id, kind, params, status, executor, created_at, updated_at, key, position, agent,
-    depends_on, uses_results, priority, run_at, delay_seconds, ready, timeout_seconds, declared_retries, cost_reserved_usd, revision)
+    depends_on, uses_results, priority, run_at, delay_seconds, ready, timeout_seconds, declared_retries, cost_reserved_usd, revision, service)
   select v_mission_id, s.kind, s.params,
     case when s.depends_on = '{}' then 'queued' else 'waiting' end::public.ops_step_status,
     s.executor, v_now, v_now, s.key, s."position", s.agent, s.depends_on, s.params::text ~ '\{\{\s*steps\.',
     coalesce((s.step ->> 'priority')::smallint, (v_proposal.template ->> 'priority')::smallint, 0),
     r.run_at, coalesce((s.step ->> 'delay_seconds')::integer, 0), r.run_at <= v_now,
-    (s.step ->> 'timeout_seconds')::integer, (s.step ->> 'max_retries')::integer, coalesce((s.step ->> 'cost_usd')::numeric, 0), 1
+    (s.step ->> 'timeout_seconds')::integer, (s.step ->> 'max_retries')::integer, coalesce((s.step ->> 'cost_usd')::numeric, 0), 1, s.step ->> 'service'
   from ops.template_steps(v_proposal.template) s,
     lateral (select greatest(v_now + coalesce((s.step ->> 'delay_seconds')::integer, 0) * interval '1 second',
       (s.step ->> 'run_at')::timestamptz) as run_at) r;
@@ -3716,6 +3719,188 @@ begin
 end
 $$;
 
+-- 72_services.sql -------------------------------------------------------------------------------------------
+
+-- Services: whose check is due, what a check said, and the steps that wait for a breaker to close.
+
+-- What policy `services` says of each enabled service.
+create function ops.listed_services() returns table (name text, config jsonb)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return query
+  select s.key, s.value from jsonb_each(coalesce(ops.policy('services') -> 'services', '{}')) s
+  where coalesce((s.value ->> 'enabled')::boolean, true);
+end
+$$;
+
+-- Takes the checks that are due, at most p_limit (1..100), and answers what to ask: name and the policy's entry. Whoever gets a
+-- service has its check to itself: the next is due after `every_minutes`, or when the open breaker tries again.
+create function public.ops_take_service_checks(p_limit integer default 10) returns table (name text, config jsonb)
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  v_now timestamptz := ops.now();
+begin
+  if p_limit not between 1 and 100 then
+    perform ops.fail('OPS_011', 'p_limit must be between 1 and 100', 'p_limit');
+  end if;
+  insert into ops.services (name, next_check_at)
+  select l.name, v_now from ops.listed_services() l
+  where not exists (select from ops.services s where s.name = l.name)
+  order by 1 on conflict do nothing;
+
+  return query
+  with due as materialized (
+    select s.name, l.config from ops.services s join ops.listed_services() l on l.name = s.name
+    where s.next_check_at <= v_now order by s.next_check_at, s.name limit p_limit
+    for no key update of s skip locked
+  )
+  update ops.services s
+  set next_check_at = v_now + case when s.state = 'open' then ops.breaker_wait(d.config)
+    else coalesce((d.config ->> 'every_minutes')::numeric, 5) * interval '1 minute' end
+  from due d where s.name = d.name
+  returning d.name, d.config;
+end
+$$;
+
+create function ops.breaker_wait(p_config jsonb) returns interval
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return coalesce((p_config #>> '{breaker,reset_seconds}')::numeric, 60) * interval '1 second';
+end
+$$;
+
+-- Records what a check said. The breaker opens after `breaker.failures` failed checks in a row and closes with the first that
+-- goes well; each change is an event, `service:down` or `service:up`. p_latency_ms in milliseconds. Answers the breaker's state.
+-- Errors: OPS_013 when policy `services` lists no such service.
+create function public.ops_record_service_check(
+  p_name text, p_ok boolean, p_http_status integer default null, p_latency_ms integer default null, p_error text default null)
+returns text
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_now timestamptz := ops.now();
+  v_config jsonb;
+  v_was ops.services;
+  v_opens boolean;
+begin
+  select l.config into v_config from ops.listed_services() l where l.name = p_name;
+  if not found then
+    perform ops.fail('OPS_013', format('policy services lists no service "%s"', p_name), 'p_name');
+  end if;
+  insert into ops.services (name) values (p_name) on conflict do nothing;
+  select * into v_was from ops.services s where s.name = p_name for no key update;
+  insert into ops.service_checks (name, ok, http_status, latency_ms, error)
+  values (p_name, p_ok, p_http_status, p_latency_ms, left(p_error, 2000));
+
+  v_opens := not p_ok and (v_was.state = 'open' or v_was.failures + 1 >= coalesce((v_config #>> '{breaker,failures}')::integer, 3));
+  update ops.services s
+  set checked_at = v_now, healthy = p_ok, http_status = p_http_status, latency_ms = p_latency_ms,
+    error = case when not p_ok then left(coalesce(p_error, 'the check failed'), 2000) end,
+    failures = case when p_ok then 0 else s.failures + 1 end,
+    state = case when v_opens then 'open' else 'closed' end,
+    opened_at = case when v_opens then coalesce(s.opened_at, v_now) end,
+    retry_at = case when v_opens then v_now + ops.breaker_wait(v_config) end,
+    next_check_at = case when v_opens then v_now + ops.breaker_wait(v_config) else s.next_check_at end,
+    changed_at = case when v_opens = (s.state = 'open') then s.changed_at else v_now end
+  where s.name = p_name;
+
+  if v_opens and v_was.state = 'closed' then
+    perform ops.emit_own('service:down', jsonb_build_object('service', p_name, 'error', coalesce(p_error, 'the check failed'),
+      'failures', v_was.failures + 1), null, null, 0);
+    update public.ops_mission_steps t set ready = ready where t.service = p_name and t.status = 'queued' and t.ready;
+  elsif not v_opens and v_was.state = 'open' then
+    perform ops.emit_own('service:up', jsonb_build_object('service', p_name,
+      'down_seconds', round(extract(epoch from v_now - v_was.opened_at))), null, null, 0);
+    perform ops.let_go(p_name);
+  end if;
+  return case when v_opens then 'open' else 'closed' end;
+end
+$$;
+
+-- Puts the steps that a breaker held back into the queue.
+create function ops.let_go(p_service text) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_now timestamptz := ops.now();
+begin
+  update public.ops_mission_steps t set ready = true, held = false, run_at = v_now
+  from (select id from public.ops_mission_steps where service = p_service and status = 'queued' and held order by id for no key update) h
+  where t.id = h.id;
+  if found then
+    perform ops.wake_workers();
+  end if;
+end
+$$;
+
+-- Holds a step that could be claimed while the breaker of its service is open: it comes up again when that is tried. Half a minute
+-- at least, so that a loop whose heartbeat has stopped does not turn in circles.
+create function ops.hold_for_service() returns trigger
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_retry_at timestamptz;
+begin
+  select s.retry_at into v_retry_at from ops.services s join ops.listed_services() l on l.name = s.name
+  where s.name = new.service and s.state = 'open';
+  new.held := found;
+  if found then
+    new.ready := false;
+    new.run_at := greatest(v_retry_at, ops.now() + interval '30 seconds');
+  end if;
+  return new;
+end
+$$;
+create trigger ops_mission_steps_hold before insert or update of status, ready, run_at on public.ops_mission_steps
+  for each row when (new.service is not null and new.status = 'queued' and new.ready)
+  execute function ops.hold_for_service();
+
+-- A service that leaves the policy, or is switched off there, holds nobody any more.
+create function ops.forget_services() returns trigger
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_gone text;
+begin
+  for v_gone in
+    delete from ops.services s where s.name not in (select l.name from ops.listed_services() l) returning s.name
+  loop
+    perform ops.let_go(v_gone);
+  end loop;
+  return null;
+end
+$$;
+create trigger ops_policy_forget_services after insert or update or delete on public.ops_policy
+  for each statement execute function ops.forget_services();
+
+-- The services that policy lists, with what their last check said.
+create function public.ops_list_services() returns setof jsonb
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return query
+  select to_jsonb(v) from (
+    select l.name, coalesce(s.state, 'closed') as state, s.healthy, coalesce(s.failures, 0) as failures, s.http_status, s.latency_ms,
+      s.error, s.checked_at, s.opened_at, s.next_check_at,
+      (select count(*) from public.ops_mission_steps t where t.service = l.name and t.status = 'queued' and t.held) as held_steps,
+      l.config ->> 'url' as url
+    from ops.listed_services() l left join ops.services s on s.name = l.name) v
+  order by v.name;
+end
+$$;
+
 -- 75_reads.sql ----------------------------------------------------------------------------------------------
 
 -- Reads for the control plane and the command line: pages of rows, health, the radar.
@@ -3936,6 +4121,14 @@ create view public.ops_workers with (security_invoker = true) as
   select id, name, version, executors, concurrency, role, registered_at, last_seen_at,
     last_seen_at > ops.now() - interval '2 minutes' as live
   from ops.workers;
+
+-- What the last check of each service said, and how many of the last day's went well.
+create view public.ops_services with (security_invoker = true) as
+  select s.name, s.state, s.healthy, s.failures, s.http_status, s.latency_ms, s.error, s.checked_at, s.opened_at, s.next_check_at,
+    d.checks as checks_last_day, round(100.0 * d.good / nullif(d.checks, 0), 2) as healthy_percent_last_day
+  from ops.services s, lateral (
+    select count(*) as checks, count(*) filter (where c.ok) as good
+    from ops.service_checks c where c.name = s.name and c.at > ops.now() - interval '1 day') d;
 
 -- 81_dashboard_views.sql ------------------------------------------------------------------------------------
 
@@ -4243,7 +4436,8 @@ declare
     'ops_complete_steps', 'ops_fail_steps', 'ops_snooze_steps', 'ops_release_steps', 'ops_radar_add', 'ops_radar_update', 'ops_radar_list',
     'ops_recover_expired_leases', 'ops_recover_stale_steps'];
   v_reader text[] := array['ops_trace', 'ops_why', 'ops_timeline', 'ops_health', 'ops_read_policies', 'ops_list_events', 'ops_list_proposals',
-    'ops_list_missions', 'ops_list_steps', 'ops_radar_list', 'ops_cap_usage', 'ops_gate_proposal', 'ops_is_auto_approvable', 'ops_extract_step_kinds'];
+    'ops_list_missions', 'ops_list_steps', 'ops_radar_list', 'ops_cap_usage', 'ops_gate_proposal', 'ops_is_auto_approvable', 'ops_extract_step_kinds',
+    'ops_list_services'];
   v_operator text[] := array['ops_approve_proposal', 'ops_reject_proposal', 'ops_cancel_mission', 'ops_cancel_step', 'ops_retry_step',
     'ops_retry_dead_steps', 'ops_policy_rollback', 'ops_maybe_finalize_mission', 'ops_recover_expired_leases', 'ops_recover_stale_steps',
     'ops_emit_events', 'ops_create_proposal_and_maybe_autoapprove', 'ops_archive', 'ops_radar_add', 'ops_radar_update'];
@@ -4293,7 +4487,7 @@ begin
   end loop;
   -- Column defaults and views need these.
   grant execute on function ops.now(), ops.new_id() to service_role, ops_operator, ops_readonly;
-  grant select on ops.policy_history, ops.policy_audit, ops.workers, ops.shadow_reactions to service_role, ops_operator, ops_readonly;
+  grant select on ops.policy_history, ops.policy_audit, ops.workers, ops.shadow_reactions, ops.services, ops.service_checks to service_role, ops_operator, ops_readonly;
 end
 $$;
 
@@ -4316,7 +4510,7 @@ begin
   end loop;
   for v_table in select relname from pg_class where relnamespace = 'ops'::regnamespace and relkind = 'r' loop
     execute format('alter table ops.%I enable row level security', v_table);
-    if v_table in ('policy_history', 'policy_audit', 'workers', 'shadow_reactions') then
+    if v_table in ('policy_history', 'policy_audit', 'workers', 'shadow_reactions', 'services', 'service_checks') then
       execute format('create policy readers on ops.%I for select to service_role, ops_operator, ops_readonly using (true)', v_table);
     else
       execute format('create policy engine_only on ops.%I for all to public using (false)', v_table);
@@ -4663,6 +4857,13 @@ insert into ops.policy_schemas (key, schema) values
                       "type": "number",
                       "minimum": 0,
                       "maximum": 1000000
+                    },
+                    "service": {
+                      "description": "A service of policy `services` that the step needs: while its breaker is open, the step waits.",
+                      "type": "string",
+                      "minLength": 1,
+                      "maxLength": 100,
+                      "pattern": "^[A-Za-z0-9][A-Za-z0-9_.-]*$"
                     }
                   },
                   "required": [
@@ -5546,7 +5747,7 @@ insert into ops.policy_schemas (key, schema) values
           },
           "secret_headers": {
             "default": {},
-            "description": "Headers to send whose values are secret: each names the environment variable that holds it.",
+            "description": "Headers to send whose values are secret: each names the environment variable of the control plane that holds it. Its name begins with OPS_SERVICE_, so that no policy can send other secrets away.",
             "type": "object",
             "propertyNames": {
               "type": "string",
@@ -5558,7 +5759,7 @@ insert into ops.policy_schemas (key, schema) values
               "type": "string",
               "minLength": 1,
               "maxLength": 100,
-              "pattern": "^[A-Z][A-Z0-9_]*$"
+              "pattern": "^OPS_SERVICE_[A-Z0-9_]*$"
             }
           },
           "expect_status": {
