@@ -36,6 +36,29 @@ export interface AgentRole {
   temperature?: number | undefined
 }
 
+/** An MCP server as policy names it: a program over stdio, or an address. */
+export type McpServer =
+  | {
+      command: string
+      args: string[]
+      /** The program's name for a variable, and the worker's variable that holds its value. */
+      env: Record<string, string>
+      tools: string[]
+    }
+  | { url: string; token_env?: string | undefined; tools: string[] }
+
+/** What policy `worker_policy` lets executors do, as of the worker's last sign of life. */
+export interface ExecutorPolicy {
+  allowed_openclaw_subcommands: string[]
+  openclaw_timeout_ms: number
+  allowed_wreckit_commands: string[]
+  /** Tools that agents may be given; undefined leaves it to their roles. */
+  allowed_tools?: string[] | undefined
+  /** Absolute paths. */
+  allowed_commands: string[]
+  mcp_servers: Record<string, McpServer>
+}
+
 /** The part of the engine that executors may use. */
 export type ExecutorEngine = Pick<Engine, 'radarAdd' | 'radarUpdate' | 'radarList'>
 
@@ -58,6 +81,7 @@ export interface RunContext {
    */
   emit(event: EventInput): void
   role?: AgentRole | undefined
+  policy: ExecutorPolicy
   /** Only the variables that the executor's `env` names. */
   env: Readonly<Record<string, string>>
   engine: ExecutorEngine

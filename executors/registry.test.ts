@@ -11,6 +11,8 @@ import { runExecutor } from './testing.js'
 const DEFINE = pathToFileURL(join(import.meta.dirname, 'define.ts')).href
 const ZOD = import.meta.resolve('zod')
 
+const SHIPPED = ['http', 'minion', 'noop', 'radar']
+
 let folder: string
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'ops-loop-executors-'))
@@ -33,7 +35,7 @@ const executorFile = (kind: string) => `
 
 describe('shipped executors', () => {
   it('are known by their kind', () => {
-    expect([...shippedExecutors().keys()]).toEqual(['http', 'noop', 'radar'])
+    expect([...shippedExecutors().keys()]).toEqual(SHIPPED)
   })
 })
 
@@ -42,7 +44,7 @@ describe('a folder of executors', () => {
     await write('greet.ts', executorFile('greet'))
     const executors = await loadExecutors(folder)
     const greet = executors.get('greet')
-    expect([...executors.keys()]).toEqual(['http', 'noop', 'radar', 'greet'])
+    expect([...executors.keys()]).toEqual([...SHIPPED, 'greet'])
     if (!greet) return
     const { outcome } = await runExecutor(greet, { name: 'Ada' })
     expect(outcome).toMatchObject({ outcome: 'done', result: { text: 'Hello Ada' } })

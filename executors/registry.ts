@@ -4,13 +4,14 @@ import { pathToFileURL } from 'node:url'
 import { z } from 'zod'
 import { describeError, type Executor } from './define.js'
 import http from './http/index.js'
+import minion from './minion/index.js'
 import noop from './noop/index.js'
 import radar from './radar/index.js'
 
 /** Executors by kind. */
 export type ExecutorRegistry = ReadonlyMap<string, Executor>
 
-const SHIPPED: readonly Executor[] = [http, noop, radar]
+const SHIPPED: readonly Executor[] = [http, minion, noop, radar]
 
 /** The executors that come with Ops Loop. */
 export function shippedExecutors(): ExecutorRegistry {

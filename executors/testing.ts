@@ -1,5 +1,5 @@
 import type { EventInput } from '../engine/types.js'
-import type { Executor, Log, Outcome, RunContext } from './define.js'
+import type { Executor, ExecutorPolicy, Log, Outcome, RunContext } from './define.js'
 
 export interface TestRun {
   outcome: Outcome
@@ -10,7 +10,7 @@ export interface TestRun {
 /**
  * Runs an executor against a made-up step, without a database.
  *
- * @param overrides replaces parts of the context: `signal`, `env`, `attempt`, `inputs`, `role`, `engine` …
+ * @param overrides replaces parts of the context: `signal`, `env`, `attempt`, `inputs`, `role`, `policy`, `engine` …
  * @throws Error when the params do not pass the executor's schema.
  *
  * @example
@@ -35,6 +35,15 @@ export async function runExecutor(
   return { outcome: await prepared.run(context), events }
 }
 
+/** What applies where policy `worker_policy` says nothing. */
+export const defaultPolicy: ExecutorPolicy = {
+  allowed_openclaw_subcommands: ['agent'],
+  openclaw_timeout_ms: 600_000,
+  allowed_wreckit_commands: ['ideas', 'status', 'list', 'show', 'research', 'plan'],
+  allowed_commands: [],
+  mcp_servers: {},
+}
+
 const silentLog: Log = { debug() {}, info() {}, warn() {}, error() {} }
 
 function testContext(kind: string): RunContext {
@@ -55,6 +64,7 @@ function testContext(kind: string): RunContext {
     idempotencyKey: '00000000-0000-4000-8000-000000000001',
     attempt: 1,
     emit() {},
+    policy: defaultPolicy,
     env: {},
     engine: { radarAdd: noEngine, radarUpdate: noEngine, radarList: noEngine },
   }

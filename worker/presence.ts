@@ -6,8 +6,9 @@ import {
   type WorkerRegistration,
   type WorkerSettings,
 } from '../engine/index.js'
-import { type AgentRole, describeError, type Log } from '../executors/define.js'
+import { type AgentRole, describeError, type ExecutorPolicy, type Log } from '../executors/define.js'
 import { jittered } from './backoff.js'
+import { readWorkerPolicy } from './policy.js'
 import { pause } from './wake.js'
 
 /** The newest database schema that this worker understands: the number of its last migration. */
@@ -54,6 +55,11 @@ export class Presence {
   /** The agent's entry in policy `agent_roles`, as of the last heartbeat. */
   roleOf(agent: string | null): AgentRole | undefined {
     return agent === null ? undefined : roleSchema.safeParse(this.settings.agent_roles[agent]).data
+  }
+
+  /** What policy `worker_policy` lets executors do, as of the last heartbeat. */
+  get policy(): ExecutorPolicy {
+    return readWorkerPolicy(this.settings.worker_policy)
   }
 
   /**

@@ -12,6 +12,7 @@ import {
   retry,
   snooze,
 } from '../executors/define.js'
+import { defaultPolicy } from '../executors/testing.js'
 import { Attempt, type StopCause } from './attempt.js'
 import { createMask } from './mask.js'
 import { runStep, type Workshop } from './run-step.js'
@@ -60,6 +61,7 @@ function workshop(offered: Executor): Workshop {
     engine: { radarAdd: noEngine, radarUpdate: noEngine, radarList: noEngine },
     envOf: () => ({ VISIBLE: 'yes' }),
     roleOf: (agent) => (agent === 'scout' ? { model: 'small' } : undefined),
+    policy: () => defaultPolicy,
     mask: createMask([SECRET]),
     log: silent,
   }

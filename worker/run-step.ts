@@ -4,6 +4,7 @@ import {
   describeError,
   type Executor,
   type ExecutorEngine,
+  type ExecutorPolicy,
   type Log,
   outcomeSchema,
   type Problem,
@@ -24,6 +25,8 @@ export interface Workshop {
   envOf(executor: Executor): Readonly<Record<string, string>>
   /** The current entry of policy `agent_roles`. */
   roleOf(agent: string | null): AgentRole | undefined
+  /** What policy `worker_policy` lets executors do. */
+  policy(): ExecutorPolicy
   mask: Mask
   log: Log
 }
@@ -81,7 +84,7 @@ function contextOf(
   executor: Executor,
   attempt: Attempt,
   events: EventInput[],
-  { engine, envOf, roleOf, mask, log }: Workshop,
+  { engine, envOf, roleOf, policy, mask, log }: Workshop,
 ): RunContext {
   const { step_id, mission_id, mission_title, key, kind, agent, timeout_seconds } = step
   return {
@@ -93,6 +96,7 @@ function contextOf(
     attempt: step.attempt,
     emit: (event) => events.push(checkEvent(event, mask)),
     role: roleOf(agent),
+    policy: policy(),
     env: envOf(executor),
     engine,
   }

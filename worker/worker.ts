@@ -5,6 +5,7 @@ import { pickEnv, secretsOf } from './environment.js'
 import { InFlight } from './in-flight.js'
 import { createMask, maskedLog } from './mask.js'
 import type { StopMode, Summary, Worker, WorkerOptions } from './options.js'
+import { readWorkerPolicy } from './policy.js'
 import { Presence } from './presence.js'
 import { rideOut } from './ride-out.js'
 import type { Workshop } from './run-step.js'
@@ -65,6 +66,7 @@ class StepWorker implements Worker {
       engine,
       envOf: (executor) => pickEnv(env, executor.env),
       roleOf: (agent) => this.#presence?.roleOf(agent),
+      policy: () => this.#presence?.policy ?? readWorkerPolicy({}),
       mask,
       log: options.log,
     }

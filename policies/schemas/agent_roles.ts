@@ -13,7 +13,11 @@ const role = z.strictObject({
     .max(200)
     .optional()
     .describe('The model that the agent runs on. Absent: the executor decides.'),
-  tools: z.array(z.string().min(1).max(200)).max(200).default([]).describe('Tools that the agent may use.'),
+  tools: z
+    .array(z.string().min(1).max(200))
+    .max(200)
+    .optional()
+    .describe('Tools that the agent may use; none if empty. Absent: those that worker_policy allows.'),
   temperature: z
     .number()
     .min(0)

@@ -134,7 +134,9 @@ const full: Record<string, unknown> = {
     allowed_openclaw_subcommands: ['agent', 'b'],
     openclaw_timeout_ms: 1000,
     allowed_tools: ['a', 'b'],
+    allowed_wreckit_commands: ['a', 'b'],
     allowed_commands: ['/bin/a', '/bin/b'],
+    mcp_servers: { a: { command: '/bin/a', args: ['a', 'b'], env: { A: 'OPS_MCP_A' }, tools: ['a', 'b'] } },
   },
   agent_roles: { scout: { instructions: 'i', model: 'm', tools: ['a', 'b'], temperature: 1 } },
   control: {

@@ -1,0 +1,20 @@
+import type { JsonObject } from '../engine/index.js'
+import type { ExecutorPolicy } from '../executors/define.js'
+import { policySchemas } from '../policies/index.js'
+
+/** What was read once need not be read again for every step. */
+const read = new WeakMap<JsonObject, ExecutorPolicy>()
+
+/**
+ * Policy `worker_policy` with its defaults. The database lets no other value in; should one be there all the same, the
+ * defaults apply, which allow nothing that has to be named.
+ */
+export function readWorkerPolicy(value: JsonObject): ExecutorPolicy {
+  const known = read.get(value)
+  if (known) return known
+  const { worker_policy } = policySchemas
+  const parsed = worker_policy.safeParse(value)
+  const policy = parsed.success ? parsed.data : worker_policy.parse({})
+  read.set(value, policy)
+  return policy
+}
