@@ -5146,15 +5146,131 @@ insert into ops.policy_schemas (key, schema) values
         "maxLength": 200
       }
     },
+    "allowed_wreckit_commands": {
+      "default": [
+        "ideas",
+        "status",
+        "list",
+        "show",
+        "research",
+        "plan"
+      ],
+      "description": "Commands that the wreckit executor may run. By default those that change no code.",
+      "maxItems": 100,
+      "type": "array",
+      "items": {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": 100
+      }
+    },
     "allowed_commands": {
       "default": [],
-      "description": "Programs that the minion executor may run, each by its absolute path.",
+      "description": "Programs that the minion executor may run, with any arguments, each by its absolute path. Shells are refused.",
       "maxItems": 200,
       "type": "array",
       "items": {
         "type": "string",
         "maxLength": 500,
         "pattern": "^\\/[^ ]+$"
+      }
+    },
+    "mcp_servers": {
+      "default": {},
+      "description": "MCP servers that the mcp executor may use, by the name that steps use.",
+      "type": "object",
+      "propertyNames": {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": 64,
+        "pattern": "^[A-Za-z0-9][A-Za-z0-9_-]*$"
+      },
+      "additionalProperties": {
+        "anyOf": [
+          {
+            "type": "object",
+            "properties": {
+              "command": {
+                "type": "string",
+                "maxLength": 500,
+                "pattern": "^\\/[^ ]+$",
+                "description": "The program to start, by its absolute path."
+              },
+              "args": {
+                "default": [],
+                "description": "Arguments of the program.",
+                "maxItems": 100,
+                "type": "array",
+                "items": {
+                  "type": "string",
+                  "maxLength": 1000
+                }
+              },
+              "env": {
+                "default": {},
+                "description": "Variables that the program gets: its name for each, and the variable of the worker with the value.",
+                "type": "object",
+                "propertyNames": {
+                  "type": "string",
+                  "maxLength": 100,
+                  "pattern": "^[A-Za-z_][A-Za-z0-9_]*$"
+                },
+                "additionalProperties": {
+                  "type": "string",
+                  "maxLength": 100,
+                  "pattern": "^OPS_MCP_[A-Z0-9_]+$"
+                }
+              },
+              "tools": {
+                "default": [],
+                "description": "Tools of the server that steps may call; no others.",
+                "maxItems": 500,
+                "type": "array",
+                "items": {
+                  "type": "string",
+                  "minLength": 1,
+                  "maxLength": 200
+                }
+              }
+            },
+            "required": [
+              "command"
+            ],
+            "additionalProperties": false
+          },
+          {
+            "type": "object",
+            "properties": {
+              "url": {
+                "type": "string",
+                "maxLength": 2000,
+                "pattern": "^https?:\\/\\/[^ ]+$",
+                "description": "Where the server answers over streamable HTTP."
+              },
+              "token_env": {
+                "description": "The variable of the worker that holds the bearer token.",
+                "type": "string",
+                "maxLength": 100,
+                "pattern": "^OPS_MCP_[A-Z0-9_]+$"
+              },
+              "tools": {
+                "default": [],
+                "description": "Tools of the server that steps may call; no others.",
+                "maxItems": 500,
+                "type": "array",
+                "items": {
+                  "type": "string",
+                  "minLength": 1,
+                  "maxLength": 200
+                }
+              }
+            },
+            "required": [
+              "url"
+            ],
+            "additionalProperties": false
+          }
+        ]
       }
     }
   },
@@ -5185,8 +5301,7 @@ insert into ops.policy_schemas (key, schema) values
         "maxLength": 200
       },
       "tools": {
-        "default": [],
-        "description": "Tools that the agent may use.",
+        "description": "Tools that the agent may use; none if empty. Absent: those that worker_policy allows.",
         "maxItems": 200,
         "type": "array",
         "items": {
