@@ -6,8 +6,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_schema jsonb;
-  v_path text;
-  v_problem text;
+  v_fault ops.schema_fault;
 begin
   if tg_op = 'UPDATE' and new.key <> old.key then
     perform ops.fail('OPS_011', 'a policy cannot be renamed', 'key', 'insert the new key and delete the old one');
@@ -18,9 +17,9 @@ begin
         ops.suggestion(new.key, array(select key from ops.policy_schemas))), 'key',
       'known policies: ' || (select string_agg(key, ', ' order by key) from ops.policy_schemas));
   end if;
-  select s.path, s.problem into v_path, v_problem from ops.schema_problem(v_schema, new.value, '') s;
-  if v_problem is not null then
-    perform ops.fail('OPS_011', format('policy %s: %s %s', new.key, coalesce(nullif(v_path, ''), 'value'), v_problem), v_path,
+  v_fault := ops.schema_fault(v_schema, new.value);
+  if v_fault.problem is not null then
+    perform ops.fail('OPS_011', format('policy %s: %s %s', new.key, coalesce(nullif(v_fault.path, ''), 'value'), v_fault.problem), v_fault.path,
       'nothing was changed; see docs/policies.md for the fields of each policy');
   end if;
 
