@@ -10,7 +10,7 @@ beforeAll(async () => {
 })
 
 interface Schema {
-  type?: string | string[]
+  type?: string | readonly string[]
   const?: unknown
   enum?: unknown[]
   minimum?: number
@@ -89,7 +89,7 @@ const { value: values } = fc.letrec((tie) => ({
 const schemas = fc.letrec<{ schema: Schema }>((tie) => {
   const leaf: fc.Arbitrary<Schema> = fc.oneof(
     fc.record({ type: fc.constantFrom('string', 'number', 'integer', 'boolean', 'null', 'array', 'object') }),
-    fc.constant({ type: ['string', 'null', 'integer'] }),
+    fc.constant<Schema>({ type: ['string', 'null', 'integer'] }),
     fc.record({ const: fc.constantFrom('a', 3, true) }),
     fc.record({ enum: fc.constant(['a', 'bb', 3]) }),
     fc.record({ type: fc.constant('number'), minimum: fc.nat(4), exclusiveMaximum: fc.nat(9) }),
