@@ -12,7 +12,7 @@ beforeAll(async () => {
 interface Schema {
   type?: string | readonly string[]
   const?: unknown
-  enum?: unknown[]
+  enum?: readonly unknown[]
   minimum?: number
   exclusiveMaximum?: number
   multipleOf?: number
