@@ -140,10 +140,10 @@ test('accepts and refuses what the specification does, and says why', async () =
               from jsonb_array_elements(${JSON.stringify(pairs)}::text::jsonb) with ordinality p) f
         order by f.ordinality`
         const differ = pairs.filter(
-        ([schema, value], n) => valid(schema, value) !== (answers[n]?.problem === null),
-      )
-      expect(differ).toEqual([])
-      expect(answers.filter(({ path, problem }) => (path === null) !== (problem === null))).toEqual([])
+          ([schema, value], n) => valid(schema, value) !== (answers[n]?.problem === null),
+        )
+        expect(differ).toEqual([])
+        expect(answers.filter(({ path, problem }) => (path === null) !== (problem === null))).toEqual([])
       },
     ),
     { numRuns: 8, seed: 25 },
