@@ -1,8 +1,8 @@
 import postgres from 'postgres'
 import { OpsError } from './errors.js'
 import { storableJson } from './json.js'
+import { subscribe } from './subscription.js'
 import { type Args, givenArgs, type Signature, type Transport } from './transport.js'
-import type { Subscription } from './types/engine.js'
 
 /** Parameters that other clients understand and a server would take for settings of its own. */
 const CLIENT_PARAMETERS = ['pgbouncer', 'connection_limit', 'pool_timeout', 'schema', 'channel_binding']
@@ -41,34 +41,17 @@ export function postgresTransport(databaseUrl: string, maxConnections = 5): Tran
       const rows = await sql.unsafe<{ value: unknown }[]>(text, values, { prepare: !pooled })
       return rows.map((row) => row.value)
     },
-    listen: pooled ? undefined : (channel, onNotify) => subscribe(url, options, channel, onNotify),
+    listen: pooled
+      ? undefined
+      : (channel, onNotify) =>
+          subscribe({
+            channel,
+            onNotify,
+            open: () => postgres(url, { ...options, max: 1 }),
+            notify: (name) => sql.notify(name, ''),
+          }),
     close: () => sql.end({ timeout: CLOSE_TIMEOUT }),
   }
-}
-
-/**
- * A connection of its own for each subscription: stopping it leaves nothing behind. postgres.js reconnects by itself, and
- * reports each time that it listens.
- */
-async function subscribe(
-  url: string,
-  options: postgres.Options<Record<string, never>>,
-  channel: string,
-  onNotify: () => void,
-): Promise<Subscription> {
-  const sql = postgres(url, { ...options, max: 1 })
-  let connected = false
-  const onListening = () => {
-    if (connected) onNotify()
-    connected = true
-  }
-  try {
-    await sql.listen(channel, onNotify, onListening)
-  } catch (error) {
-    await sql.end({ timeout: 0 })
-    throw error
-  }
-  return { stop: () => sql.end({ timeout: 0 }) }
 }
 
 /**
