@@ -44,10 +44,15 @@ export function connectEngine(options: EngineOptions): Engine {
  * @throws OpsError `OPS_001` naming the variables, when none of them are set
  */
 export function engineFromEnv(env: ConnectionEnv): Engine {
-  if (env.DATABASE_URL) return connectEngine({ databaseUrl: env.DATABASE_URL })
+  return connectEngine(connectionFromEnv(env))
+}
+
+/** Where the environment says that the database is. Errors as above. */
+export function connectionFromEnv(env: ConnectionEnv): EngineOptions {
+  if (env.DATABASE_URL) return { databaseUrl: env.DATABASE_URL }
   const supabaseUrl = env.SUPABASE_URL
   const supabaseKey = env.SUPABASE_SECRET_KEY || env.SUPABASE_SERVICE_ROLE_KEY
-  if (supabaseUrl && supabaseKey) return connectEngine({ supabaseUrl, supabaseKey })
+  if (supabaseUrl && supabaseKey) return { supabaseUrl, supabaseKey }
   throw new OpsError(
     'OPS_001',
     'No database is configured: set DATABASE_URL, or SUPABASE_URL and SUPABASE_SECRET_KEY (or SUPABASE_SERVICE_ROLE_KEY).',

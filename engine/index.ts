@@ -1,4 +1,10 @@
-export { type ConnectionEnv, connectEngine, type EngineOptions, engineFromEnv } from './connect.js'
+export {
+  type ConnectionEnv,
+  connectEngine,
+  connectionFromEnv,
+  type EngineOptions,
+  engineFromEnv,
+} from './connect.js'
 export { type Env, envSchema, loadDotEnv, parseEnv, readEnv } from './env.js'
 export {
   fromDatabaseError,

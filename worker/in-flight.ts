@@ -4,6 +4,7 @@ import { Attempt } from './attempt.js'
 import { Leases } from './leases.js'
 import type { Summary } from './options.js'
 import { Outbox, type Receipt } from './outbox.js'
+import type { MakeRenewer } from './renewer.js'
 import { runStep, type Workshop } from './run-step.js'
 import type { Verdict } from './verdict.js'
 
@@ -11,7 +12,8 @@ import type { Verdict } from './verdict.js'
 const RELEASE_PATIENCE_MS = 5000
 
 export interface InFlightOptions {
-  engine: Pick<Engine, 'renewSteps' | 'completeSteps' | 'failSteps' | 'snoozeSteps' | 'releaseSteps'>
+  engine: Pick<Engine, 'completeSteps' | 'failSteps' | 'snoozeSteps' | 'releaseSteps'>
+  makeRenewer: MakeRenewer
   workshop: Workshop
   log: Log
   /** The worker is not going to wait for more work: results are worth sending as long as their lease lasts. */
@@ -41,9 +43,9 @@ export class InFlight {
   #giveUpAt = Number.POSITIVE_INFINITY
 
   constructor(options: InFlightOptions) {
-    const { engine, log, workshop } = options
+    const { engine, makeRenewer, log, workshop } = options
     this.#options = options
-    this.#leases = new Leases(engine, log)
+    this.#leases = new Leases(makeRenewer)
     this.#outbox = new Outbox({
       engine,
       log,

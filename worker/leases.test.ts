@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { type Lease, OpsError, type RenewedStep } from '../engine/index.js'
 import type { Log } from '../executors/define.js'
 import { Leases } from './leases.js'
+import { RenewalLoop } from './renewer.js'
 
 const silent: Log = { debug() {}, info() {}, warn() {}, error() {} }
 const away = () => new OpsError('OPS_001', 'away', { cause: { code: 'ECONNREFUSED' } })
@@ -29,7 +30,7 @@ function setUp(respond: (stepId: string) => Renewal = () => 'ok') {
       })
     },
   }
-  const leases = new Leases(engine, silent)
+  const leases = new Leases((events) => new RenewalLoop(engine, silent, events))
   const hold = (step_id: string, seconds = 30, token = 'token') =>
     leases.hold(
       { step_id, token },
@@ -114,7 +115,8 @@ describe('leases', () => {
 
   it('are reported lost on time when the renewal hangs', async () => {
     const lost: string[] = []
-    const leases = new Leases({ renewSteps: () => new Promise(() => {}) }, silent)
+    const hanging = { renewSteps: () => new Promise<never>(() => {}) }
+    const leases = new Leases((events) => new RenewalLoop(hanging, silent, events))
     leases.hold(
       { step_id: 'a', token: 't' },
       { seconds: 30, since: performance.now(), onLost: (message) => lost.push(message) },

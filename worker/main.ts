@@ -1,10 +1,12 @@
 import { hostname } from 'node:os'
-import { type Engine, engineFromEnv, OpsError, readEnv } from '../engine/index.js'
+import { connectEngine, connectionFromEnv, type Engine, OpsError, readEnv } from '../engine/index.js'
 import { describeError, type Log } from '../executors/define.js'
 import { type ExecutorRegistry, loadExecutors, shippedExecutors } from '../executors/registry.js'
 import packageJson from '../package.json' with { type: 'json' }
 import { createLog } from './log.js'
 import type { Summary } from './options.js'
+import { RenewalLoop } from './renewer.js'
+import { renewInThread } from './renewer-thread.js'
 import { stopWithProcess } from './signals.js'
 import { createWorker, type Worker } from './worker.js'
 
@@ -48,7 +50,9 @@ async function work(options: WorkerMainOptions): Promise<number> {
     const env = readEnv()
     const executors = options.executors ? await loadExecutors(options.executors) : shippedExecutors()
     requireKnown(Object.keys(options.concurrencyOf ?? {}), executors)
-    engine = engineFromEnv(env)
+    const connection = connectionFromEnv(env)
+    engine = connectEngine(connection)
+    const { renewSteps } = engine
     const log = createLog()
     const worker = createWorker({
       engine,
@@ -59,6 +63,11 @@ async function work(options: WorkerMainOptions): Promise<number> {
       concurrency: options.concurrency ?? DEFAULT_CONCURRENCY,
       concurrencyOf: options.concurrencyOf,
       watch: options.watch ?? false,
+      makeRenewer: renewInThread(
+        { ...connection, maxConnections: 1 },
+        (events) => new RenewalLoop({ renewSteps }, log, events),
+        log,
+      ),
       settings: { max_retries: env.OPS_WORKER_MAX_RETRIES, lease_minutes: env.OPS_STEP_LEASE_MINUTES },
     })
     const summary = await runUntilStopped(worker, log)

@@ -3,6 +3,7 @@ import type { Log } from '../executors/define.js'
 import type { ExecutorRegistry } from '../executors/registry.js'
 import type { Environment } from './environment.js'
 import type { Receipt } from './outbox.js'
+import type { MakeRenewer } from './renewer.js'
 
 /** What the worker needs of the engine. */
 export type WorkerEngine = Pick<
@@ -34,6 +35,8 @@ export interface WorkerOptions {
   /** Stay and wait for work; otherwise end when nothing is left to claim. */
   watch: boolean
   log: Log
+  /** What keeps leases. Default: calls of `engine`, which an executor that blocks the event loop holds up. */
+  makeRenewer?: MakeRenewer | undefined
   /** 1 to 86400. Default: what policy, then `settings`, say. */
   leaseSeconds?: number | undefined
   /** How often to look for work that nobody announced. Default 1000. */

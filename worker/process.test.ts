@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { connectEngine, type Engine } from '../engine/index.js'
-import { freshDatabase, type TestDatabase, urlFor } from '../test/support/database.js'
+import { freshDatabase, startRest, type TestDatabase, urlFor } from '../test/support/database.js'
 import type { WorkerMainOptions } from './main.js'
 
 /** A worker as the command line starts it: a process of its own, which is sent signals. */
@@ -33,6 +33,24 @@ const GATE = `
   })
 `
 
+/** An executor that lets nothing else happen in its process until a file appears, and then goes on as others do. */
+const BLOCK = `
+  import { existsSync } from 'node:fs'
+  import { setTimeout as sleep } from 'node:timers/promises'
+  import { z } from ${JSON.stringify(import.meta.resolve('zod'))}
+  import { defineExecutor, done } from ${JSON.stringify(pathToFileURL(join(import.meta.dirname, '../executors/define.ts')).href)}
+  const nothing = new Int32Array(new SharedArrayBuffer(4))
+  export default defineExecutor({
+    kind: 'block',
+    params: z.object({ file: z.string() }),
+    async run({ params, signal }) {
+      while (!existsSync(params.file)) Atomics.wait(nothing, 0, 0, 10)
+      await sleep(50, undefined, { signal })
+      return done('through')
+    },
+  })
+`
+
 /** An executor that never ends and never looks at its signal. */
 const DEAF = `
   import { z } from ${JSON.stringify(import.meta.resolve('zod'))}
@@ -44,6 +62,12 @@ const DEAF = `
   })
 `
 
+interface StartOptions {
+  ipc?: boolean
+  url?: string
+  env?: Record<string, string>
+}
+
 let folder: string
 let database: TestDatabase
 let control: Engine
@@ -54,10 +78,11 @@ beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'ops-loop-worker-'))
   await writeFile(join(folder, 'gate.ts'), GATE)
   await writeFile(join(folder, 'deaf.ts'), DEAF)
+  await writeFile(join(folder, 'block.ts'), BLOCK)
   database = await freshDatabase()
   control = connectEngine({ databaseUrl: urlFor(database, 'service_role') })
   await database.sql`
-    update ops_policy set value = value || '{"allowed_step_kinds": ["noop", "gate", "deaf"]}' where key = 'auto_approve'`
+    update ops_policy set value = value || '{"allowed_step_kinds": ["noop", "gate", "deaf", "block"]}' where key = 'auto_approve'`
 })
 afterEach(async () => {
   for (const child of children) child.kill('SIGKILL')
@@ -66,13 +91,16 @@ afterEach(async () => {
   await rm(folder, { recursive: true })
 })
 
-function start(options: WorkerMainOptions, { ipc = false, url = urlFor(database, 'ops_worker') } = {}) {
+function start(
+  options: WorkerMainOptions,
+  { ipc = false, url = urlFor(database, 'ops_worker'), env = {} }: StartOptions = {},
+) {
   const child = spawn(
     process.execPath,
     ['--import', import.meta.resolve('tsx'), '--input-type=module', '-e', PROGRAM, JSON.stringify(options)],
     {
       cwd: folder,
-      env: { PATH: process.env.PATH, DATABASE_URL: url },
+      env: { PATH: process.env.PATH, DATABASE_URL: url, ...env },
       stdio: ['ignore', 'pipe', 'pipe', ...(ipc ? ['ipc' as const] : [])],
     },
   )
@@ -118,6 +146,13 @@ const statuses = async (mission_id: string) => {
 async function running(mission_id: string): Promise<void> {
   while ((await statuses(mission_id))[0] !== 'running')
     await new Promise((resolve) => setTimeout(resolve, 20))
+}
+
+async function allRunningForLongerThan(seconds: number): Promise<boolean> {
+  const [row] = await database.sql`
+    select coalesce(bool_and(status = 'running' and reserved_at < now() - ${seconds} * interval '1 second'), false) as all
+    from ops_mission_steps`
+  return row?.all === true
 }
 
 const openGate = () => writeFile(join(folder, 'open'), '')
@@ -181,6 +216,40 @@ describe('a worker process', () => {
     const { output, exited } = start({ executors: folder })
     expect(await exited).toBe(0)
     expect(output.stdout).toBe('1 step: 1 retried\n')
+  })
+
+  it('keeps its leases while an executor blocks the event loop for longer than they last', async () => {
+    // The database gives leases of eight seconds, whatever the policy's minutes.
+    await database.sql`
+      create or replace function ops.worker_setting(p_key text, p_worker_id uuid, p_default numeric) returns numeric
+      language sql as $$ select case p_key when 'lease_minutes' then 8.0 / 60 else p_default end $$`
+    const rest = await startRest(database)
+    const steps = [1, 2].map(() => ({
+      kind: 'block',
+      params: { file: join(folder, 'open') },
+      depends_on: [],
+    }))
+    await control.createProposal({ source: 'test', template: { title: 'Block', risk_level: 'low', steps } })
+    const supabase = {
+      DATABASE_URL: '',
+      SUPABASE_URL: rest.url,
+      SUPABASE_SECRET_KEY: rest.keyFor('ops_worker'),
+    }
+    const workers = [
+      start({ executors: folder, concurrency: 1 }),
+      start({ executors: folder, concurrency: 1 }, { env: supabase }),
+    ]
+    // Who takes what has run out is asking all the time, until both would have.
+    let expired = 0
+    while (!(await allRunningForLongerThan(8.5))) {
+      expired += (await control.recoverExpiredLeases()).requeued_steps
+      await new Promise((resolve) => setTimeout(resolve, 100))
+    }
+    await openGate()
+    expect(await Promise.all(workers.map(({ exited }) => exited))).toEqual([0, 0])
+    expect(expired).toBe(0)
+    expect(workers.map(({ output }) => output.stdout)).toEqual(Array(2).fill('1 step: 1 succeeded\n'))
+    expect(await control.listSteps()).toMatchObject(Array(2).fill({ status: 'succeeded', attempt: 1 }))
   })
 
   it('finishes what is under way when its supervisor is gone', async () => {

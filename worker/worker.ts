@@ -7,6 +7,7 @@ import { createMask, maskedLog } from './mask.js'
 import type { StopMode, Summary, Worker, WorkerOptions } from './options.js'
 import { readWorkerPolicy } from './policy.js'
 import { Presence } from './presence.js'
+import { RenewalLoop } from './renewer.js'
 import { rideOut } from './ride-out.js'
 import type { Workshop } from './run-step.js'
 import { endOfTurn, Wake } from './wake.js'
@@ -74,6 +75,7 @@ class StepWorker implements Worker {
     this.#log = maskedLog(options.log, mask)
     this.#inFlight = new InFlight({
       engine,
+      makeRenewer: options.makeRenewer ?? ((events) => new RenewalLoop(engine, this.#log, events)),
       workshop,
       log: this.#log,
       isLeaving: () => !watch || this.#stopping.signal.aborted,
