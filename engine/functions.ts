@@ -2,6 +2,7 @@ import { row, rows, value, values } from './signature.js'
 import * as events from './types/events.js'
 import { count, id } from './types/json.js'
 import * as operations from './types/operations.js'
+import * as policies from './types/policies.js'
 import * as proposals from './types/proposals.js'
 import * as radar from './types/radar.js'
 import * as records from './types/records.js'
@@ -103,8 +104,20 @@ export const sqlFunctions = {
   why: rows('ops_why', { p_event_id: 'uuid' }, operations.patternDecision),
   recordHeartbeat: value('ops_record_heartbeat', { p_ok: 'boolean', p_report: 'jsonb' }, id),
   health: value('ops_health', {}, operations.health),
-  policies: rows('ops_read_policies', { p_keys: 'text[]?' }, operations.policyRow),
-  rollbackPolicy: value('ops_policy_rollback', { p_key: 'text', p_version: 'int' }, count),
+  policies: rows('ops_read_policies', { p_keys: 'text[]?' }, policies.policyRow),
+  rollbackPolicy: value('ops_policy_rollback', { p_key: 'text', p_version: 'int', p_actor: 'text?' }, count),
+  applyPolicies: rows(
+    'ops_apply_policies',
+    { p_policies: 'jsonb', p_actor: 'text?' },
+    policies.appliedPolicy,
+  ),
+  policyChanges: rows('ops_policy_changes', { p_key: 'text?', p_limit: 'int?' }, policies.policyChange),
+  policiesAt: rows('ops_policies_at', { p_at: 'timestamptz' }, policies.policyRow),
+  recording: value(
+    'ops_recording',
+    { p_from: 'timestamptz', p_to: 'timestamptz', p_most: 'int?' },
+    policies.recordedLines,
+  ),
   timeline: rows('ops_timeline', { p_since: 'timestamptz', p_limit: 'int?' }, operations.timelineEntry),
   listEvents: values('ops_list_events', page, records.eventRecord),
   listProposals: values('ops_list_proposals', page, records.proposalRecord),

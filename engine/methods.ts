@@ -98,7 +98,13 @@ export function createEngine(transport: Transport): Engine {
     recordHeartbeat: (ok, report) => call(sql.recordHeartbeat, { p_ok: ok, p_report: report }),
     health: () => call(sql.health, {}),
     policies: (keys) => call(sql.policies, { p_keys: keys }),
-    rollbackPolicy: (key, version) => call(sql.rollbackPolicy, { p_key: key, p_version: version }),
+    rollbackPolicy: (key, version, actor) =>
+      call(sql.rollbackPolicy, { p_key: key, p_version: version, p_actor: actor }),
+    applyPolicies: async (policies, actor) =>
+      policies.length === 0 ? [] : call(sql.applyPolicies, { p_policies: policies, p_actor: actor }),
+    policyChanges: (key, limit) => call(sql.policyChanges, { p_key: key, p_limit: limit }),
+    policiesAt: (at) => call(sql.policiesAt, { p_at: at }),
+    recording: (from, to, most) => call(sql.recording, { p_from: from, p_to: to, p_most: most }),
     timeline: (since, limit) => call(sql.timeline, { p_since: since, p_limit: limit }),
     listEvents: (filter, limit, after) =>
       call(sql.listEvents, { p_filter: filter, p_limit: limit, p_after: after }),

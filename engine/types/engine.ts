@@ -14,13 +14,13 @@ import type {
   CancelledStep,
   Health,
   PatternDecision,
-  PolicyRow,
   RetriedDeadStep,
   RetriedStep,
   RetryRequest,
   TimelineEntry,
   TraceEntry,
 } from './operations.js'
+import type { AppliedPolicy, PolicyChange, PolicyInput, PolicyRow } from './policies.js'
 import type {
   Approval,
   GateVerdict,
@@ -184,7 +184,25 @@ export interface Engine {
   policies(keys?: readonly string[]): Promise<PolicyRow[]>
 
   /** Makes an earlier version the current one; answers the new version number. Errors: `OPS_013` (no such version). */
-  rollbackPolicy(key: string, version: number): Promise<number>
+  rollbackPolicy(key: string, version: number, actor?: string): Promise<number>
+
+  /**
+   * Puts policies in force, all or none, at most 100. `actor` is kept beside the login. Errors: `OPS_011` (policy and field),
+   * `OPS_014` (another version than the expected one is in force by now).
+   */
+  applyPolicies(policies: readonly PolicyInput[], actor?: string): Promise<AppliedPolicy[]>
+
+  /** Changes of one policy or of all, newest first, at most `limit` (default 50, up to 1000). */
+  policyChanges(key?: string, limit?: number): Promise<PolicyChange[]>
+
+  /** The policies that were in force at a moment; `updated_at` is when each had come into force. */
+  policiesAt(at: Timestamp): Promise<PolicyRow[]>
+
+  /**
+   * What began from one moment until before another, with all that came of it, in the order of time; for a simulation. Null
+   * when that is more than `most` (default 2000) events and proposals: ask for less time.
+   */
+  recording(from: Timestamp, to: Timestamp, most?: number): Promise<JsonObject[] | null>
 
   /**
    * What happened since a time, oldest first, at most `limit` (default 500). Transactions commit late: poll with an

@@ -86,15 +86,6 @@ export const health = z.looseObject({
 })
 export type Health = z.infer<typeof health>
 
-export const policyRow = z.object({
-  key: z.string(),
-  value: z.unknown(),
-  /** From 1, one more with every change. */
-  version: count,
-  updated_at: timestamp,
-})
-export type PolicyRow = z.infer<typeof policyRow>
-
 /** Something that happened. The same entity comes again when its status changes. */
 export const timelineEntry = z.object({
   at: timestamp,

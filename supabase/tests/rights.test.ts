@@ -70,14 +70,18 @@ const readerFunctions = [
   'ops_list_proposals',
   'ops_list_services',
   'ops_list_steps',
+  'ops_policies_at',
+  'ops_policy_changes',
   'ops_radar_list',
   'ops_read_policies',
+  'ops_recording',
   'ops_timeline',
   'ops_trace',
   'ops_why',
 ]
 
 const operatorFunctions = [
+  'ops_apply_policies',
   'ops_approve_proposal',
   'ops_archive',
   'ops_cancel_mission',
