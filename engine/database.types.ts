@@ -911,6 +911,15 @@ export type Database = {
       }
     }
     Functions: {
+      ops_apply_policies: {
+        Args: { p_actor?: string; p_policies: Json }
+        Returns: {
+          key: string
+          outcome: string
+          previous_version: number
+          version: number
+        }[]
+      }
       ops_approve_proposal: {
         Args: { p_actor: string; p_digest?: string; p_note?: string; p_proposal_id: string }
         Returns: {
@@ -1134,7 +1143,30 @@ export type Database = {
           type: string
         }[]
       }
-      ops_policy_rollback: { Args: { p_key: string; p_version: number }; Returns: number }
+      ops_policies_at: {
+        Args: { p_at: string }
+        Returns: {
+          key: string
+          updated_at: string
+          value: Json
+          version: number
+        }[]
+      }
+      ops_policy_changes: {
+        Args: { p_key?: string; p_limit?: number }
+        Returns: {
+          action: string
+          actor: Json
+          changed_at: string
+          changed_by: string
+          key: string
+          previous_value: Json
+          previous_version: number
+          value: Json
+          version: number
+        }[]
+      }
+      ops_policy_rollback: { Args: { p_actor?: string; p_key: string; p_version: number }; Returns: number }
       ops_radar_add: {
         Args: { p_item: Json; p_step_id?: string }
         Returns: {
@@ -1172,6 +1204,7 @@ export type Database = {
         }
         Returns: string
       }
+      ops_recording: { Args: { p_from: string; p_most?: number; p_to: string }; Returns: Json }
       ops_recover_expired_leases: {
         Args: { p_limit?: number }
         Returns: {

@@ -438,6 +438,16 @@ create trigger ops_policy_check_update before update on public.ops_policy
   for each row when (new.value is distinct from old.value or new.key is distinct from old.key or new.version is distinct from old.version)
   execute function ops.check_policy();
 
+-- Who is behind a change: the name that was given for it, if one was, beside the login that nobody can choose.
+create function ops.policy_author() returns text
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return coalesce(nullif(current_setting('ops.policy_actor', true), '') || ' (' || ops.actor() || ')', ops.actor());
+end
+$$;
+
 create function ops.record_policy() returns trigger
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
@@ -447,10 +457,10 @@ declare
 begin
   if tg_op in ('INSERT', 'UPDATE') then
     insert into ops.policy_history (key, version, value, updated_at, changed_by)
-    values (new.key, new.version, new.value, new.updated_at, ops.actor());
+    values (new.key, new.version, new.value, new.updated_at, ops.policy_author());
   end if;
   if tg_op = 'TRUNCATE' then
-    insert into ops.policy_audit (policy_key, action, changed_by, actor) values ('*', 'truncate', ops.actor(), ops.actor_context());
+    insert into ops.policy_audit (policy_key, action, changed_by, actor) values ('*', 'truncate', ops.policy_author(), ops.actor_context());
     return null;
   end if;
   insert into ops.policy_audit (policy_key, action, old_value, new_value, old_version, new_version, changed_by, actor)
@@ -461,7 +471,8 @@ begin
     case when tg_op <> 'DELETE' then new.value end,
     case when tg_op <> 'INSERT' then old.version end,
     case when tg_op <> 'DELETE' then new.version end,
-    ops.actor(), ops.actor_context());
+    ops.policy_author(),
+    ops.actor_context() || jsonb_strip_nulls(jsonb_build_object('as', nullif(current_setting('ops.policy_actor', true), ''))));
   return null;
 end
 $$;
@@ -475,7 +486,7 @@ create trigger ops_policy_record_truncate after truncate on public.ops_policy
 
 -- Puts an earlier version of a policy back in force, as a new version. Returns the new version.
 -- Errors: OPS_013 when that version never existed.
-create function public.ops_policy_rollback(p_key text, p_version integer) returns integer
+create function public.ops_policy_rollback(p_key text, p_version integer, p_actor text default null) returns integer
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
@@ -488,12 +499,70 @@ begin
     perform ops.fail('OPS_013', format('policy %s has no version %s', p_key, p_version), 'p_version',
       'select version, updated_at from ops_policy_history where key = ''' || p_key || '''');
   end if;
-  perform set_config('ops.policy_action', 'rollback', true);
+  perform set_config('ops.policy_action', 'rollback', true), set_config('ops.policy_actor', coalesce(p_actor, ''), true);
   insert into public.ops_policy (key, value) values (p_key, v_value)
   on conflict (key) do update set value = excluded.value;
-  perform set_config('ops.policy_action', '', true);
+  perform set_config('ops.policy_action', '', true), set_config('ops.policy_actor', '', true);
   select version into v_version from public.ops_policy where key = p_key;
   return v_version;
+end
+$$;
+
+-- Puts policies in force, all or none: [{"key", "value", "expected_version"?}], at most 100. `expected_version` is the version
+-- that the caller has seen (0: no such row); when it is not the one in force any more, nothing is changed. Answers for each:
+-- created, changed or unchanged, and the version now in force.
+-- Errors: OPS_011 names the policy and the field; OPS_014 when somebody changed the policy meanwhile.
+create function public.ops_apply_policies(p_policies jsonb, p_actor text default null)
+returns table (key text, outcome text, version integer, previous_version integer)
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  v_item record;
+  v_bad integer;
+  v_made boolean;
+begin
+  perform ops.require_array(p_policies, 'p_policies', 100);
+  select min(i.n) - 1 into v_bad from jsonb_array_elements(p_policies) with ordinality i(item, n)
+  where jsonb_typeof(i.item) is distinct from 'object' or jsonb_typeof(i.item -> 'key') is distinct from 'string'
+    or jsonb_typeof(i.item -> 'value') is distinct from 'object'
+    or jsonb_typeof(i.item -> 'expected_version') not in ('number', 'null');
+  if v_bad is not null then
+    perform ops.fail('OPS_011', format('p_policies[%s] must be {"key": text, "value": object, "expected_version"?: number}', v_bad),
+      format('p_policies[%s]', v_bad));
+  end if;
+  perform set_config('ops.policy_actor', coalesce(p_actor, ''), true);
+  -- In key order, so that two callers cannot wait for each other.
+  for v_item in
+    select i ->> 'key' as key, i -> 'value' as value, (i ->> 'expected_version')::numeric as expected
+    from jsonb_array_elements(p_policies) i order by 1
+  loop
+    select p.version into previous_version from public.ops_policy p where p.key = v_item.key for update;
+    previous_version := coalesce(previous_version, 0);
+    if v_item.expected is not null and v_item.expected <> previous_version then
+      perform ops.fail('OPS_014',
+        case when previous_version = 0 then format('policy %s is not there any more', v_item.key)
+          else format('policy %s is at version %s, not %s', v_item.key, previous_version, v_item.expected) end,
+        v_item.key, 'somebody changed it meanwhile: compare again, then apply');
+    end if;
+    if previous_version = 0 then
+      insert into public.ops_policy (key, value) values (v_item.key, v_item.value) on conflict do nothing;
+      v_made := found;
+    end if;
+    if previous_version > 0 or not v_made then
+      if v_item.expected = 0 then
+        perform ops.fail('OPS_014', format('policy %s is there by now', v_item.key), v_item.key,
+          'somebody made it meanwhile: compare again, then apply');
+      end if;
+      update public.ops_policy p set value = v_item.value where p.key = v_item.key;
+    end if;
+    key := v_item.key;
+    select p.version into version from public.ops_policy p where p.key = v_item.key;
+    outcome := case when previous_version = 0 then 'created' when version = previous_version then 'unchanged' else 'changed' end;
+    return next;
+  end loop;
+  perform set_config('ops.policy_actor', '', true);
 end
 $$;
 
@@ -507,6 +576,36 @@ as $$
   from public.ops_policy p
   where p_keys is null or p.key = any (p_keys)
   order by p.key
+$$;
+
+-- Changes of policies, newest first, of one or of all; `value` is null where the policy was deleted.
+create function public.ops_policy_changes(p_key text default null, p_limit integer default 50)
+returns table (key text, action text, version integer, previous_version integer, value jsonb, previous_value jsonb, changed_by text,
+  actor jsonb, changed_at timestamptz)
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  select a.policy_key, a.action, a.new_version, a.old_version, a.new_value, a.old_value, a.changed_by, a.actor, a.changed_at
+  from ops.policy_audit a
+  where p_key is null or a.policy_key in (p_key, '*')
+  order by a.changed_at desc, a.id desc
+  limit least(p_limit, 1000)
+$$;
+
+-- The policies that were in force at a moment.
+create function public.ops_policies_at(p_at timestamptz)
+returns table (key text, value jsonb, version integer, updated_at timestamptz)
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  select l.policy_key, l.new_value, l.new_version, l.changed_at
+  from (
+    select distinct on (a.policy_key) a.* from ops.policy_audit a
+    where a.changed_at <= p_at and a.policy_key <> '*'
+    order by a.policy_key, a.changed_at desc, a.id desc) l
+  where l.action <> 'delete'
+    and not exists (select from ops.policy_audit t where t.action = 'truncate' and t.changed_at between l.changed_at and p_at)
+  order by 1
 $$;
 
 -- 45_events.sql ---------------------------------------------------------------------------------------------
@@ -3775,6 +3874,167 @@ begin
 end
 $$;
 
+-- 72_recording.sql ------------------------------------------------------------------------------------------
+
+-- Recordings: what happened, in a form that can be played again under other policies. Reads only.
+--
+-- A recording is a list of lines: events with what was decided about them and all that came of it, proposals that clients
+-- made, changes of policies, beats. Live rows and archived ones look the same in it.
+
+create function ops.recorded_runs(p_step_id uuid) returns jsonb
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return (
+    select coalesce(jsonb_agg(jsonb_build_object('id', r -> 'id', 'status', r -> 'status', 'error', r -> 'error',
+      'started_at', r -> 'started_at', 'completed_at', r -> 'completed_at', 'cost_usd', r -> 'cost_usd')
+      order by (r ->> 'attempt')::integer), '[]')
+    from (
+      select to_jsonb(l) as r from public.ops_action_runs l where l.step_id = p_step_id
+      union all
+      select a.data from ops.archive a where a.parent_id = p_step_id and a.entity = 'run') u
+    where r -> 'completed_at' <> 'null');
+end
+$$;
+
+create function ops.recorded_mission(p_proposal_id uuid) returns jsonb
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_mission jsonb;
+begin
+  select m into v_mission from (
+    select to_jsonb(l) as m from public.ops_missions l where l.proposal_id = p_proposal_id
+    union all
+    select a.data from ops.archive a where a.parent_id = p_proposal_id and a.entity = 'mission') u limit 1;
+  if v_mission is null then
+    return null;
+  end if;
+  return jsonb_build_object('id', v_mission -> 'id', 'status', v_mission -> 'status', 'created_at', v_mission -> 'created_at',
+    'completed_at', v_mission -> 'completed_at', 'ended_by', v_mission -> 'ended_by',
+    'steps', (
+      select coalesce(jsonb_agg(jsonb_build_object('id', s -> 'id', 'key', s -> 'key', 'kind', s -> 'kind', 'status', s -> 'status',
+        'end_reason', s -> 'end_reason', 'runs', ops.recorded_runs((s ->> 'id')::uuid)) order by (s ->> 'position')::integer), '[]')
+      from (
+        select to_jsonb(l) as s from public.ops_mission_steps l where l.mission_id = (v_mission ->> 'id')::uuid
+        union all
+        select a.data from ops.archive a where a.parent_id = (v_mission ->> 'id')::uuid and a.entity = 'step') u));
+end
+$$;
+
+-- A proposal, with its decision and its mission. The template only of one that no reaction made.
+create function ops.recorded_proposal(p_proposal jsonb) returns jsonb
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_id uuid := p_proposal ->> 'id';
+  v_decision jsonb;
+begin
+  select to_jsonb(d) into v_decision from ops.decisions d where d.proposal_id = v_id;
+  if v_decision is null then
+    select a.decided into v_decision from ops.archive a where a.id = v_id and a.entity = 'proposal';
+  end if;
+  return jsonb_build_object('id', v_id, 'source', p_proposal -> 'source', 'status', p_proposal -> 'status', 'code', p_proposal -> 'code',
+    'title', p_proposal -> 'title', 'verdict', p_proposal -> 'verdict', 'digest', p_proposal -> 'digest',
+    'dedupe_key', p_proposal -> 'dedupe_key', 'proposed_by', p_proposal -> 'proposed_by', 'created_at', p_proposal -> 'created_at',
+    'reserved_usd', p_proposal -> 'reserved_usd',
+    'held_until', (select k.held_until from ops.live_keys k where k.proposal_id = v_id limit 1),
+    'template', case when p_proposal ->> 'pattern_id' is null then p_proposal -> 'template' end,
+    'decision', case when v_decision is not null then jsonb_build_object('decision', v_decision -> 'decision',
+      'actor', v_decision -> 'actor', 'note', v_decision -> 'note', 'at', v_decision -> 'at') end,
+    'mission', ops.recorded_mission(v_id));
+end
+$$;
+
+create function ops.recorded_reaction(p_reaction jsonb) returns jsonb
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_id uuid := p_reaction ->> 'id';
+  v_proposal jsonb;
+begin
+  select p into v_proposal from (
+    select to_jsonb(l) as p from public.ops_mission_proposals l where l.reaction_id = v_id
+    union all
+    select a.data from ops.archive a where a.parent_id = v_id and a.entity = 'proposal') u limit 1;
+  return jsonb_build_object('id', v_id, 'pattern_id', p_reaction -> 'pattern_id', 'status', p_reaction -> 'status',
+    'code', coalesce(p_reaction #> '{payload,result,code}', p_reaction #> '{payload,error,code}'),
+    'created_at', p_reaction -> 'created_at', 'updated_at', p_reaction -> 'updated_at',
+    'proposal', case when v_proposal is not null then ops.recorded_proposal(v_proposal) end);
+end
+$$;
+
+create function ops.recorded_event(p_event jsonb) returns jsonb
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_id uuid := p_event ->> 'id';
+  v_verdict jsonb;
+begin
+  select to_jsonb(v) into v_verdict from ops.event_verdicts v where v.event_id = v_id;
+  if v_verdict is null then
+    select a.decided into v_verdict from ops.archive a where a.id = v_id and a.entity = 'event';
+  end if;
+  return jsonb_build_object('kind', 'event', 'id', v_id, 'type', p_event -> 'type', 'data', p_event -> 'data',
+    'dedupe_key', p_event -> 'dedupe_key', 'created_at', p_event -> 'created_at', 'depth', p_event -> 'depth',
+    'proposal_id', p_event -> 'proposal_id', 'mission_id', p_event -> 'mission_id', 'run_id', p_event -> 'run_id',
+    'verdict', v_verdict - 'event_id',
+    'reactions', (
+      select coalesce(jsonb_agg(ops.recorded_reaction(r) order by (r ->> 'created_at')::timestamptz, r ->> 'id'), '[]')
+      from (
+        select to_jsonb(l) as r from public.ops_agent_reactions l where l.event_id = v_id
+        union all
+        select a.data from ops.archive a where a.parent_id = v_id and a.entity = 'reaction') u));
+end
+$$;
+
+-- The lines of a recording for what began from p_from until before p_to, as one JSON array; null when that is more than p_most
+-- events and proposals: ask for less time. Order: by time.
+create function public.ops_recording(p_from timestamptz, p_to timestamptz, p_most integer default 2000) returns jsonb
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+set enable_mergejoin = off
+as $$
+declare
+  v_lines jsonb;
+  v_count integer;
+begin
+  with began as materialized (
+    select 'event' as kind, e.created_at as at, to_jsonb(e) as row from public.ops_agent_events e
+    where e.created_at >= p_from and e.created_at < p_to and e.type not like 'heartbeat:%'
+    union all
+    select 'event', a.at, a.data from ops.archive a
+    where a.entity = 'event' and a.at >= p_from and a.at < p_to and a.archived_at >= p_from and a.data ->> 'type' not like 'heartbeat:%'
+    union all
+    select 'proposal', p.created_at, to_jsonb(p) from public.ops_mission_proposals p
+    where p.created_at >= p_from and p.created_at < p_to and p.pattern_id is null
+    union all
+    select 'proposal', a.at, a.data from ops.archive a
+    where a.entity = 'proposal' and a.at >= p_from and a.at < p_to and a.archived_at >= p_from and a.data ->> 'pattern_id' is null
+    limit p_most + 1
+  )
+  select count(*), coalesce(jsonb_agg(case b.kind
+      when 'event' then ops.recorded_event(b.row)
+      else ops.recorded_proposal(b.row) || '{"kind": "proposal"}' end order by b.at, b.row ->> 'id')
+    filter (where (select count(*) from began) <= p_most), '[]')
+  into v_count, v_lines from began b;
+  if v_count > p_most then
+    return null;
+  end if;
+  return v_lines
+    || (select coalesce(jsonb_agg(jsonb_build_object('kind', 'policy', 'key', c.policy_key, 'value', c.new_value, 'version', c.new_version,
+          'at', c.changed_at) order by c.changed_at, c.id), '[]')
+        from ops.policy_audit c where c.changed_at >= p_from and c.changed_at < p_to)
+    || (select coalesce(jsonb_agg(jsonb_build_object('kind', 'beat', 'at', h.at) order by h.at, h.id), '[]')
+        from ops.heartbeats h where h.at >= p_from and h.at < p_to);
+end
+$$;
+
 -- 72_services.sql -------------------------------------------------------------------------------------------
 
 -- Services: whose check is due, what a check said, and the steps that wait for a breaker to close.
@@ -4493,9 +4753,9 @@ declare
     'ops_recover_expired_leases', 'ops_recover_stale_steps'];
   v_reader text[] := array['ops_trace', 'ops_why', 'ops_timeline', 'ops_health', 'ops_read_policies', 'ops_list_events', 'ops_list_proposals',
     'ops_list_missions', 'ops_list_steps', 'ops_radar_list', 'ops_cap_usage', 'ops_gate_proposal', 'ops_is_auto_approvable', 'ops_extract_step_kinds',
-    'ops_list_services'];
+    'ops_list_services', 'ops_policy_changes', 'ops_policies_at', 'ops_recording'];
   v_operator text[] := array['ops_approve_proposal', 'ops_reject_proposal', 'ops_cancel_mission', 'ops_cancel_step', 'ops_retry_step',
-    'ops_retry_dead_steps', 'ops_policy_rollback', 'ops_maybe_finalize_mission', 'ops_recover_expired_leases', 'ops_recover_stale_steps',
+    'ops_retry_dead_steps', 'ops_policy_rollback', 'ops_apply_policies', 'ops_maybe_finalize_mission', 'ops_recover_expired_leases', 'ops_recover_stale_steps',
     'ops_emit_events', 'ops_create_proposal_and_maybe_autoapprove', 'ops_archive', 'ops_radar_add', 'ops_radar_update'];
 begin
   -- One at a time: two that change the same grants at once would fail.
