@@ -1,11 +1,14 @@
 import { bodyLimit } from 'hono/body-limit'
+import { cors } from 'hono/cors'
 import { methodNotAllowed } from 'hono/method-not-allowed'
 import { requestId } from 'hono/request-id'
 import { secureHeaders } from 'hono/secure-headers'
 import type { Logger } from 'pino'
 import type { Engine } from '../engine/index.js'
+import { keyring } from './access/keyring.js'
+import { rateLimit } from './access/rate-limit.js'
+import { authenticate } from './access/require.js'
 import { accessLog } from './access-log.js'
-import { keyring, requireKey } from './auth.js'
 import type { ApiConfig } from './config.js'
 import { invalidInput, onError, onNotFound, refuse } from './errors.js'
 import { type Router, router, type Services } from './router.js'
@@ -31,6 +34,9 @@ export interface AppOptions {
 /** What Vercel lets through to a function, less a margin. */
 const MAX_BODY_BYTES = 4 * 1024 * 1024
 
+/** What pages of a configured origin may read besides the body. */
+const EXPOSED_HEADERS = ['X-Request-Id', 'Retry-After', 'RateLimit-Remaining', 'RateLimit-Reset']
+
 /**
  * The control plane as a Hono app, for Node, Vercel and tests alike. It keeps no state of its own.
  *
@@ -39,7 +45,7 @@ const MAX_BODY_BYTES = 4 * 1024 * 1024
  * await app.request('/livez')
  */
 export function createApp({ engine, config, log, now = Date.now }: AppOptions): Router {
-  const identify = keyring(config)
+  const identify = keyring(config, now)
   const services: Services = { engine, config, identify, now }
   const app = router()
   app.defaultHook = (result) => {
@@ -51,6 +57,9 @@ export function createApp({ engine, config, log, now = Date.now }: AppOptions): 
   app.use(requestId())
   app.use(accessLog(log, now))
   app.use(secureHeaders({ contentSecurityPolicy: { defaultSrc: ["'none'"], styleSrc: ["'unsafe-inline'"] } }))
+  if (config.corsOrigins.length > 0) {
+    app.use(cors({ origin: [...config.corsOrigins], exposeHeaders: EXPOSED_HEADERS, maxAge: 600 }))
+  }
   app.use(
     methodNotAllowed({
       app,
@@ -73,9 +82,9 @@ export function createApp({ engine, config, log, now = Date.now }: AppOptions): 
   app.route('/api/ops/webhooks', webhookRoutes(services))
 
   // From here on nothing is open.
-  app.use('/api/ops/heartbeat', requireKey(identify, 'api', 'cron'))
+  app.use('/api/*', authenticate(identify))
+  app.use('/api/*', rateLimit(engine, config.requestsPerMinute, now))
   app.route('/api/ops/heartbeat', heartbeatRoutes(services))
-  app.use('/api/*', requireKey(identify, 'api'))
   app.route('/api/ops/events', eventRoutes(services))
   app.route('/api/ops/proposals', proposalRoutes(services))
   app.route('/api/ops/missions', missionRoutes(services))

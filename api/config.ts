@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { envSchema, parseEnv } from '../engine/index.js'
+import { SHORTEST_SECRET } from './access/tokens.js'
 
 /** What the control plane needs to know, read once from the environment. */
 export interface ApiConfig {
@@ -7,6 +8,12 @@ export interface ApiConfig {
   apiKeys: readonly string[]
   /** Opens the heartbeat alone. */
   cronSecret?: string | undefined
+  /** Sign tokens for parts of the API; two while one replaces the other. */
+  tokenSecrets: readonly string[]
+  /** Origins whose pages may call the API from a browser. */
+  corsOrigins: readonly string[]
+  /** Requests that each key and token may make in a minute; 0 sets no limit. */
+  requestsPerMinute: number
   /** Secrets by webhook source; two while one replaces the other. A source without any refuses every delivery. */
   webhookSecrets: { readonly github: readonly string[] }
   /** Events that one settling call takes, 1 to 1000. */
@@ -20,6 +27,8 @@ export interface ApiConfig {
 /** Less than the 60 s that Vercel gives the function: a batch under way may end, and the report is still written. */
 const BEAT_BUDGET_MS = 45_000
 
+const REQUESTS_RANGE = 'must be a whole number from 0 (no limit) to 1000000'
+
 /** A key that travels in a header. One that no header can carry would lock everybody out without a word. */
 const bearerKey = z
   .string()
@@ -30,11 +39,31 @@ const bearerKey = z
   )
   .optional()
 const secret = z.string().trim().optional()
+const tokenSecret = secret.refine(
+  (text) => !text || text.length >= SHORTEST_SECRET,
+  `must have at least ${SHORTEST_SECRET} characters; make one with: openssl rand -base64 32`,
+)
+/** `https://a.example, https://b.example`, as browsers send them: without a path. */
+const origins = z
+  .string()
+  .transform((text) => text.split(/[\s,]+/).filter(Boolean))
+  .refine(
+    (list) => list.every((origin) => URL.canParse(origin) && new URL(origin).origin === origin),
+    'must be origins such as https://ops.example.com, with commas between',
+  )
+  .default([])
 
 const apiEnvSchema = envSchema.extend({
   OPS_API_KEY: bearerKey,
   OPS_API_KEY_PREVIOUS: bearerKey,
   CRON_SECRET: bearerKey,
+  OPS_TOKEN_SECRET: tokenSecret,
+  OPS_TOKEN_SECRET_PREVIOUS: tokenSecret,
+  OPS_CORS_ORIGINS: origins,
+  OPS_REQUESTS_PER_MINUTE: z.coerce
+    .number({ error: REQUESTS_RANGE })
+    .refine((n) => Number.isInteger(n) && n >= 0 && n <= 1_000_000, REQUESTS_RANGE)
+    .default(6000),
   GITHUB_WEBHOOK_SECRET: secret,
   GITHUB_WEBHOOK_SECRET_PREVIOUS: secret,
 })
@@ -49,6 +78,9 @@ export function apiConfigFromEnv(variables: Readonly<Record<string, string | und
   return {
     apiKeys: present(env.OPS_API_KEY, env.OPS_API_KEY_PREVIOUS),
     cronSecret: env.CRON_SECRET || undefined,
+    tokenSecrets: present(env.OPS_TOKEN_SECRET, env.OPS_TOKEN_SECRET_PREVIOUS),
+    corsOrigins: env.OPS_CORS_ORIGINS,
+    requestsPerMinute: env.OPS_REQUESTS_PER_MINUTE,
     webhookSecrets: { github: present(env.GITHUB_WEBHOOK_SECRET, env.GITHUB_WEBHOOK_SECRET_PREVIOUS) },
     eventBatchSize: env.OPS_EVENT_BATCH_SIZE,
     reactionBatchSize: env.OPS_REACTION_BATCH_SIZE,

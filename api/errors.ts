@@ -22,6 +22,7 @@ const STATUS: Record<OpsCode, ContentfulStatusCode> = {
   OPS_013: 404,
   OPS_014: 409,
   OPS_015: 503,
+  OPS_016: 429,
 }
 
 /** The one shape of every error answer. */
@@ -51,6 +52,8 @@ export const onError: ErrorHandler<ApiEnv> = (error, c) => {
     return c.json(body, status)
   }
   if (error instanceof HTTPException && error.status < 500) {
+    // What an `OpsError` says, with a status of its own.
+    if (error.cause instanceof OpsError) return c.json(answerOf(error.cause).body, error.status)
     return refuse(c, error.status, error.message)
   }
   c.get('log').error({ err: error }, 'unexpected failure')
@@ -61,8 +64,13 @@ export const onNotFound: NotFoundHandler<ApiEnv> = (c) =>
   c.json({ error: `There is no ${c.req.path}`, code: 'OPS_013', details: { hint: 'see /docs' } }, 404)
 
 /** Answers input that is refused before any route looks at it: malformed, too large, of the wrong type or method. */
-export function refuse(c: Context<ApiEnv>, status: ContentfulStatusCode, reason: string) {
-  return c.json({ error: reason, code: 'OPS_011', details: {} } satisfies ErrorBody, status)
+export function refuse(
+  c: Context<ApiEnv>,
+  status: ContentfulStatusCode,
+  reason: string,
+  code: OpsCode = 'OPS_011',
+) {
+  return c.json({ error: reason, code, details: {} } satisfies ErrorBody, status)
 }
 
 /** What a zod schema found wrong, as `OPS_011` naming every field; `details.path` is the first of them. */

@@ -2,7 +2,7 @@ import { OpenAPIHono } from '@hono/zod-openapi'
 import type { RequestIdVariables } from 'hono/request-id'
 import type { Logger } from 'pino'
 import type { Engine } from '../engine/index.js'
-import type { Keyring, Principal } from './auth.js'
+import type { Keyring, Principal } from './access/keyring.js'
 import type { ApiConfig } from './config.js'
 
 /** What the routes stand on. */
@@ -18,7 +18,7 @@ export interface ApiEnv {
   Variables: RequestIdVariables & {
     /** Bound to the request's id. */
     log: Logger
-    /** Set behind `requireKey`. */
+    /** Set behind `authenticate`. */
     principal: Principal
   }
 }

@@ -1,5 +1,7 @@
-import { z } from '@hono/zod-openapi'
+import { createRoute, type RouteConfig, z } from '@hono/zod-openapi'
 import { OpsError } from '../engine/index.js'
+import { requireScope } from './access/require.js'
+import type { Scope } from './access/scopes.js'
 
 /** A JSON object that the control plane does not look into. */
 export const jsonObject = z.record(z.string(), z.unknown())
@@ -15,12 +17,19 @@ export const actor = z.string().trim().min(1).max(200).openapi({ example: 'ada@e
 const errorBody = z
   .object({
     error: z.string().openapi({ description: 'What is wrong, as a sentence.' }),
-    code: z.string().openapi({ description: 'One of OPS_001 to OPS_015; OPS_000 for a defect of ours.' }),
+    code: z.string().openapi({ description: 'One of OPS_001 to OPS_016; OPS_000 for a defect of ours.' }),
     details: jsonObject.openapi({ description: '`path` names the field at fault, `hint` the fix.' }),
   })
   .openapi('Error', {
     example: { error: 'type: Required', code: 'OPS_011', details: { path: 'type' } },
   })
+
+type Route<P extends string> = Omit<RouteConfig, 'path'> & { path: P }
+
+/** A route behind a key, for those who may do this. */
+export function guardedRoute<P extends string, R extends Route<P>>(scope: Scope, route: R) {
+  return createRoute({ ...route, middleware: requireScope(scope), 'x-scope': scope })
+}
 
 /** A JSON answer of a route. */
 export function json<S extends z.ZodType>(schema: S, description: string) {
@@ -46,7 +55,12 @@ export const cancellation = optionalBody(
 export const unavailable = { 503: json(errorBody, 'The database is away, or this part is paused.') }
 export const unauthorised = { 401: json(errorBody, 'No valid key, or a signature that does not fit.') }
 /** On every route behind a key. */
-export const guarded = { ...unauthorised, ...unavailable }
+export const guarded = {
+  ...unauthorised,
+  403: json(errorBody, 'The token does not cover this.'),
+  429: json(errorBody, 'Too many requests with this key; `Retry-After` says how long to wait.'),
+  ...unavailable,
+}
 export const notFound = { 404: json(errorBody, 'There is no such thing.') }
 export const conflict = { 409: json(errorBody, 'It contradicts what is stored, or what was decided before.') }
 export const tooLarge = { 413: json(errorBody, 'The body is too large.') }

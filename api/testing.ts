@@ -9,12 +9,16 @@ import type { Router } from './router.js'
 
 export const KEY = 'test-key'
 export const CRON_KEY = 'test-cron-key'
+export const TOKEN_SECRET = 'a secret of more than thirty-two characters'
 export const GITHUB_SECRET = "It's a Secret to Everybody"
 export const UNKNOWN_ID = '01900000-0000-7000-8000-000000000000'
 
 export const testConfig: ApiConfig = {
   apiKeys: [KEY],
   cronSecret: CRON_KEY,
+  tokenSecrets: [TOKEN_SECRET],
+  corsOrigins: [],
+  requestsPerMinute: 0,
   webhookSecrets: { github: [GITHUB_SECRET] },
   eventBatchSize: 50,
   reactionBatchSize: 50,
@@ -59,8 +63,8 @@ export async function answerOf(response: Response): Promise<Answer> {
 }
 
 /** The app over an engine of the test's own. */
-export function appOver(engine: Engine, config: Partial<ApiConfig> = {}): Router {
-  return createApp({ engine, config: { ...testConfig, ...config }, log: createLog('silent') })
+export function appOver(engine: Engine, config: Partial<ApiConfig> = {}, now = Date.now): Router {
+  return createApp({ engine, config: { ...testConfig, ...config }, log: createLog('silent'), now })
 }
 
 /** The app over a database of its own, connected as the control plane is: with the service role. */

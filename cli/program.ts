@@ -10,6 +10,7 @@ import { proposalsCommand } from './commands/proposals.js'
 import { startCommand } from './commands/start.js'
 import { statusCommand } from './commands/status.js'
 import { stepsCommand } from './commands/steps.js'
+import { tokenCommand } from './commands/token.js'
 import { traceCommand } from './commands/trace.js'
 import { whyCommand } from './commands/why.js'
 import { workerCommand } from './commands/worker.js'
@@ -46,6 +47,7 @@ export function createProgram({ json }: { json: boolean }): Command {
     deadCommand(),
     traceCommand(),
     whyCommand(),
+    tokenCommand(),
   ]
   for (const command of commands) program.addCommand(command)
   for (const command of everyCommand(program)) {

@@ -18,6 +18,8 @@ const connectionSchema = z.object({
   /** Of the control plane, and the key to it. */
   OPS_API_URL: z.string(),
   OPS_API_KEY: z.string(),
+  /** Signs tokens for parts of the API. */
+  OPS_TOKEN_SECRET: z.string(),
   GITHUB_WEBHOOK_SECRET: z.string(),
 })
 

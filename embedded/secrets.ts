@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto'
+import { createHmac, randomBytes } from 'node:crypto'
 import { readFile, rename, writeFile } from 'node:fs/promises'
 import { z } from 'zod'
 import { isSystemError, stackError } from './errors.js'
@@ -45,6 +45,11 @@ async function makeSecrets(file: string): Promise<Secrets> {
   await writeFile(`${file}.new`, `${JSON.stringify(secrets, undefined, 2)}\n`, { mode: 0o600 })
   await rename(`${file}.new`, file)
   return secrets
+}
+
+/** Signs tokens for parts of the API: follows from what is stored, so that the file needs no other field. */
+export function tokenSecretOf({ jwtSecret }: Secrets): string {
+  return createHmac('sha256', jwtSecret).update('ops-loop tokens').digest('base64url')
 }
 
 function random(): string {

@@ -12,7 +12,7 @@ import { migrate, seedPolicies } from './migrate.js'
 import { isPortTaken, portTaken } from './ports.js'
 import { type EmbeddedPostgres, startPostgres } from './postgres.js'
 import { type EmbeddedPostgrest, startPostgrest } from './postgrest.js'
-import { readSecrets, type Secrets } from './secrets.js'
+import { readSecrets, type Secrets, tokenSecretOf } from './secrets.js'
 import { stackPaths } from './stackPaths.js'
 import { type Stoppable, supervise } from './supervisor.js'
 import { ensureWorkerLogin } from './workerLogin.js'
@@ -140,7 +140,8 @@ async function startPrograms(
   parts: Parts,
 ): Promise<void> {
   const { workerLog, apiLog } = stackPaths(dataDir)
-  const { SUPABASE_URL, SUPABASE_SERVICE_ROLE_KEY, OPS_API_KEY, GITHUB_WEBHOOK_SECRET } = connection
+  const { SUPABASE_URL, SUPABASE_SERVICE_ROLE_KEY, OPS_API_KEY, OPS_TOKEN_SECRET, GITHUB_WEBHOOK_SECRET } =
+    connection
 
   const work = () => startWorker({ dataDir, logFile: workerLog, env: { DATABASE_URL: workerUrl } })
   parts.add(supervise(await work(), { name: `worker, see ${workerLog},`, again: work, log }))
@@ -151,9 +152,11 @@ async function startPrograms(
     SUPABASE_SECRET_KEY: '',
     SUPABASE_SERVICE_ROLE_KEY,
     OPS_API_KEY,
+    OPS_TOKEN_SECRET,
     GITHUB_WEBHOOK_SECRET,
     // Keys of another deployment, in .env, open nothing here.
     OPS_API_KEY_PREVIOUS: '',
+    OPS_TOKEN_SECRET_PREVIOUS: '',
     CRON_SECRET: '',
     GITHUB_WEBHOOK_SECRET_PREVIOUS: '',
     // A line for each heartbeat would fill the disk in the end.
@@ -175,6 +178,7 @@ function connectionOf(
     SUPABASE_SERVICE_ROLE_KEY: signJwt('service_role', secrets.jwtSecret),
     OPS_API_URL: `http://127.0.0.1:${port}`,
     OPS_API_KEY: secrets.apiKey,
+    OPS_TOKEN_SECRET: tokenSecretOf(secrets),
     GITHUB_WEBHOOK_SECRET: secrets.webhookSecret,
   }
 }

@@ -1049,6 +1049,13 @@ export type Database = {
           step_id: string
         }[]
       }
+      ops_count_requests: {
+        Args: { p_caller: string; p_requests: number }
+        Returns: {
+          requests: number
+          seconds_left: number
+        }[]
+      }
       ops_create_mission_from_proposal: { Args: { p_proposal_id: string }; Returns: string }
       ops_create_proposal_and_maybe_autoapprove: {
         Args: { p_dedupe_key: string; p_source: string; p_template: Json }

@@ -119,7 +119,7 @@ test('errors of the program itself cannot be retried', () => {
 })
 
 test('codes are those of the list', () => {
-  expect(isOpsCode('OPS_015')).toBe(true)
-  expect(isOpsCode('OPS_016')).toBe(false)
+  expect(isOpsCode('OPS_016')).toBe(true)
+  expect(isOpsCode('OPS_017')).toBe(false)
   expect(isOpsCode('toString')).toBe(false)
 })

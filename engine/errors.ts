@@ -17,6 +17,7 @@ export const OPS_CODES = {
   OPS_013: 'not found',
   OPS_014: 'conflict',
   OPS_015: 'paused by the control switch',
+  OPS_016: 'too many requests',
 } as const
 
 export type OpsCode = keyof typeof OPS_CODES

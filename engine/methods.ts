@@ -95,6 +95,7 @@ export function createEngine(transport: Transport): Engine {
       call(sql.retryDeadSteps, { p_kind: kind, p_limit: limit, p_actor: actor }),
     trace: (id) => call(sql.trace, { p_id: id }),
     why: (eventId) => call(sql.why, { p_event_id: eventId }),
+    countRequests: (caller, requests) => call(sql.countRequests, { p_caller: caller, p_requests: requests }),
     recordHeartbeat: (ok, report) => call(sql.recordHeartbeat, { p_ok: ok, p_report: report }),
     health: () => call(sql.health, {}),
     policies: (keys) => call(sql.policies, { p_keys: keys }),

@@ -1,4 +1,4 @@
-import { createRoute, z } from '@hono/zod-openapi'
+import { z } from '@hono/zod-openapi'
 import type { EmittedEvent, EventInput } from '../../engine/index.js'
 import { OpsError } from '../../engine/index.js'
 import { router, type Services } from '../router.js'
@@ -40,7 +40,7 @@ const event = z
   })
   .openapi('Event')
 
-const emit = createRoute({
+const emit = http.guardedRoute('events:write', {
   method: 'post',
   path: '/',
   tags: ['events'],
@@ -65,7 +65,7 @@ const emit = createRoute({
   },
 })
 
-const list = createRoute({
+const list = http.guardedRoute('events:read', {
   method: 'get',
   path: '/',
   tags: ['events'],
@@ -83,7 +83,7 @@ const list = createRoute({
   responses: { 200: http.json(http.pageOf(event), 'A page.'), ...http.guarded, ...http.invalid },
 })
 
-const why = createRoute({
+const why = http.guardedRoute('events:read', {
   method: 'get',
   path: '/{id}/why',
   tags: ['events'],

@@ -1,5 +1,6 @@
 import { createRoute, z } from '@hono/zod-openapi'
 import packageJson from '../../package.json' with { type: 'json' }
+import { mayObserve } from '../access/require.js'
 import { router, type Services } from '../router.js'
 import * as http from '../schemas.js'
 
@@ -63,7 +64,7 @@ export function healthRoutes({ engine, identify }: Services) {
   return router()
     .openapi(details, async (c) => {
       const report = await engine.health()
-      const known = identify(c.req.header('authorization')) === 'api'
+      const known = mayObserve(await identify(c.req.header('authorization')))
       return c.json(known ? { version: packageJson.version, ...report } : { status: report.status }, 200)
     })
     .openapi(live, (c) => c.json({ status: 'ok' }, 200))

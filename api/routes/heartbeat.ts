@@ -1,8 +1,8 @@
-import { createRoute, z } from '@hono/zod-openapi'
+import { z } from '@hono/zod-openapi'
 import { beat } from '../heartbeat.js'
 import { phases } from '../phases/index.js'
 import { router, type Services } from '../router.js'
-import { json, unauthorised } from '../schemas.js'
+import { guarded, guardedRoute, json } from '../schemas.js'
 
 const problem = z.object({ phase: z.string(), code: z.string(), message: z.string() })
 
@@ -35,7 +35,7 @@ const beatReport = z
   })
 
 const route = (method: 'get' | 'post') =>
-  createRoute({
+  guardedRoute('heartbeat:run', {
     method,
     path: '/',
     tags: ['heartbeat'],
@@ -44,10 +44,10 @@ const route = (method: 'get' | 'post') =>
       'Turns events into reactions and reactions into proposals, and recovers what hangs, until all is done or time is up. ' +
       'Safe to repeat and to overlap. Opens with `OPS_API_KEY` or `CRON_SECRET`.',
     responses: {
+      ...guarded,
       200: json(beatReport, 'What the beat did.'),
       500: json(beatReport, 'A phase failed; the others did their work.'),
       503: json(beatReport, 'The database is away.'),
-      ...unauthorised,
     },
   })
 

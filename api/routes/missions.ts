@@ -1,4 +1,5 @@
-import { createRoute, z } from '@hono/zod-openapi'
+import { z } from '@hono/zod-openapi'
+import { actorOf } from '../access/require.js'
 import { router, type Services } from '../router.js'
 import * as http from '../schemas.js'
 
@@ -18,7 +19,7 @@ const mission = z
   })
   .openapi('Mission')
 
-const list = createRoute({
+const list = http.guardedRoute('missions:read', {
   method: 'get',
   path: '/',
   tags: ['missions'],
@@ -27,7 +28,7 @@ const list = createRoute({
   responses: { 200: http.json(http.pageOf(mission), 'A page.'), ...http.guarded, ...http.invalid },
 })
 
-const show = createRoute({
+const show = http.guardedRoute('missions:read', {
   method: 'get',
   path: '/{id}',
   tags: ['missions'],
@@ -43,7 +44,7 @@ const show = createRoute({
   },
 })
 
-const cancel = createRoute({
+const cancel = http.guardedRoute('missions:cancel', {
   method: 'post',
   path: '/{id}/cancel',
   tags: ['missions'],
@@ -72,7 +73,10 @@ export function missionRoutes({ engine }: Services) {
       return c.json(http.found(await engine.listMissions({ id }, 1), 'mission', id), 200)
     })
     .openapi(cancel, async (c) => {
-      const { actor = c.get('principal'), reason } = c.req.valid('json')
-      return c.json(await engine.cancelMission(c.req.valid('param').id, { actor, reason }), 200)
+      const { actor, reason } = c.req.valid('json')
+      return c.json(
+        await engine.cancelMission(c.req.valid('param').id, { actor: actorOf(c, actor), reason }),
+        200,
+      )
     })
 }

@@ -1,4 +1,4 @@
-import { createRoute, z } from '@hono/zod-openapi'
+import { z } from '@hono/zod-openapi'
 import { router, type Services } from '../router.js'
 import * as http from '../schemas.js'
 
@@ -10,7 +10,7 @@ const keyParam = z.object({
   key: z.string().min(1).max(100).openapi({ example: 'proposal_caps' }),
 })
 
-const list = createRoute({
+const list = http.guardedRoute('policies:read', {
   method: 'get',
   path: '/',
   tags: ['policies'],
@@ -18,7 +18,7 @@ const list = createRoute({
   responses: { 200: http.json(z.object({ items: z.array(policy) }), 'All of them.'), ...http.guarded },
 })
 
-const show = createRoute({
+const show = http.guardedRoute('policies:read', {
   method: 'get',
   path: '/{key}',
   tags: ['policies'],
@@ -32,7 +32,7 @@ const show = createRoute({
   },
 })
 
-const rollback = createRoute({
+const rollback = http.guardedRoute('policies:write', {
   method: 'post',
   path: '/{key}/rollback',
   tags: ['policies'],

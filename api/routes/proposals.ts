@@ -1,7 +1,9 @@
-import { createRoute, z } from '@hono/zod-openapi'
+import { z } from '@hono/zod-openapi'
+import type { Context } from 'hono'
 import type { ProposalBatchOutcome, ProposalOutcome } from '../../engine/index.js'
 import { isOpsCode, OpsError } from '../../engine/index.js'
-import { router, type Services } from '../router.js'
+import { actorOf } from '../access/require.js'
+import { type ApiEnv, router, type Services } from '../router.js'
 import * as http from '../schemas.js'
 
 const statuses = ['pending', 'approved', 'rejected', 'auto_approved', 'expired'] as const
@@ -40,7 +42,7 @@ const outcome = z
   })
   .openapi('ProposalOutcome')
 
-const list = createRoute({
+const list = http.guardedRoute('proposals:read', {
   method: 'get',
   path: '/',
   tags: ['proposals'],
@@ -51,7 +53,7 @@ const list = createRoute({
   responses: { 200: http.json(http.pageOf(proposal), 'A page.'), ...http.guarded, ...http.invalid },
 })
 
-const show = createRoute({
+const show = http.guardedRoute('proposals:read', {
   method: 'get',
   path: '/{id}',
   tags: ['proposals'],
@@ -65,7 +67,7 @@ const show = createRoute({
   },
 })
 
-const create = createRoute({
+const create = http.guardedRoute('proposals:create', {
   method: 'post',
   path: '/',
   tags: ['proposals'],
@@ -118,8 +120,11 @@ const create = createRoute({
 })
 
 const note = z.string().max(2000).optional()
+const decider = http.actor
+  .optional()
+  .openapi({ description: 'Who decides. A token decides for whom it was minted, a key has to say.' })
 
-const approve = createRoute({
+const approve = http.guardedRoute('proposals:approve', {
   method: 'post',
   path: '/{id}/approve',
   tags: ['proposals'],
@@ -127,7 +132,7 @@ const approve = createRoute({
   description: 'Once, before it expires, never by the agent that proposed it. Starts the mission.',
   request: {
     params: http.idParam,
-    body: http.body(z.strictObject({ actor: http.actor, digest: z.string().optional(), note }), {
+    body: http.body(z.strictObject({ actor: decider, digest: z.string().optional(), note }), {
       actor: 'ada@example.com',
       note: 'looks right',
     }),
@@ -141,14 +146,14 @@ const approve = createRoute({
   },
 })
 
-const reject = createRoute({
+const reject = http.guardedRoute('proposals:reject', {
   method: 'post',
   path: '/{id}/reject',
   tags: ['proposals'],
   summary: 'Reject a pending proposal',
   request: {
     params: http.idParam,
-    body: http.body(z.strictObject({ actor: http.actor, note }), {
+    body: http.body(z.strictObject({ actor: decider, note }), {
       actor: 'ada@example.com',
       note: 'not now',
     }),
@@ -174,15 +179,32 @@ export function proposalRoutes({ engine }: Services) {
     })
     .openapi(create, async (c) => {
       const idempotency_key = c.req.valid('header')['idempotency-key']
-      const answer = gated(await engine.createProposals([{ ...c.req.valid('json'), idempotency_key }]))
+      const { proposed_by, ...input } = c.req.valid('json')
+      // Whoever holds a token proposes under its name, and so can never approve that.
+      const proposer = c.get('principal').kind === 'token' ? actorOf(c, proposed_by) : proposed_by
+      const answer = gated(
+        await engine.createProposals([{ ...input, proposed_by: proposer, idempotency_key }]),
+      )
       return c.json(answer, answer.code === 'duplicate' ? 200 : 201)
     })
-    .openapi(approve, async (c) =>
-      c.json(await engine.approveProposal(c.req.valid('param').id, c.req.valid('json')), 200),
-    )
-    .openapi(reject, async (c) =>
-      c.json(await engine.rejectProposal(c.req.valid('param').id, c.req.valid('json')), 200),
-    )
+    .openapi(approve, async (c) => {
+      const { actor, ...decision } = c.req.valid('json')
+      const approval = { ...decision, actor: deciderOf(c, actor) }
+      return c.json(await engine.approveProposal(c.req.valid('param').id, approval), 200)
+    })
+    .openapi(reject, async (c) => {
+      const { actor, ...decision } = c.req.valid('json')
+      const rejection = { ...decision, actor: deciderOf(c, actor) }
+      return c.json(await engine.rejectProposal(c.req.valid('param').id, rejection), 200)
+    })
+}
+
+/** A decision needs a name; that it came with the key of all says nothing. */
+function deciderOf(c: Context<ApiEnv>, actor: string | undefined): string {
+  if (actor === undefined && c.get('principal').kind !== 'token') {
+    throw new OpsError('OPS_011', 'actor: say who decides.', { details: { path: 'actor' } })
+  }
+  return actorOf(c, actor)
 }
 
 /** The gate's answer to a single proposal; one that is not valid has no proposal, only a code and a reason. */

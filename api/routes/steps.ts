@@ -1,4 +1,5 @@
-import { createRoute, z } from '@hono/zod-openapi'
+import { z } from '@hono/zod-openapi'
+import { actorOf } from '../access/require.js'
 import { router, type Services } from '../router.js'
 import * as http from '../schemas.js'
 
@@ -20,7 +21,7 @@ const step = z
   })
   .openapi('Step')
 
-const list = createRoute({
+const list = http.guardedRoute('steps:read', {
   method: 'get',
   path: '/',
   tags: ['steps'],
@@ -37,7 +38,7 @@ const list = createRoute({
   responses: { 200: http.json(http.pageOf(step), 'A page.'), ...http.guarded, ...http.invalid },
 })
 
-const retry = createRoute({
+const retry = http.guardedRoute('steps:retry', {
   method: 'post',
   path: '/{id}/retry',
   tags: ['steps'],
@@ -65,7 +66,7 @@ const retry = createRoute({
   },
 })
 
-const cancel = createRoute({
+const cancel = http.guardedRoute('steps:cancel', {
   method: 'post',
   path: '/{id}/cancel',
   tags: ['steps'],
@@ -82,7 +83,7 @@ const cancel = createRoute({
   },
 })
 
-const retryDead = createRoute({
+const retryDead = http.guardedRoute('steps:retry', {
   method: 'post',
   path: '/dead/retry',
   tags: ['steps'],
@@ -113,15 +114,18 @@ export function stepRoutes({ engine }: Services) {
       return c.json(http.page(await engine.listSteps(filter, limit, after), limit), 200)
     })
     .openapi(retryDead, async (c) => {
-      const { actor = c.get('principal'), ...which } = c.req.valid('json')
-      return c.json({ items: await engine.retryDeadSteps({ ...which, actor }) }, 200)
+      const { actor, ...which } = c.req.valid('json')
+      return c.json({ items: await engine.retryDeadSteps({ ...which, actor: actorOf(c, actor) }) }, 200)
     })
     .openapi(retry, async (c) => {
-      const { actor = c.get('principal') } = c.req.valid('json')
-      return c.json(await engine.retryStep(c.req.valid('param').id, { actor }), 200)
+      const { actor } = c.req.valid('json')
+      return c.json(await engine.retryStep(c.req.valid('param').id, { actor: actorOf(c, actor) }), 200)
     })
     .openapi(cancel, async (c) => {
-      const { actor = c.get('principal'), reason } = c.req.valid('json')
-      return c.json(await engine.cancelStep(c.req.valid('param').id, { actor, reason }), 200)
+      const { actor, reason } = c.req.valid('json')
+      return c.json(
+        await engine.cancelStep(c.req.valid('param').id, { actor: actorOf(c, actor), reason }),
+        200,
+      )
     })
 }

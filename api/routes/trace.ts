@@ -1,4 +1,4 @@
-import { createRoute, z } from '@hono/zod-openapi'
+import { z } from '@hono/zod-openapi'
 import { router, type Services } from '../router.js'
 import * as http from '../schemas.js'
 
@@ -15,7 +15,7 @@ const link = z
   })
   .openapi('TraceEntry')
 
-const trace = createRoute({
+const trace = http.guardedRoute('traces:read', {
   method: 'get',
   path: '/{id}',
   tags: ['trace'],

@@ -14,6 +14,7 @@ import type {
   CancelledStep,
   Health,
   PatternDecision,
+  RequestCount,
   RetriedDeadStep,
   RetriedStep,
   RetryRequest,
@@ -174,6 +175,9 @@ export interface Engine {
 
   /** What each pattern decided about an event. Errors: `OPS_013`. */
   why(eventId: string): Promise<PatternDecision[]>
+
+  /** Adds to what a caller of the control plane requested in this minute; answers the sum of all its instances. */
+  countRequests(caller: string, requests: number): Promise<RequestCount>
 
   /** Logs `heartbeat:success` or `heartbeat:failure`; answers the event's id. */
   recordHeartbeat(ok: boolean, report: JsonObject): Promise<string>

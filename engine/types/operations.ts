@@ -86,6 +86,10 @@ export const health = z.looseObject({
 })
 export type Health = z.infer<typeof health>
 
+/** What a caller requested in the current minute, and the seconds until the next begins. */
+export const requestCount = z.object({ requests: count, seconds_left: count })
+export type RequestCount = z.infer<typeof requestCount>
+
 /** Something that happened. The same entity comes again when its status changes. */
 export const timelineEntry = z.object({
   at: timestamp,

@@ -596,6 +596,17 @@ create table ops.schedules (
   next_at timestamptz
 );
 
+-- 12_requests.sql -------------------------------------------------------------------------------------------
+
+-- Requests to the control plane by caller and minute, so that its instances share one limit. Lost in a crash, which is harmless.
+
+create unlogged table ops.request_counts (
+  caller text not null,
+  minute timestamptz not null,
+  requests integer not null,
+  primary key (caller, minute)
+);
+
 -- 13_services.sql -------------------------------------------------------------------------------------------
 
 -- Services: what the work depends on and does not own. Policy `services` lists their health endpoints; the heartbeat asks them.

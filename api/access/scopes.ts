@@ -1,0 +1,44 @@
+/** What a caller may be allowed to do: every route behind a key needs exactly one of these. */
+export const SCOPES = {
+  'heartbeat:run': 'beat',
+  'events:read': 'list events, and what patterns decided about them',
+  'events:write': 'report events',
+  'proposals:read': 'list and show proposals',
+  'proposals:create': 'propose missions, and try templates at the gate',
+  'proposals:approve': 'approve proposals',
+  'proposals:reject': 'reject proposals',
+  'missions:read': 'list and show missions',
+  'missions:cancel': 'cancel missions',
+  'steps:read': 'list and show steps',
+  'steps:retry': 'retry dead steps',
+  'steps:cancel': 'cancel steps',
+  'policies:read': 'list and show policies and their history; validate and try candidates',
+  'policies:write': 'change, delete and roll back policies',
+  'traces:read': 'trace anything',
+  'observe:read': 'the whole of /health, /metrics',
+} as const
+
+export type Scope = keyof typeof SCOPES
+
+/** Everything. */
+export const ALL_SCOPES = '*'
+
+/**
+ * Whether what was granted covers a scope. `*` stands for everything, or for one side: `proposals:*`, `*:read`.
+ *
+ * @example
+ * covers(['proposals:*'], 'proposals:approve') // true
+ */
+export function covers(granted: readonly string[], scope: string): boolean {
+  const [resource, action] = scope.split(':')
+  return granted.some((grant) => {
+    if (grant === ALL_SCOPES) return true
+    const [some, what, ...rest] = grant.split(':')
+    return rest.length === 0 && (some === '*' || some === resource) && (what === '*' || what === action)
+  })
+}
+
+/** The words among these that stand for no scope at all. */
+export function unknownScopes(granted: readonly string[]): string[] {
+  return granted.filter((grant) => !Object.keys(SCOPES).some((scope) => covers([grant], scope)))
+}
