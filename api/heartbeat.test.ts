@@ -27,12 +27,14 @@ describe('a beat', () => {
   test('with nothing to do answers in the documented shape', async () => {
     expect(await pulse()).toEqual({
       ok: true,
+      canaryResult: { sent: 0 },
       scheduleResult: { due: 0, events: 0 },
       triggerResult: { events: 0, queued: 0 },
       reactionResult: { processed: 0, created: 0 },
       leaseResult: { requeued_steps: 0, failed_steps: 0 },
       staleResult: { recovered: 0 },
       proposalResult: { expired: 0 },
+      checkResult: { run: 0, violated: 0, broken: 0 },
       drained: true,
       durations_ms: expect.objectContaining({ trigger: expect.any(Number), total: expect.any(Number) }),
       errors: [],
@@ -212,12 +214,14 @@ describe('what is broken stops nothing else', () => {
     await away.close()
     expect(report).toMatchObject({ ok: false, triggerResult: { events: 0 } })
     expect(report.errors.map(({ phase, code }) => `${phase} ${code}`)).toEqual([
+      'canary OPS_001',
       'schedules OPS_001',
       'trigger OPS_001',
       'reactions OPS_001',
       'leases OPS_001',
       'stale OPS_001',
       'proposals OPS_001',
+      'checks OPS_001',
       'record OPS_001',
     ])
   })
@@ -233,6 +237,6 @@ describe('what is broken stops nothing else', () => {
     }
     const report = await pulse({ beatBudgetMs: 10_000 }, stuck, () => time)
     expect(report.errors).toMatchObject([{ phase: 'trigger' }])
-    expect(Object.keys(report.durations_ms)).toEqual(['schedules', 'trigger', 'total'])
+    expect(Object.keys(report.durations_ms)).toEqual(['canary', 'schedules', 'trigger', 'total'])
   })
 })

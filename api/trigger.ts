@@ -1,14 +1,20 @@
 import type { Engine, PendingEvent, PolicyRow, SettledEvent, SettleItem } from '../engine/index.js'
 import { isRetryable, OpsError } from '../engine/index.js'
-import { type CompiledMatrix, compileMatrix, matchEvent } from '../policies/index.js'
+import {
+  type CompiledMatrix,
+  canaryMatrix,
+  compileMatrix,
+  isCanaryEvent,
+  matchEvent,
+} from '../policies/index.js'
 
 /** What became of one batch of pending events. */
 export interface TriggeredBatch {
   /** Events that were pending, at most the batch size. */
   found: number
-  /** Those of them that this call settled; others were settled by an overlapping beat. */
+  /** Those of them that this call settled, but for the canary's; others were settled by an overlapping beat. */
   settled: number
-  /** Reactions queued. */
+  /** Reactions queued, but for the canary's. */
   queued: number
   /** Patterns and events that could not be matched; none of them held up another. */
   problems: { code: string; message: string }[]
@@ -28,10 +34,16 @@ export async function triggerReactions(engine: Engine, batchSize: number): Promi
 
   const policies = await engine.policies()
   const matrix = policies.find(({ key }) => key === 'reaction_matrix')
+  // No operator's pattern sees the engine's canary.
+  const canaries = events.filter(isCanaryEvent)
+  const others = events.filter((event) => !isCanaryEvent(event))
   const items = matrix
-    ? matchAll(events, matrixOf(engine, matrix), policies, batch)
-    : unmatched(events, batch)
+    ? matchAll(others, matrixOf(engine, matrix), policies, batch)
+    : unmatched(others, batch)
+  items.push(...canaries.map((event) => matchEvent(canaryMatrix, event, { policies: {} })))
+  const ids = new Set(canaries.map(({ event_id }) => event_id))
   for (const event of await settle(engine, matrix?.version ?? 0, items, batch)) {
+    if (ids.has(event.event_id)) continue
     if (event.outcome === 'settled') batch.settled += 1
     batch.queued += event.queued
   }
@@ -61,6 +73,7 @@ function matchAll(
 }
 
 function unmatched(events: PendingEvent[], batch: TriggeredBatch): SettleItem[] {
+  if (events.length === 0) return []
   const message = 'There is no policy "reaction_matrix": events are settled without any reaction.'
   batch.problems.push({ code: 'OPS_002', message })
   return events.map(({ event_id }) => ({ event_id, decisions: [], error: message }))
@@ -93,6 +106,15 @@ function broken(event_id: string, error: unknown, batch: TriggeredBatch): Settle
     message: `event ${event_id} could not be matched: ${message}`,
   })
   return { event_id, decisions: [], error: message }
+}
+
+/** Patterns of the matrix in force that are out of service, with what is wrong with each. */
+export async function quarantinedPatterns(engine: Engine): Promise<Record<string, string>> {
+  const [matrix] = await engine.policies(['reaction_matrix'])
+  const { quarantined } = matrix ? matrixOf(engine, matrix) : { quarantined: [] }
+  return Object.fromEntries(
+    quarantined.map(({ pattern_id, path, message }) => [pattern_id, `${path}: ${message}`]),
+  )
 }
 
 /** Compiled once for each version: the policy's versions never come back with other content. */

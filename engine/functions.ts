@@ -1,3 +1,4 @@
+import { z } from 'zod'
 import { row, rows, value, values } from './signature.js'
 import * as events from './types/events.js'
 import { count, id } from './types/json.js'
@@ -9,6 +10,7 @@ import * as records from './types/records.js'
 import * as schedules from './types/schedules.js'
 import * as services from './types/services.js'
 import * as steps from './types/steps.js'
+import * as watch from './types/watch.js'
 
 /** The arguments of every list. */
 const page = { p_filter: 'jsonb?', p_limit: 'int?', p_after: 'uuid?' } as const
@@ -137,4 +139,11 @@ export const sqlFunctions = {
   radarAdd: row('ops_radar_add', { p_item: 'jsonb', p_step_id: 'uuid?' }, radar.addedRadarItem),
   radarUpdate: row('ops_radar_update', { p_id: 'uuid', p_changes: 'jsonb' }, radar.updatedRadarItem),
   radarList: values('ops_radar_list', { p_stage: 'text?', p_limit: 'int?' }, radar.radarRecord),
+
+  sendCanary: value('ops_send_canary', {}, z.boolean()),
+  beginChecks: value('ops_begin_checks', {}, watch.checkRound),
+  report: value('ops_report', { p_name: 'text', p_value: 'numeric', p_details: 'jsonb?' }, z.unknown()),
+  runChecks: rows('ops_run_checks', { p_names: 'text[]?', p_everything: 'boolean?' }, watch.checkOutcome),
+  listChecks: values('ops_list_checks', {}, watch.checkRecord),
+  listViolations: values('ops_list_violations', page, watch.violationRecord),
 }

@@ -1,19 +1,23 @@
 import { fromDatabaseError, OpsError } from './errors.js'
 import { sqlFunctions as sql } from './functions.js'
 import type { ArgsOf, SqlFunction } from './signature.js'
-import type { Signature, Transport } from './transport.js'
+import type { CallOptions, Signature, Transport } from './transport.js'
 import type { Engine } from './types/engine.js'
 
 /** The engine's methods on top of any transport. */
 export function createEngine(transport: Transport): Engine {
   let closed = false
 
-  async function call<A extends Signature['args'], R>(fn: SqlFunction<A, R>, args: ArgsOf<A>): Promise<R> {
+  async function call<A extends Signature['args'], R>(
+    fn: SqlFunction<A, R>,
+    args: ArgsOf<A>,
+    options?: CallOptions,
+  ): Promise<R> {
     if (closed)
       throw new OpsError('OPS_001', 'This connection to the database was closed by the program itself.')
     let answer: readonly unknown[]
     try {
-      answer = await transport.rpc(fn, args)
+      answer = await transport.rpc(fn, args, options)
     } catch (error) {
       throw fromDatabaseError(error, transport.name)
     }
@@ -131,6 +135,17 @@ export function createEngine(transport: Transport): Engine {
     radarAdd: (item, stepId) => call(sql.radarAdd, { p_item: item, p_step_id: stepId }),
     radarUpdate: (id, changes) => call(sql.radarUpdate, { p_id: id, p_changes: changes }),
     radarList: (stage, limit) => call(sql.radarList, { p_stage: stage, p_limit: limit }),
+
+    sendCanary: () => call(sql.sendCanary, {}),
+    beginChecks: () => call(sql.beginChecks, {}),
+    report: async (name, value, details) => {
+      await call(sql.report, { p_name: name, p_value: value, p_details: details })
+    },
+    runChecks: (names, { everything, timeoutMs } = {}) =>
+      call(sql.runChecks, { p_names: names, p_everything: everything }, { timeoutMs }),
+    listChecks: () => call(sql.listChecks, {}),
+    listViolations: (filter, limit, after) =>
+      call(sql.listViolations, { p_filter: filter, p_limit: limit, p_after: after }),
 
     ...(listen && {
       listen: async (channel: string, onNotify: () => void) => {

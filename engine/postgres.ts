@@ -36,9 +36,17 @@ export function postgresTransport(databaseUrl: string, maxConnections = 5): Tran
 
   return {
     name: 'postgres',
-    async rpc(fn, args) {
+    async rpc(fn, args, { timeoutMs } = {}) {
       const { text, values } = statement(fn, args)
-      const rows = await sql.unsafe<{ value: unknown }[]>(text, values, { prepare: !pooled })
+      const run = (on: postgres.ISql) => on.unsafe<{ value: unknown }[]>(text, values, { prepare: !pooled })
+      const rows =
+        timeoutMs === undefined
+          ? await run(sql)
+          : await sql.begin(async (tx) => {
+              // A statement cannot shorten its own time, so this one goes before it, over the same connection.
+              await tx`select set_config('statement_timeout', ${String(Math.ceil(timeoutMs))}, true)`
+              return run(tx)
+            })
       return rows.map((row) => row.value)
     },
     listen: pooled

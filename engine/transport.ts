@@ -14,6 +14,7 @@ export interface Signature {
 export interface ArgValues {
   jsonb: unknown
   int: number
+  numeric: number
   boolean: boolean
   text: string
   uuid: string
@@ -27,11 +28,16 @@ export type ArgType = keyof ArgValues | `${keyof ArgValues}?`
 /** Arguments by name. `null` is SQL's null; what is left out or undefined takes SQL's default. */
 export type Args = Readonly<Record<string, unknown>>
 
+export interface CallOptions {
+  /** When the server cuts the call off, where the transport can tell it: PostgREST takes it from the function instead. */
+  timeoutMs?: number | undefined
+}
+
 /** Carries calls to the database. It throws what it meets; the engine translates (`errors.ts`). */
 export interface Transport {
   readonly name: TransportName
   /** The answer as JSON values, the same over every transport: one for each row, or the single one. */
-  rpc(fn: Signature, args: Args): Promise<readonly unknown[]>
+  rpc(fn: Signature, args: Args, options?: CallOptions): Promise<readonly unknown[]>
   listen?: ((channel: string, onNotify: () => void) => Promise<Subscription>) | undefined
   close(): Promise<void>
 }

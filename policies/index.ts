@@ -1,4 +1,5 @@
 /** What operators decide, and how the loop reads it: schemas, the matcher, the templates, the policies to begin with. */
+export { canaryMatrix, isCanaryEvent } from './canary.js'
 export { defaultPolicies } from './defaults.js'
 export { type Change, diffPolicy } from './diff.js'
 export { type Explained, type Explanation, explainEvent, type OtherType } from './explain.js'

@@ -3,7 +3,7 @@ import type { Mask } from './mask.js'
 import { MAX_JSON_BYTES, toStorableObject } from './results.js'
 
 const EVENT_TYPE = /^[A-Za-z0-9][A-Za-z0-9_.:-]{0,199}$/
-const OWN_TYPE = /^(heartbeat|mission|step|proposal):/
+const OWN_TYPE = /^(heartbeat|mission|step|proposal|canary):/
 const OWN_DEDUPE_KEY = /^mission:[0-9a-f-]{36}:/
 
 /**

@@ -1,3 +1,5 @@
+import { canaryPhase } from '../monitors/canary.js'
+import { checksPhase } from '../monitors/checks.js'
 import type { Phase } from './phase.js'
 import { reactionsPhase } from './reactions.js'
 import { leasesPhase, proposalsPhase, stalePhase } from './recovery.js'
@@ -8,10 +10,12 @@ export * from './phase.js'
 
 /** What each beat does, in this order. */
 export const phases: readonly Phase[] = [
+  canaryPhase,
   schedulesPhase,
   triggerPhase,
   reactionsPhase,
   leasesPhase,
   stalePhase,
   proposalsPhase,
+  checksPhase,
 ]

@@ -9,8 +9,9 @@ export const reactionsPhase = definePhase({
   weight: 30,
   async batch({ engine, config }, counts) {
     const outcomes = await engine.runReactions(config.reactionBatchSize)
-    counts.processed += outcomes.length
-    counts.created += outcomes.filter((o) => o.proposal_id !== null && o.code !== 'duplicate').length
+    const counted = outcomes.filter((o) => o.code !== 'canary')
+    counts.processed += counted.length
+    counts.created += counted.filter((o) => o.proposal_id !== null && o.code !== 'duplicate').length
     return outcomes.length >= config.reactionBatchSize
   },
 })

@@ -69,6 +69,14 @@ import type {
   WorkerRegistration,
   WorkerSettings,
 } from './steps.js'
+import type {
+  CheckOutcome,
+  CheckRecord,
+  CheckRound,
+  CheckRun,
+  ViolationFilter,
+  ViolationRecord,
+} from './watch.js'
 
 /**
  * The typed doorway to the database: one method per SQL function, the same over both transports.
@@ -243,6 +251,27 @@ export interface Engine {
    * to the archive. Call it until it answers no chains. Errors: `OPS_011`.
    */
   archive(olderThan: string, limit?: number): Promise<Archived>
+
+  // --- the watch ------------------------------------------------------------------------------------------------
+
+  /** Looks after the canaries under way and, once in each round, sends another; answers whether it did. */
+  sendCanary(): Promise<boolean>
+
+  /** Begins a round of checks when one is due, for one of all callers. */
+  beginChecks(): Promise<CheckRound>
+
+  /** Keeps a number that only the caller knows, under a name. Errors: `OPS_011`. */
+  report(name: string, value: number, details?: JsonObject): Promise<void>
+
+  /**
+   * Runs the named checks (default: all of a round) until one is cut off, and keeps their violations. What is missing from the
+   * answer was not judged: call again with those names.
+   */
+  runChecks(names?: readonly string[], run?: CheckRun): Promise<CheckOutcome[]>
+
+  listChecks(): Promise<CheckRecord[]>
+
+  listViolations(filter?: ViolationFilter, limit?: number, after?: string): Promise<ViolationRecord[]>
 
   // --- connection -----------------------------------------------------------------------------------------------
 

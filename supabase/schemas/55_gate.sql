@@ -5,7 +5,7 @@
 -- rejected or expires; approving it on a later day takes a place of that day.
 --
 -- Codes: auto_approved, pending_approval, duplicate, depth, missions_per_root_event, cap_daily, cap_source, cap_agent,
--- cap_step_kind, cap_pattern, budget; later approved, rejected, expired.
+-- cap_step_kind, cap_pattern, budget, canary (the engine's own, which no cap and no rule holds); later approved, rejected, expired.
 
 create function ops.risk_rank(p_level text) returns integer
 language plpgsql immutable
@@ -346,6 +346,7 @@ declare
   v_verdict jsonb;
   v_obstacle text;
   v_auto boolean;
+  v_canary boolean;
 begin
   select t.path, t.problem into v_path, v_problem from ops.template_problem(p_template) t;
   if v_problem is not null then
@@ -354,6 +355,7 @@ begin
   if p_source is null or p_source !~ '^[A-Za-z0-9][A-Za-z0-9_.:-]{0,99}$' then
     perform ops.fail('OPS_011', 'source must be 1 to 100 letters, digits, "_", ".", ":" or "-"', 'source');
   end if;
+  v_canary := ops.is_canary(p_source, p_pattern_id, p_template);
   if length(p_dedupe_key) not between 1 and 500 then
     perform ops.fail('OPS_011', 'dedupe_key must have 1 to 500 characters', 'dedupe_key');
   elsif p_dedupe_minutes not between 0 and 525600 then
@@ -378,20 +380,24 @@ begin
     end if;
   end if;
 
-  v_units := ops.cap_units(p_source, p_pattern_id, p_template);
-  perform ops.lock_caps(v_day, v_units);
-  v_verdict := ops.take_root(p_root_event_id, p_depth);
-  if v_verdict is null then
-    v_verdict := ops.take_caps(v_day, v_units);
-    if v_verdict is not null and p_root_event_id is not null then
-      update ops.root_missions set missions = missions - 1 where root_event_id = p_root_event_id;
+  if v_canary then
+    v_day := null;
+  else
+    v_units := ops.cap_units(p_source, p_pattern_id, p_template);
+    perform ops.lock_caps(v_day, v_units);
+    v_verdict := ops.take_root(p_root_event_id, p_depth);
+    if v_verdict is null then
+      v_verdict := ops.take_caps(v_day, v_units);
+      if v_verdict is not null and p_root_event_id is not null then
+        update ops.root_missions set missions = missions - 1 where root_event_id = p_root_event_id;
+      end if;
     end if;
   end if;
 
   if v_verdict is not null then
     delete from ops.live_keys where dedupe_key = p_dedupe_key and proposal_id = v_id;
   else
-    v_obstacle := ops.approval_obstacle(p_template);
+    v_obstacle := case when v_canary and not ops.paused('approvals') then null else ops.approval_obstacle(p_template) end;
     v_auto := v_obstacle is null;
   end if;
 
@@ -404,9 +410,10 @@ begin
     (case when v_verdict is not null then 'rejected' when v_auto then 'auto_approved' else 'pending' end)::public.ops_proposal_status,
     p_template,
     case when v_verdict is not null then ops.verdict_reason(v_verdict)
-      when v_auto then 'admitted by policy auto_approve' else 'waits for approval: ' || v_obstacle end,
+      when v_auto and v_canary then 'the engine''s own canary' when v_auto then 'admitted by policy auto_approve' else 'waits for approval: ' || v_obstacle end,
     ops.policy_snapshot(), case when v_auto then v_now end, v_now,
-    case when v_verdict is not null then v_verdict ->> 'code' when v_auto then 'auto_approved' else 'pending_approval' end,
+    case when v_verdict is not null then v_verdict ->> 'code' when v_auto and v_canary then 'canary' when v_auto then 'auto_approved'
+      else 'pending_approval' end,
     coalesce(v_verdict, ops.caps_counted(v_day, v_units)), ops.template_digest(p_template),
     p_idempotency_key, coalesce(p_proposed_by, p_template ->> 'agent'), p_pattern_id, p_reaction_id, p_root_event_id, p_depth,
     case when v_verdict is null then v_day end,

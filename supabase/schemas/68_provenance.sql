@@ -131,7 +131,7 @@ end
 $$;
 
 -- What happened since a moment, oldest first, one row for each thing that reached a state. Rows carry the time they were
--- written, which is before they could be seen: poll with an overlap, and remember (entity, id, status).
+-- written, which is before they could be seen: poll with an overlap, and remember (entity, id, status). The engine's own canary is left out.
 create function public.ops_timeline(p_since timestamptz, p_limit integer default 500)
 returns table (at timestamptz, entity text, id uuid, root_event_id uuid, status text, summary text, details jsonb)
 language sql stable security definer
@@ -142,29 +142,31 @@ as $$
       jsonb_strip_nulls(jsonb_build_object('type', e.type, 'depth', e.depth, 'mission_id', e.mission_id, 'run_id', e.run_id,
         'source', e.data -> 'source', 'action', e.data -> 'action', 'title', e.data -> 'title',
         'repository', e.data #> '{repository,full_name}')) as details
-    from public.ops_agent_events e where e.created_at >= p_since
+    from public.ops_agent_events e
+    where e.created_at >= p_since and e.type <> 'canary:ping' and not (e.mission_id is not null and coalesce(e.data ->> 'source', '') = 'canary')
     union all
     select r.updated_at, 'reaction', r.id, coalesce(e.root_event_id, e.id), r.status, r.pattern_id,
       jsonb_strip_nulls(jsonb_build_object('pattern_id', r.pattern_id, 'event_id', r.event_id, 'event_type', e.type, 'error', r.payload #> '{error,message}'))
     from public.ops_agent_reactions r join public.ops_agent_events e on e.id = r.event_id where r.created_at >= p_since - interval '1 day' and r.updated_at >= p_since
+      and r.pattern_id is distinct from 'ops:canary'
     union all
     select p.updated_at, 'proposal', p.id, p.root_event_id, p.status::text, p.title,
       jsonb_strip_nulls(jsonb_build_object('title', p.title, 'code', p.code, 'reason', p.reason, 'source', p.source, 'pattern_id', p.pattern_id,
         'decided_by', p.decided_by,
         'event_id', (select r.event_id from public.ops_agent_reactions r where r.id = p.reaction_id),
         'mission_id', (select m.id from public.ops_missions m where m.proposal_id = p.id)))
-    from public.ops_mission_proposals p where p.updated_at >= p_since
+    from public.ops_mission_proposals p where p.updated_at >= p_since and p.source <> 'canary'
     union all
     select r.completed_at, 'step', s.id, m.root_event_id, case when r.status = 'failed' and s.attempt > r.attempt then 'queued' when r.status = 'failed' then s.status::text else r.status end,
       s.key, jsonb_strip_nulls(jsonb_build_object('key', s.key, 'kind', s.kind, 'mission_id', m.id, 'title', m.title, 'error', r.error, 'attempt', r.attempt,
         'duration_ms', round(extract(epoch from r.completed_at - r.started_at) * 1000)))
     from public.ops_action_runs r join public.ops_mission_steps s on s.id = r.step_id join public.ops_missions m on m.id = s.mission_id
-    where r.completed_at >= p_since
+    where r.completed_at >= p_since and m.source is distinct from 'canary'
     union all
     select m.completed_at, 'mission', m.id, m.root_event_id, m.status::text, m.title,
       jsonb_strip_nulls(jsonb_build_object('title', m.title, 'steps_total', m.steps_total, 'proposal_id', m.proposal_id, 'reason', m.end_reason,
         'duration_ms', round(extract(epoch from m.completed_at - m.created_at) * 1000)))
-    from public.ops_missions m where m.completed_at >= p_since
+    from public.ops_missions m where m.completed_at >= p_since and m.source is distinct from 'canary'
   ) t
   order by t.at, t.id
   limit least(p_limit, 5000)

@@ -15,10 +15,12 @@ declare
     'ops_recover_expired_leases', 'ops_recover_stale_steps'];
   v_reader text[] := array['ops_trace', 'ops_why', 'ops_timeline', 'ops_health', 'ops_read_policies', 'ops_list_events', 'ops_list_proposals',
     'ops_list_missions', 'ops_list_steps', 'ops_radar_list', 'ops_cap_usage', 'ops_gate_proposal', 'ops_is_auto_approvable', 'ops_extract_step_kinds',
-    'ops_list_services', 'ops_policy_changes', 'ops_policies_at', 'ops_recording'];
+    'ops_list_services', 'ops_policy_changes', 'ops_policies_at', 'ops_recording',
+    'ops_list_checks', 'ops_list_violations'];
   v_operator text[] := array['ops_approve_proposal', 'ops_reject_proposal', 'ops_cancel_mission', 'ops_cancel_step', 'ops_retry_step',
     'ops_retry_dead_steps', 'ops_policy_rollback', 'ops_apply_policies', 'ops_maybe_finalize_mission', 'ops_recover_expired_leases', 'ops_recover_stale_steps',
-    'ops_emit_events', 'ops_create_proposal_and_maybe_autoapprove', 'ops_archive', 'ops_radar_add', 'ops_radar_update'];
+    'ops_emit_events', 'ops_create_proposal_and_maybe_autoapprove', 'ops_archive', 'ops_radar_add', 'ops_radar_update',
+    'ops_run_checks', 'ops_define_check'];
 begin
   -- One at a time: two that change the same grants at once would fail.
   perform pg_advisory_xact_lock(hashtextextended('ops seal', 0));
@@ -42,7 +44,8 @@ begin
 
   for v_object in
     select c.oid::regclass as name, c.relname, c.relkind from pg_class c
-    where c.relnamespace = 'public'::regnamespace and c.relname like 'ops\_%' and c.relkind in ('r', 'v', 'm', 'p', 'f', 'S') and pg_has_role(c.relowner, 'usage')
+    where c.relnamespace = 'public'::regnamespace and (c.relname like 'ops\_%' or c.relname = 'invariant_violations')
+      and c.relkind in ('r', 'v', 'm', 'p', 'f', 'S') and pg_has_role(c.relowner, 'usage')
   loop
     execute format('revoke all on %s from public, anon, authenticated, service_role, ops_worker, ops_operator, ops_readonly', v_object.name);
     execute format('grant select on %s to service_role, ops_operator, ops_readonly', v_object.name);
@@ -65,7 +68,19 @@ begin
   end loop;
   -- Column defaults and views need these.
   grant execute on function ops.now(), ops.new_id() to service_role, ops_operator, ops_readonly;
-  grant select on ops.policy_history, ops.policy_audit, ops.workers, ops.shadow_reactions, ops.services, ops.service_checks to service_role, ops_operator, ops_readonly;
+  grant select on ops.policy_history, ops.policy_audit, ops.workers, ops.shadow_reactions, ops.services, ops.service_checks, ops.invariant_violations, ops.check_runs,
+    ops.canaries, ops.alerts, ops.alert_notices, ops.silences to service_role, ops_operator, ops_readonly;
+  -- Checks read all of the loop, and call what reads it for them.
+  grant usage on schema public, ops to ops_monitor;
+  for v_object in
+    select c.oid::regclass as name from pg_class c
+    where c.relkind in ('r', 'v') and (c.relnamespace = 'ops'::regnamespace or (c.relnamespace = 'public'::regnamespace and c.relname like 'ops\_%'))
+      and pg_has_role(c.relowner, 'usage')
+  loop
+    execute format('grant select on %s to ops_monitor', v_object.name);
+  end loop;
+  grant execute on function ops.now(), ops.policy(text), ops.paused(text), ops.cap_units(text, text, jsonb), ops.template_digest(jsonb),
+    ops.declared_usd(jsonb), ops.claimable_executors(), ops.blocked_executors() to ops_monitor;
 end
 $$;
 
@@ -80,6 +95,7 @@ begin
     execute format('alter table public.%I enable row level security', v_table);
     execute format('create policy control_plane on public.%I for all to service_role using (true) with check (true)', v_table);
     execute format('create policy readers on public.%I for select to ops_readonly using (true)', v_table);
+    execute format('create policy monitor on public.%I for select to ops_monitor using (true)', v_table);
     if v_table in ('ops_policy', 'ops_mission_steps', 'ops_demand_radar') then
       execute format('create policy operators on public.%I for all to ops_operator using (true) with check (true)', v_table);
     else
@@ -88,10 +104,10 @@ begin
   end loop;
   for v_table in select relname from pg_class where relnamespace = 'ops'::regnamespace and relkind = 'r' loop
     execute format('alter table ops.%I enable row level security', v_table);
-    if v_table in ('policy_history', 'policy_audit', 'workers', 'shadow_reactions', 'services', 'service_checks') then
+    execute format('create policy monitor on ops.%I for select to ops_monitor using (true)', v_table);
+    if v_table in ('policy_history', 'policy_audit', 'workers', 'shadow_reactions', 'services', 'service_checks', 'invariant_violations', 'check_runs', 'canaries', 'alerts',
+      'alert_notices', 'silences') then
       execute format('create policy readers on ops.%I for select to service_role, ops_operator, ops_readonly using (true)', v_table);
-    else
-      execute format('create policy engine_only on ops.%I for all to public using (false)', v_table);
     end if;
   end loop;
 end
@@ -105,7 +121,7 @@ begin
   if exists (select from pg_event_trigger_ddl_commands() c
              where c.schema_name = 'public'
                and c.object_type in ('function', 'procedure', 'aggregate', 'table', 'view', 'materialized view', 'foreign table', 'sequence')
-               and c.object_identity ~ '^public\."?ops_')
+               and c.object_identity ~ '^public\."?(ops_|invariant_violations)')
   then
     perform ops.seal();
   end if;

@@ -164,7 +164,15 @@ const full: Record<string, unknown> = {
       ].map((name) => [name, rule]),
     ),
   },
-  invariants: { enabled: true, every_minutes: 1, timeout_ms: 10, checks: [check, check], skip: ['a', 'b'] },
+  invariants: {
+    enabled: true,
+    every_minutes: 1,
+    timeout_ms: 10,
+    checks: [check, check],
+    skip: ['a', 'b'],
+    expected_roles: { worker: ['a', 'b'], control_plane: ['a', 'b'] },
+    canary: { enabled: true, slow_seconds: 1, missing_minutes: 1 },
+  },
   retention: { archive_after_days: 1, delete_archived_after_days: 1, heartbeat_days: 1, batch_size: 1 },
   services: {
     services: {

@@ -36,7 +36,7 @@ const emptyTables = `
     end if;
     for v_table in
       select c.oid from pg_class c
-      where c.relkind = 'r' and c.relname not in ('migrations', 'ops_policy', 'policy_schemas', 'policy_history', 'policy_audit')
+      where c.relkind = 'r' and c.relname not in ('migrations', 'ops_policy', 'policy_schemas', 'policy_history', 'policy_audit', 'checks', 'watch')
         and (c.relnamespace = 'ops'::regnamespace or c.relnamespace = 'public'::regnamespace and c.relname like 'ops\\_%')
     loop
       execute format('delete from %s', v_table);

@@ -65,6 +65,7 @@ const readerFunctions = [
   'ops_gate_proposal',
   'ops_health',
   'ops_is_auto_approvable',
+  'ops_list_checks',
   'ops_list_events',
   'ops_list_missions',
   'ops_list_proposals',
@@ -72,6 +73,7 @@ const readerFunctions = [
   'ops_list_steps',
   'ops_policies_at',
   'ops_policy_changes',
+  'ops_list_violations',
   'ops_radar_list',
   'ops_read_policies',
   'ops_recording',
@@ -87,6 +89,7 @@ const operatorFunctions = [
   'ops_cancel_mission',
   'ops_cancel_step',
   'ops_create_proposal_and_maybe_autoapprove',
+  'ops_define_check',
   'ops_emit_events',
   'ops_maybe_finalize_mission',
   'ops_policy_rollback',
@@ -97,6 +100,7 @@ const operatorFunctions = [
   'ops_reject_proposal',
   'ops_retry_dead_steps',
   'ops_retry_step',
+  'ops_run_checks',
 ]
 
 interface Routine {
@@ -316,11 +320,17 @@ describe('ops_readonly', () => {
     const reads = touches(granted).map((g) => g.slice('select '.length))
     expect(reads.filter((name) => !name.startsWith('ops.'))).toEqual(inPublic.map((r) => r.name))
     expect(reads.filter((name) => name.startsWith('ops.'))).toEqual([
+      'ops.alert_notices',
+      'ops.alerts',
+      'ops.canaries',
+      'ops.check_runs',
+      'ops.invariant_violations',
       'ops.policy_audit',
       'ops.policy_history',
       'ops.service_checks',
       'ops.services',
       'ops.shadow_reactions',
+      'ops.silences',
       'ops.workers',
     ])
   })

@@ -1,0 +1,54 @@
+import type { CheckOutcome, Engine } from '../../engine/index.js'
+import { definePhase } from '../phases/phase.js'
+import { quarantinedPatterns } from '../trigger.js'
+
+/** How long a beat stays with the checks, in milliseconds: those that are not reached wait for the next round. */
+const PATIENCE_MS = 20_000
+
+/** Runs the checks of a round, when one is due; a check that hangs is cut off and costs the others nothing but its time. */
+export const checksPhase = definePhase({
+  name: 'checks',
+  result: 'checkResult',
+  /** Checks that were judged, violations found, and checks that broke or were cut off. */
+  counts: { run: 0, violated: 0, broken: 0 },
+  weight: 20,
+  async batch({ engine, now, warn }, counts) {
+    const { due, checks, timeout_ms } = await engine.beginChecks()
+    if (!due) return false
+    const quarantined = await quarantinedPatterns(engine)
+    await engine.report('quarantined_patterns', Object.keys(quarantined).length, quarantined)
+
+    const until = now() + PATIENCE_MS
+    const run = { timeoutMs: timeout_ms, mayGoOn: () => now() < until }
+    const left = await runChecks(engine, checks, run, ({ outcome }) => {
+      counts.run += 1
+      if (outcome === 'violated') counts.violated += 1
+      if (outcome === 'failed' || outcome === 'timed_out') counts.broken += 1
+    })
+    if (left.length > 0)
+      warn({ code: 'OPS_003', message: `no time was left for ${left.length} checks: ${left.join(', ')}` })
+    return false
+  },
+})
+
+/**
+ * Runs checks in as few calls as it takes: a call ends with the first check that is cut off, and the next goes on with those
+ * that were not judged. Answers those that were not reached.
+ */
+export async function runChecks(
+  engine: Engine,
+  names: readonly string[],
+  run: { timeoutMs: number; mayGoOn: () => boolean },
+  onOutcome: (outcome: CheckOutcome) => void,
+): Promise<readonly string[]> {
+  let left = names
+  while (left.length > 0 && run.mayGoOn()) {
+    const outcomes = await engine.runChecks(left, { timeoutMs: run.timeoutMs })
+    for (const outcome of outcomes) onOutcome(outcome)
+    const judged = new Set(outcomes.map(({ name }) => name))
+    // What was taken out of the policy meanwhile is never judged.
+    if (judged.size === 0) return []
+    left = left.filter((name) => !judged.has(name))
+  }
+  return left
+}
