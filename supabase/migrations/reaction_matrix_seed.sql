@@ -382,7 +382,20 @@ insert into public.ops_policy (key, value) values
   "every_minutes": 5,
   "timeout_ms": 2000,
   "checks": [],
-  "skip": []
+  "skip": [],
+  "expected_roles": {
+    "worker": [
+      "ops_worker"
+    ],
+    "control_plane": [
+      "service_role"
+    ]
+  },
+  "canary": {
+    "enabled": true,
+    "slow_seconds": 600,
+    "missing_minutes": 15
+  }
 }$json$),
   ('retention', $json${
   "archive_after_days": 90,
