@@ -592,6 +592,126 @@ export type Database = {
       }
     }
     Views: {
+      invariant_violations: {
+        Row: {
+          check_name: string
+          created_at: string
+          details: NonNullable<Json>
+          id: string
+          last_seen_at: string
+          message: string
+          occurrences: number
+          resolved: boolean
+          resolved_at: string | null
+          severity: string
+          subject: string
+        }
+        ComputedFields: never
+        Insert: {
+          check_name?: string | null
+          created_at?: string | null
+          details?: Json | null
+          id?: string | null
+          last_seen_at?: string | null
+          message?: string | null
+          occurrences?: number | null
+          resolved?: boolean | null
+          resolved_at?: string | null
+          severity?: string | null
+          subject?: string | null
+        }
+        Update: {
+          check_name?: string | null
+          created_at?: string | null
+          details?: Json | null
+          id?: string | null
+          last_seen_at?: string | null
+          message?: string | null
+          occurrences?: number | null
+          resolved?: boolean | null
+          resolved_at?: string | null
+          severity?: string | null
+          subject?: string | null
+        }
+        Relationships: []
+      }
+      ops_canary: {
+        Row: {
+          event_id: string | null
+          event_ms: number | null
+          gate_ms: number | null
+          id: string
+          pattern_ms: number | null
+          pickup_ms: number | null
+          reason: string | null
+          returned_at: string | null
+          sent_at: string
+          status: string
+          step_ms: number | null
+          total_ms: number | null
+        }
+        ComputedFields: never
+        Insert: {
+          event_id?: string | null
+          event_ms?: never
+          gate_ms?: never
+          id?: string | null
+          pattern_ms?: never
+          pickup_ms?: never
+          reason?: string | null
+          returned_at?: string | null
+          sent_at?: string | null
+          status?: string | null
+          step_ms?: never
+          total_ms?: never
+        }
+        Update: {
+          event_id?: string | null
+          event_ms?: never
+          gate_ms?: never
+          id?: string | null
+          pattern_ms?: never
+          pickup_ms?: never
+          reason?: string | null
+          returned_at?: string | null
+          sent_at?: string | null
+          status?: string | null
+          step_ms?: never
+          total_ms?: never
+        }
+        Relationships: []
+      }
+      ops_check_runs: {
+        Row: {
+          duration_ms: number
+          error: string | null
+          name: string
+          outcome: string
+          ran_at: string
+          runs: number
+          violations: number
+        }
+        ComputedFields: never
+        Insert: {
+          duration_ms?: number | null
+          error?: string | null
+          name?: string | null
+          outcome?: string | null
+          ran_at?: string | null
+          runs?: number | null
+          violations?: number | null
+        }
+        Update: {
+          duration_ms?: number | null
+          error?: string | null
+          name?: string | null
+          outcome?: string | null
+          ran_at?: string | null
+          runs?: number | null
+          violations?: number | null
+        }
+        Relationships: []
+      }
       ops_dead_letter_rate: {
         Row: {
           day: string | null
@@ -938,6 +1058,7 @@ export type Database = {
           rows: number
         }[]
       }
+      ops_begin_checks: { Args: Record<PropertyKey, never>; Returns: Json }
       ops_cancel_mission: {
         Args: { p_actor: string; p_mission_id: string; p_reason?: string }
         Returns: {
@@ -1080,6 +1201,10 @@ export type Database = {
           verdict: Json
         }[]
       }
+      ops_define_check: {
+        Args: { p_description: string; p_name: string; p_severity: string; p_sql: string }
+        Returns: undefined
+      }
       ops_due_schedules: {
         Args: { p_limit?: number }
         Returns: {
@@ -1133,11 +1258,13 @@ export type Database = {
           }
       ops_health: { Args: Record<PropertyKey, never>; Returns: Json }
       ops_is_auto_approvable: { Args: { p_template: Json }; Returns: boolean }
+      ops_list_checks: { Args: Record<PropertyKey, never>; Returns: Json[] }
       ops_list_events: { Args: { p_after?: string; p_filter?: Json; p_limit?: number }; Returns: Json[] }
       ops_list_missions: { Args: { p_after?: string; p_filter?: Json; p_limit?: number }; Returns: Json[] }
       ops_list_proposals: { Args: { p_after?: string; p_filter?: Json; p_limit?: number }; Returns: Json[] }
       ops_list_services: { Args: Record<PropertyKey, never>; Returns: Json[] }
       ops_list_steps: { Args: { p_after?: string; p_filter?: Json; p_limit?: number }; Returns: Json[] }
+      ops_list_violations: { Args: { p_after?: string; p_filter?: Json; p_limit?: number }; Returns: Json[] }
       ops_maybe_finalize_mission: { Args: { p_mission_id: string }; Returns: undefined }
       ops_pending_events: {
         Args: { p_limit: number }
@@ -1262,6 +1389,7 @@ export type Database = {
           step_id: string
         }[]
       }
+      ops_report: { Args: { p_details?: Json; p_name: string; p_value: number }; Returns: undefined }
       ops_retry_dead_steps: {
         Args: { p_actor?: string; p_kind?: string; p_limit?: number }
         Returns: {
@@ -1279,6 +1407,17 @@ export type Database = {
           step_id: string
         }[]
       }
+      ops_run_checks: {
+        Args: { p_everything?: boolean; p_names?: string[] }
+        Returns: {
+          duration_ms: number
+          error: string
+          name: string
+          outcome: string
+          severity: string
+          violations: number
+        }[]
+      }
       ops_run_reactions: {
         Args: { p_limit: number }
         Returns: {
@@ -1291,6 +1430,7 @@ export type Database = {
           status: string
         }[]
       }
+      ops_send_canary: { Args: Record<PropertyKey, never>; Returns: boolean }
       ops_settle_events: {
         Args: { p_events: Json; p_policy_version: number }
         Returns: {

@@ -626,7 +626,7 @@ begin
     field := 'type'; problem := 'must be a string such as "github:issues.opened"';
   elsif v_type !~ '^[A-Za-z0-9][A-Za-z0-9_.:-]{0,199}$' then
     field := 'type'; problem := 'must be 1 to 200 letters, digits, "_", ".", ":" or "-", and begin with a letter or digit';
-  elsif not p_own and v_type ~ '^(heartbeat|mission|step|proposal):' then
+  elsif not p_own and v_type ~ '^(heartbeat|mission|step|proposal|canary):' then
     field := 'type'; problem := format('"%s:" events are made by the engine alone', split_part(v_type, ':', 1));
   elsif p_event ? 'data' and jsonb_typeof(p_event -> 'data') not in ('object', 'null') then
     field := 'data'; problem := 'must be an object';
@@ -1080,6 +1080,35 @@ begin
 end
 $$;
 
+-- 54_canary_template.sql ------------------------------------------------------------------------------------
+
+-- What a canary runs: known here so that the gate can tell the engine's own mission from one that borrows its name.
+
+create function ops.canary_template() returns jsonb
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return '{"title": "Synthetic canary", "risk_level": "low", "steps": [{"kind": "noop:canary", "max_retries": 1, "timeout_seconds": 60}]}';
+end
+$$;
+
+-- True for the engine's own canary. Errors: OPS_011 for anything else that calls itself one.
+create function ops.is_canary(p_source text, p_pattern_id text, p_template jsonb) returns boolean
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if p_source is distinct from 'canary' then
+    return false;
+  end if;
+  if p_pattern_id is distinct from 'ops:canary' or p_template <> ops.canary_template() then
+    perform ops.fail('OPS_011', 'source "canary" belongs to the engine''s own canary', 'source', 'choose another source');
+  end if;
+  return true;
+end
+$$;
+
 -- 55_gate.sql -----------------------------------------------------------------------------------------------
 
 -- The gate: the one place where a proposal is admitted, held for approval or rejected.
@@ -1089,7 +1118,7 @@ $$;
 -- rejected or expires; approving it on a later day takes a place of that day.
 --
 -- Codes: auto_approved, pending_approval, duplicate, depth, missions_per_root_event, cap_daily, cap_source, cap_agent,
--- cap_step_kind, cap_pattern, budget; later approved, rejected, expired.
+-- cap_step_kind, cap_pattern, budget, canary (the engine's own, which no cap and no rule holds); later approved, rejected, expired.
 
 create function ops.risk_rank(p_level text) returns integer
 language plpgsql immutable
@@ -1430,6 +1459,7 @@ declare
   v_verdict jsonb;
   v_obstacle text;
   v_auto boolean;
+  v_canary boolean;
 begin
   select t.path, t.problem into v_path, v_problem from ops.template_problem(p_template) t;
   if v_problem is not null then
@@ -1438,6 +1468,7 @@ begin
   if p_source is null or p_source !~ '^[A-Za-z0-9][A-Za-z0-9_.:-]{0,99}$' then
     perform ops.fail('OPS_011', 'source must be 1 to 100 letters, digits, "_", ".", ":" or "-"', 'source');
   end if;
+  v_canary := ops.is_canary(p_source, p_pattern_id, p_template);
   if length(p_dedupe_key) not between 1 and 500 then
     perform ops.fail('OPS_011', 'dedupe_key must have 1 to 500 characters', 'dedupe_key');
   elsif p_dedupe_minutes not between 0 and 525600 then
@@ -1462,20 +1493,24 @@ begin
     end if;
   end if;
 
-  v_units := ops.cap_units(p_source, p_pattern_id, p_template);
-  perform ops.lock_caps(v_day, v_units);
-  v_verdict := ops.take_root(p_root_event_id, p_depth);
-  if v_verdict is null then
-    v_verdict := ops.take_caps(v_day, v_units);
-    if v_verdict is not null and p_root_event_id is not null then
-      update ops.root_missions set missions = missions - 1 where root_event_id = p_root_event_id;
+  if v_canary then
+    v_day := null;
+  else
+    v_units := ops.cap_units(p_source, p_pattern_id, p_template);
+    perform ops.lock_caps(v_day, v_units);
+    v_verdict := ops.take_root(p_root_event_id, p_depth);
+    if v_verdict is null then
+      v_verdict := ops.take_caps(v_day, v_units);
+      if v_verdict is not null and p_root_event_id is not null then
+        update ops.root_missions set missions = missions - 1 where root_event_id = p_root_event_id;
+      end if;
     end if;
   end if;
 
   if v_verdict is not null then
     delete from ops.live_keys where dedupe_key = p_dedupe_key and proposal_id = v_id;
   else
-    v_obstacle := ops.approval_obstacle(p_template);
+    v_obstacle := case when v_canary and not ops.paused('approvals') then null else ops.approval_obstacle(p_template) end;
     v_auto := v_obstacle is null;
   end if;
 
@@ -1488,9 +1523,10 @@ begin
     (case when v_verdict is not null then 'rejected' when v_auto then 'auto_approved' else 'pending' end)::public.ops_proposal_status,
     p_template,
     case when v_verdict is not null then ops.verdict_reason(v_verdict)
-      when v_auto then 'admitted by policy auto_approve' else 'waits for approval: ' || v_obstacle end,
+      when v_auto and v_canary then 'the engine''s own canary' when v_auto then 'admitted by policy auto_approve' else 'waits for approval: ' || v_obstacle end,
     ops.policy_snapshot(), case when v_auto then v_now end, v_now,
-    case when v_verdict is not null then v_verdict ->> 'code' when v_auto then 'auto_approved' else 'pending_approval' end,
+    case when v_verdict is not null then v_verdict ->> 'code' when v_auto and v_canary then 'canary' when v_auto then 'auto_approved'
+      else 'pending_approval' end,
     coalesce(v_verdict, ops.caps_counted(v_day, v_units)), ops.template_digest(p_template),
     p_idempotency_key, coalesce(p_proposed_by, p_template ->> 'agent'), p_pattern_id, p_reaction_id, p_root_event_id, p_depth,
     case when v_verdict is null then v_day end,
@@ -3640,7 +3676,7 @@ end
 $$;
 
 -- What happened since a moment, oldest first, one row for each thing that reached a state. Rows carry the time they were
--- written, which is before they could be seen: poll with an overlap, and remember (entity, id, status).
+-- written, which is before they could be seen: poll with an overlap, and remember (entity, id, status). The engine's own canary is left out.
 create function public.ops_timeline(p_since timestamptz, p_limit integer default 500)
 returns table (at timestamptz, entity text, id uuid, root_event_id uuid, status text, summary text, details jsonb)
 language sql stable security definer
@@ -3651,29 +3687,31 @@ as $$
       jsonb_strip_nulls(jsonb_build_object('type', e.type, 'depth', e.depth, 'mission_id', e.mission_id, 'run_id', e.run_id,
         'source', e.data -> 'source', 'action', e.data -> 'action', 'title', e.data -> 'title',
         'repository', e.data #> '{repository,full_name}')) as details
-    from public.ops_agent_events e where e.created_at >= p_since
+    from public.ops_agent_events e
+    where e.created_at >= p_since and e.type <> 'canary:ping' and not (e.mission_id is not null and coalesce(e.data ->> 'source', '') = 'canary')
     union all
     select r.updated_at, 'reaction', r.id, coalesce(e.root_event_id, e.id), r.status, r.pattern_id,
       jsonb_strip_nulls(jsonb_build_object('pattern_id', r.pattern_id, 'event_id', r.event_id, 'event_type', e.type, 'error', r.payload #> '{error,message}'))
     from public.ops_agent_reactions r join public.ops_agent_events e on e.id = r.event_id where r.created_at >= p_since - interval '1 day' and r.updated_at >= p_since
+      and r.pattern_id is distinct from 'ops:canary'
     union all
     select p.updated_at, 'proposal', p.id, p.root_event_id, p.status::text, p.title,
       jsonb_strip_nulls(jsonb_build_object('title', p.title, 'code', p.code, 'reason', p.reason, 'source', p.source, 'pattern_id', p.pattern_id,
         'decided_by', p.decided_by,
         'event_id', (select r.event_id from public.ops_agent_reactions r where r.id = p.reaction_id),
         'mission_id', (select m.id from public.ops_missions m where m.proposal_id = p.id)))
-    from public.ops_mission_proposals p where p.updated_at >= p_since
+    from public.ops_mission_proposals p where p.updated_at >= p_since and p.source <> 'canary'
     union all
     select r.completed_at, 'step', s.id, m.root_event_id, case when r.status = 'failed' and s.attempt > r.attempt then 'queued' when r.status = 'failed' then s.status::text else r.status end,
       s.key, jsonb_strip_nulls(jsonb_build_object('key', s.key, 'kind', s.kind, 'mission_id', m.id, 'title', m.title, 'error', r.error, 'attempt', r.attempt,
         'duration_ms', round(extract(epoch from r.completed_at - r.started_at) * 1000)))
     from public.ops_action_runs r join public.ops_mission_steps s on s.id = r.step_id join public.ops_missions m on m.id = s.mission_id
-    where r.completed_at >= p_since
+    where r.completed_at >= p_since and m.source is distinct from 'canary'
     union all
     select m.completed_at, 'mission', m.id, m.root_event_id, m.status::text, m.title,
       jsonb_strip_nulls(jsonb_build_object('title', m.title, 'steps_total', m.steps_total, 'proposal_id', m.proposal_id, 'reason', m.end_reason,
         'duration_ms', round(extract(epoch from m.completed_at - m.created_at) * 1000)))
-    from public.ops_missions m where m.completed_at >= p_since
+    from public.ops_missions m where m.completed_at >= p_since and m.source is distinct from 'canary'
   ) t
   order by t.at, t.id
   limit least(p_limit, 5000)
@@ -4588,114 +4626,184 @@ create view public.ops_table_sizes with (security_invoker = true) as
 
 -- 85_invariants.sql -----------------------------------------------------------------------------------------
 
--- Invariants: what must be true at every moment, whatever happened. One row for each breach; no rows is the good answer.
--- Tests run this after everything they do, and the monitor runs it in production.
+-- Invariants: what must be true at every moment, whatever happened. Each is a query with one row for each breach; no rows is the
+-- good answer. Tests run them over everything after everything they do; the monitor (86_monitor.sql) runs them every few minutes
+-- over what changed last, so that they cost the same however much work is finished.
 
-create function ops.broken_invariants()
-returns table (invariant text, id text, problem text)
-language sql stable
+-- What the watched_* relations of a check stand for: everything, or the newest rows and the oldest of those at work.
+create function ops.scope(p_everything boolean) returns text
+language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 as $$
-  -- Events are processed exactly once.
-  select 'event_processed_once', e.id::text, 'processed without a verdict: ' || e.type
-  from public.ops_agent_events e
+begin
+  if p_everything then
+    return $q$with watched_events as not materialized (select * from public.ops_agent_events),
+      watched_reactions as not materialized (select * from public.ops_agent_reactions),
+      watched_proposals as not materialized (select * from public.ops_mission_proposals),
+      watched_missions as not materialized (select * from public.ops_missions),
+      watched_steps as not materialized (select * from public.ops_mission_steps),
+      watched_runs as not materialized (select * from public.ops_action_runs),
+      watched_counters as not materialized (select * from ops.cap_counters),
+      watched_keys as not materialized (select * from ops.live_keys)
+      $q$;
+  end if;
+  return $q$with watched_events as materialized (
+        select e.* from public.ops_agent_events e where e.id in (
+          (select n.id from public.ops_agent_events n order by n.id desc limit 1000) union
+          (select u.id from public.ops_agent_events u where u.processed_at is null order by u.created_at, u.id limit 200))),
+      watched_reactions as materialized (
+        select r.* from watched_events e join public.ops_agent_reactions r on r.event_id = e.id),
+      watched_proposals as materialized (
+        select p.* from public.ops_mission_proposals p where p.id in (
+          (select n.id from public.ops_mission_proposals n order by n.id desc limit 1000) union
+          (select o.id from public.ops_mission_proposals o where o.status = 'pending' order by o.expires_at, o.id limit 200))),
+      watched_missions as materialized (
+        select m.* from public.ops_missions m where m.id in (
+          (select n.id from public.ops_missions n order by n.id desc limit 1000) union
+          (select l.id from public.ops_missions l where l.status in ('approved', 'running') order by l.id limit 200))),
+      watched_steps as materialized (
+        select s.* from watched_missions m join public.ops_mission_steps s on s.mission_id = m.id),
+      watched_runs as materialized (
+        select r.* from watched_steps s join public.ops_action_runs r on r.step_id = s.id),
+      watched_counters as materialized (
+        select * from ops.cap_counters where day >= (select ops.now())::date - 1),
+      watched_keys as materialized (
+        (select * from ops.live_keys where live limit 1000))
+      $q$;
+end
+$$;
+
+insert into ops.checks (name, severity, detects, scoped, wide, query) values
+
+-- Events are processed exactly once.
+('event_processed_once', 'critical', 'Events that are processed without a verdict, or have a verdict and are not processed', true, false, $q$
+  select e.id, 'processed without a verdict: ' || e.type as message
+  from watched_events e
   where e.processed_at is not null and e.type not like 'heartbeat:%' and not exists (select from ops.event_verdicts v where v.event_id = e.id)
   union all
-  select 'event_processed_once', e.id::text, 'has a verdict and is not processed'
-  from ops.event_verdicts v join public.ops_agent_events e on e.id = v.event_id where e.processed_at is null
-  union all
-  select 'reaction_needs_verdict', r.id::text, 'the event''s verdict does not name the pattern ' || r.pattern_id
-  from public.ops_agent_reactions r join ops.event_verdicts v on v.event_id = r.event_id
+  select e.id, 'has a verdict and is not processed'
+  from watched_events e join ops.event_verdicts v on v.event_id = e.id where e.processed_at is null
+$q$),
+('reaction_needs_verdict', 'critical', 'Reactions that their event''s verdict does not name', true, false, $q$
+  select r.id, 'the event''s verdict does not name the pattern ' || r.pattern_id as message
+  from watched_reactions r join ops.event_verdicts v on v.event_id = r.event_id
   where not v.decisions @> jsonb_build_array(jsonb_build_object('pattern_id', r.pattern_id, 'decision', 'matched'))
+$q$),
 
-  -- Results are recorded exactly once.
-  union all
-  select 'one_success_per_step', r.step_id::text, count(*) || ' successful runs'
-  from public.ops_action_runs r where r.status = 'succeeded' group by r.step_id having count(*) > 1
-  union all
-  select 'success_has_run', s.id::text, 'succeeded without a successful run'
-  from public.ops_mission_steps s
+-- Results are recorded exactly once.
+('one_success_per_step', 'critical', 'Steps that succeeded more than once', true, false, $q$
+  select r.step_id as id, count(*) || ' successful runs' as message
+  from watched_runs r where r.status = 'succeeded' group by r.step_id having count(*) > 1
+$q$),
+('success_has_run', 'critical', 'Steps that succeeded without a successful run', true, false, $q$
+  select s.id, 'succeeded without a successful run' as message
+  from watched_steps s
   where s.status = 'succeeded' and s.end_reason is distinct from 'by hand'
     and not exists (select from public.ops_action_runs r where r.step_id = s.id and r.status = 'succeeded')
     and not exists (select from ops.archive a where a.parent_id = s.id and a.entity = 'run' and a.status = 'succeeded')
-  union all
-  select 'terminal_is_final', s.id::text, 'an attempt began after the step had ended'
-  from public.ops_mission_steps s join public.ops_action_runs r on r.step_id = s.id
+$q$),
+('terminal_is_final', 'critical', 'Attempts that began after their step had ended', true, false, $q$
+  select s.id, 'an attempt began after the step had ended' as message
+  from watched_steps s join public.ops_action_runs r on r.step_id = s.id
   where s.status in ('succeeded', 'failed', 'cancelled') and r.started_at > s.completed_at
-  union all
-  select 'claims_equal_runs', s.id::text, format('%s claims, %s ended runs, status %s', s.attempt, r.n, s.status)
-  from public.ops_mission_steps s, lateral (
+$q$),
+('claims_equal_runs', 'critical', 'Steps whose claims and ended attempts do not agree', true, false, $q$
+  select s.id, format('%s claims, %s ended runs, status %s', s.attempt, r.n, s.status) as message
+  from watched_steps s, lateral (
     select (select count(*) from public.ops_action_runs r where r.step_id = s.id)
       + (select count(*) from ops.archive a where a.parent_id = s.id and a.entity = 'run') as n) r
   where s.attempt <> r.n + case when s.status = 'running' then 1 else 0 end
+$q$),
 
-  -- At most one live lease per step.
-  union all
-  select 'running_has_lease', s.id::text, 'running without token or deadline'
-  from public.ops_mission_steps s where s.status = 'running' and (s.lease_token is null or s.lease_expires_at is null)
-  union all
-  select 'token_names_one_attempt', s.id::text, 'the live token already ended an attempt'
-  from public.ops_mission_steps s join public.ops_action_runs r on r.id = s.lease_token
+-- At most one live lease per step.
+('running_has_lease', 'critical', 'Running steps without a lease', true, false, $q$
+  select s.id, 'running without token or deadline' as message
+  from watched_steps s where s.status = 'running' and (s.lease_token is null or s.lease_expires_at is null)
+$q$),
+('token_names_one_attempt', 'critical', 'Live lease tokens that already ended an attempt', true, false, $q$
+  select s.id, 'the live token already ended an attempt' as message
+  from watched_steps s join public.ops_action_runs r on r.id = s.lease_token
+$q$),
 
-  -- Steps run in order.
-  union all
-  select 'order', s.id::text, format('%s before its dependencies have succeeded', s.status)
-  from public.ops_mission_steps s
+-- Steps run in order.
+('order', 'critical', 'Steps that were let go before what they depend on had succeeded', true, false, $q$
+  select s.id, format('%s before its dependencies have succeeded', s.status) as message
+  from watched_steps s
   where s.status in ('queued', 'running', 'succeeded') and s.end_reason is null and exists (
     select from public.ops_mission_steps d where d.mission_id = s.mission_id and d.key = any (s.depends_on) and d.status <> 'succeeded')
-  union all
-  select 'no_step_waits_for_nothing', s.id::text, 'waiting though all its dependencies have succeeded'
-  from public.ops_mission_steps s
+$q$),
+('no_step_waits_for_nothing', 'critical', 'Steps that wait though all they depend on has succeeded', true, false, $q$
+  select s.id, 'waiting though all its dependencies have succeeded' as message
+  from watched_steps s
   where s.status = 'waiting' and not exists (
     select from public.ops_mission_steps d where d.mission_id = s.mission_id and d.key = any (s.depends_on) and d.status <> 'succeeded')
-
-  union all
-  select 'no_step_waits_for_ever', s.id::text, 'waiting for a step that has failed or was cancelled'
-  from public.ops_mission_steps s
+$q$),
+('no_step_waits_for_ever', 'critical', 'Steps that wait for one that has failed or was cancelled', true, false, $q$
+  select s.id, 'waiting for a step that has failed or was cancelled' as message
+  from watched_steps s
   where s.status = 'waiting' and exists (
     select from public.ops_mission_steps d where d.mission_id = s.mission_id and d.key = any (s.depends_on) and d.status in ('failed', 'cancelled'))
+$q$),
 
-  -- A mission is terminal if and only if all of its steps are, and says so exactly once.
-  union all
-  select 'mission_agrees_with_steps', m.id::text, format('%s, %s open by its counter, %s open, %s failed, %s cancelled in fact', m.status, m.steps_open, c.open, c.failed, c.cancelled)
-  from public.ops_missions m, lateral (
+-- A mission is terminal if and only if all of its steps are, and says so exactly once.
+('mission_agrees_with_steps', 'critical', 'Missions that do not agree with their steps: open with all steps ended, or the other way round', true, false, $q$
+  select m.id, format('%s, %s open by its counter, %s open, %s failed, %s cancelled in fact', m.status, m.steps_open, c.open, c.failed, c.cancelled) as message
+  from watched_missions m, lateral (
     select count(*) filter (where s.status in ('waiting', 'queued', 'running')) as open, count(*) filter (where s.status = 'failed') as failed,
       count(*) filter (where s.status = 'cancelled') as cancelled, count(*) as total
     from public.ops_mission_steps s where s.mission_id = m.id) c
   where c.total > 0 and (m.steps_open <> c.open or (m.completed_at is null) <> (c.open > 0)
     or (m.status = 'succeeded' and c.failed + c.cancelled > 0) or (m.status = 'failed' and c.failed = 0 and c.total = m.steps_total))
-  union all
-  select 'mission_runs_once_started', m.id::text, 'a step was claimed and the mission still says approved'
-  from public.ops_missions m where m.status = 'approved' and exists (
+$q$),
+('mission_runs_once_started', 'critical', 'Missions that say approved though a step was claimed', true, false, $q$
+  select m.id, 'a step was claimed and the mission still says approved' as message
+  from watched_missions m where m.status = 'approved' and exists (
     select from public.ops_mission_steps s where s.mission_id = m.id and s.attempt > 0)
-  union all
-  select 'one_event_per_end', m.id::text, format('%s roll-up events after round %s, %s', e.n, m.round, m.status)
-  from public.ops_missions m, lateral (
+$q$),
+('one_event_per_end', 'critical', 'Missions whose end was told never, or more than once', true, false, $q$
+  select m.id, format('%s roll-up events after round %s, %s', e.n, m.round, m.status) as message
+  from watched_missions m, lateral (
     select count(*) as n
     from (select e.type, e.dedupe_key from public.ops_agent_events e where e.mission_id = m.id
           union all
           select a.data ->> 'type', a.data ->> 'dedupe_key' from ops.archive a where a.parent_id = m.id and a.entity = 'event') e
     where e.type in ('mission:succeeded', 'mission:failed', 'mission:cancelled') and e.dedupe_key like 'mission:%') e
   where e.n <> m.round - case when m.completed_at is null then 1 else 0 end
-  union all
-  select 'depth_follows_mission', e.id::text, format('depth %s under a mission of depth %s', e.depth, m.depth)
-  from public.ops_agent_events e join public.ops_missions m on m.id = e.mission_id where e.depth <> m.depth + 1
+$q$),
+('depth_follows_mission', 'critical', 'Events whose depth in the chain is not one more than their mission''s', true, false, $q$
+  select e.id, format('depth %s under a mission of depth %s', e.depth, m.depth) as message
+  from watched_events e join public.ops_missions m on m.id = e.mission_id where e.depth <> m.depth + 1
+$q$),
 
-  -- Only an approval of exactly what runs leads to a mission.
-  union all
-  select 'admitted_has_mission', p.id::text, format('%s, %s missions', p.status, count(m.id))
-  from public.ops_mission_proposals p left join public.ops_missions m on m.proposal_id = p.id
+-- Only an approval of exactly what runs leads to a mission.
+('admitted_has_mission', 'critical', 'Admitted proposals without a mission, and missions of proposals that were not admitted', true, false, $q$
+  select p.id, format('%s, %s missions', p.status, count(m.id)) as message
+  from watched_proposals p left join public.ops_missions m on m.proposal_id = p.id
   where not exists (select from ops.archive a where a.parent_id = p.id and a.entity = 'mission')
   group by p.id, p.status having count(m.id) <> case when p.status in ('approved', 'auto_approved') then 1 else 0 end
-  union all
-  select 'mission_was_decided', m.id::text, 'no decision for the template''s digest'
-  from public.ops_missions m join public.ops_mission_proposals p on p.id = m.proposal_id
+$q$),
+('mission_was_decided', 'critical', 'Missions without a decision for exactly what they run', true, false, $q$
+  select m.id, 'no decision for the template''s digest' as message
+  from watched_missions m join public.ops_mission_proposals p on p.id = m.proposal_id
   where not exists (select from ops.decisions d where d.proposal_id = p.id and d.decision = p.status::text and d.digest = ops.template_digest(p.template))
+$q$),
 
-  -- No cap is ever exceeded, and counters say what is there.
-  union all
-  select 'counters_are_true', format('%s %s %s', coalesce(k.day, t.day), coalesce(k.scope, t.scope), coalesce(k.name, t.name)),
-    format('counted %s, in fact %s', k.used, t.units)
+-- No cap is ever exceeded, and counters say what is there.
+('cap_kept', 'critical', 'Caps that were exceeded', true, false, $q$
+  select format('%s %s %s', k.day, k.scope, k.name) as id, format('%s admitted, %s allowed at most', k.used, l.most) as message
+  from watched_counters k, lateral (
+    -- The most that any version of the policy in force around that day allowed; a version without the limit allows all.
+    select max(coalesce((h.value #>> case k.scope when 'daily' then '{daily_limit}' else array['per_' || k.scope, k.name] end)::integer,
+      (h.value #>> array['per_' || k.scope || '_limits', k.name])::integer, 2147483647)) as most
+    from (select value, case when row_number() over w > 1 then updated_at end as since, lead(updated_at) over w as until
+          from ops.policy_history where key = 'proposal_caps' window w as (order by version)) h
+    where coalesce(h.since < k.day + 2, true) and coalesce(h.until > k.day - 1, true)) l
+  where k.used > l.most and not exists (
+    select from ops.policy_audit a where a.policy_key in ('proposal_caps', '*') and a.action in ('delete', 'truncate'))
+$q$),
+('counters_are_true', 'critical', 'Counters of caps that do not say what was admitted', false, true, $q$
+  select format('%s %s %s', coalesce(k.day, t.day), coalesce(k.scope, t.scope), coalesce(k.name, t.name)) as id,
+    format('counted %s, in fact %s', k.used, t.units) as message
   from ops.cap_counters k
   full join (
     select p.cap_day as day, u.scope, u.name, sum(u.units)::integer as units
@@ -4706,25 +4814,18 @@ as $$
       unnest(ops.cap_units(p.source, p.pattern_id, p.template)) u
     group by p.cap_day, u.scope, u.name) t using (day, scope, name)
   where coalesce(k.used, 0) <> coalesce(t.units, 0)
-  union all
-  select 'money_is_true', k.day::text, format('counted $%s, in fact $%s', k.used_usd, t.usd)
+$q$),
+('money_is_true', 'critical', 'Days whose money does not add up', false, true, $q$
+  select k.day as id, format('counted $%s, in fact $%s', k.used_usd, t.usd) as message
   from ops.cap_counters k, lateral (
     select coalesce(sum(usd), 0) as usd from (
       select p.reserved_usd as usd from public.ops_mission_proposals p where p.cap_day = k.day
       union all
       select (a.data ->> 'reserved_usd')::numeric from ops.archive a where a.entity = 'proposal' and (a.data ->> 'cap_day')::date = k.day) s) t
   where k.scope = 'daily' and k.used_usd <> t.usd
-  union all
-  select 'cap_kept', format('%s %s %s', k.day, k.scope, k.name), format('%s admitted, %s allowed at most', k.used, l.most)
-  from ops.cap_counters k, lateral (
-    -- The most that any version of the policy in force that day allowed; a version without the limit allows all.
-    select max(coalesce((h.value #>> case k.scope when 'daily' then '{daily_limit}' else array['per_' || k.scope, k.name] end)::integer,
-      (h.value #>> array['per_' || k.scope || '_limits', k.name])::integer, 2147483647)) as most
-    from ops.policy_history h where h.key = 'proposal_caps') l
-  where k.used > l.most and not exists (
-    select from ops.policy_audit a where a.policy_key in ('proposal_caps', '*') and a.action in ('delete', 'truncate'))
-  union all
-  select 'chain_is_counted', r.root_event_id::text, format('counted %s missions, in fact %s', r.missions, coalesce(t.n, 0))
+$q$),
+('chain_is_counted', 'critical', 'Chains whose counter does not say how many missions they started', false, true, $q$
+  select r.root_event_id as id, format('counted %s missions, in fact %s', r.missions, coalesce(t.n, 0)) as message
   from ops.root_missions r left join (
     select root_event_id, count(*) as n
     from (select p.root_event_id, p.status::text from public.ops_mission_proposals p
@@ -4733,30 +4834,671 @@ as $$
     where p.status in ('pending', 'approved', 'auto_approved')
     group by root_event_id) t using (root_event_id)
   where r.missions <> coalesce(t.n, 0)
+$q$),
 
-  -- A dedupe key is held exactly by live work.
-  union all
-  select 'live_key_is_live', k.dedupe_key, 'held by work that has ended'
-  from ops.live_keys k
+-- A dedupe key is held exactly by live work.
+('live_key_is_live', 'critical', 'Dedupe keys held by work that has ended', true, false, $q$
+  select k.dedupe_key as id, 'held by work that has ended' as message
+  from watched_keys k
   where k.live and not exists (
     select from public.ops_mission_proposals p left join public.ops_missions m on m.proposal_id = p.id
     where p.id = k.proposal_id and (p.status = 'pending' or (m.id is not null and m.completed_at is null)))
-  union all
-  select 'live_work_holds_its_key', p.id::text, format('dedupe key "%s" is not held by this proposal', p.dedupe_key)
-  from public.ops_mission_proposals p left join public.ops_missions m on m.proposal_id = p.id
+$q$),
+('live_work_holds_its_key', 'critical', 'Live work that does not hold its dedupe key', true, false, $q$
+  select p.id, format('dedupe key "%s" is not held by this proposal', p.dedupe_key) as message
+  from watched_proposals p left join public.ops_missions m on m.proposal_id = p.id
   where p.dedupe_key is not null and (p.status = 'pending' or (m.id is not null and m.completed_at is null))
     and not exists (select from ops.live_keys k where k.dedupe_key = p.dedupe_key and k.proposal_id = p.id and k.live)
+$q$),
 
-  -- Every policy change is audited.
-  union all
-  select 'policy_is_audited', h.key || ' ' || h.version, 'this version has no audit entry'
+-- Every policy change is audited.
+('policy_is_audited', 'critical', 'Versions of policies without an audit entry', false, false, $q$
+  select h.key || ' ' || h.version as id, 'this version has no audit entry' as message
   from ops.policy_history h where not exists (
     select from ops.policy_audit a where a.policy_key = h.key and a.new_version = h.version and a.new_value = h.value)
-  union all
-  select 'policy_is_in_history', p.key || ' ' || p.version, 'the row in force is not the version kept'
+$q$),
+('policy_is_in_history', 'critical', 'Policies in force that are not the version kept', false, false, $q$
+  select p.key || ' ' || p.version as id, 'the row in force is not the version kept' as message
   from public.ops_policy p where not exists (
     select from ops.policy_history h where h.key = p.key and h.version = p.version and h.value = p.value)
+$q$);
+
+-- Every breach of an invariant of the engine, over everything there is.
+create function ops.broken_invariants()
+returns table (invariant text, id text, problem text)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return query execute (
+    select ops.scope(true) || string_agg(format('select %L, b.id::text, b.message from (%s) b', c.name, c.query), ' union all ')
+    from ops.checks c where c.scoped or c.wide or c.name like 'policy\_is\_%');
+end
 $$;
+
+-- 86_monitor.sql --------------------------------------------------------------------------------------------
+
+-- The monitor: checks run every few minutes inside the heartbeat, and what violates them is kept until it no longer does.
+--
+-- Each check is a query that runs as ops_monitor, which may only read, in a transaction that only reads, under a statement timeout.
+-- Whatever a check does besides answering is undone. One that breaks or is cut off is reported as such and stops no other.
+--
+-- The timeout comes from outside, because a running statement cannot shorten its own: over Postgres the caller sets
+-- policy `invariants`.timeout_ms, PostgREST takes the function's statement_timeout. The caller runs the checks in as few calls as
+-- it takes: a call ends with the first check that is cut off, and one that was cut off because others had used up the call's time
+-- is left for the next call.
+
+-- What is checked beside the invariants: how the loop is run.
+insert into ops.checks (name, severity, detects, query) values
+('runtime_identity', 'critical', 'Workers or control planes that are logged in under another role than expected, or one with more rights', $q$
+  with expected as (
+    select case x.key when 'worker' then 'worker' else 'control plane' end as part, array(select jsonb_array_elements_text(x.value)) as roles
+    from jsonb_each(coalesce(ops.policy('invariants') -> 'expected_roles', '{}')
+      || case when ops.policy('invariants') #> '{expected_roles,worker}' is null then '{"worker": ["ops_worker"]}'::jsonb else '{}' end
+      || case when ops.policy('invariants') #> '{expected_roles,control_plane}' is null then '{"control_plane": ["service_role"]}'::jsonb else '{}' end) x
+  ), seen as (
+    select 'worker' as part, w.name, w.role from ops.workers w where w.last_seen_at > ops.now() - interval '1 hour'
+    union
+    select 'control plane', 'heartbeat', b.role from ops.watch b where b.part = 'round'
+  )
+  select s.part || ' ' || s.name as id, s.part, s.role, format('the %s "%s" is logged in as %s, expected is %s', s.part, s.name, s.role,
+    array_to_string(e.roles, ' or ')) as message
+  from seen s join expected e on e.part = s.part left join pg_roles r on r.rolname = s.role
+  where s.role <> all (e.roles) and (r.oid is null or r.rolsuper
+    or not exists (select from unnest(e.roles) x join pg_roles y on y.rolname = x where pg_has_role(r.oid, y.oid, 'member'))
+    or pg_has_role(r.oid, (select c.relowner from pg_class c where c.oid = 'public.ops_policy'::regclass), 'member')
+    or (s.part = 'worker' and 'service_role' <> all (e.roles) and has_table_privilege(r.oid, 'public.ops_policy', 'delete')))
+$q$),
+('rls_disabled', 'high', 'Tables of schema public without row level security', $q$
+  select c.oid::regclass as id, format('row level security is off for %s', c.oid::regclass) as message
+  from pg_class c
+  where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p') and not c.relrowsecurity
+    and not exists (select from pg_depend d where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e')
+$q$),
+('rls_no_policies', 'high', 'Tables of schema public with row level security and no policy: nobody but their owner reads them', $q$
+  select c.oid::regclass as id, format('row level security is on for %s, and it has no policy', c.oid::regclass) as message
+  from pg_class c
+  where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p') and c.relrowsecurity
+    and not exists (select from pg_policy p where p.polrelid = c.oid)
+$q$),
+('monitor_blind_spots', 'warning', 'Tables that checks may read, but whose rows row level security hides from them', $q$
+  select c.oid::regclass as id, format('checks see no row of %s: create policy ops_monitor_reads on %s for select to ops_monitor using (true)',
+    c.oid::regclass, c.oid::regclass) as message
+  from pg_class c join pg_roles r on r.rolname = 'ops_monitor'
+  where c.relnamespace not in ('pg_catalog'::regnamespace, 'information_schema'::regnamespace) and c.relkind in ('r', 'p') and c.relrowsecurity
+    and not r.rolsuper and not r.rolbypassrls and has_table_privilege(r.oid, c.oid, 'select')
+    and not exists (
+      select from pg_policy p
+      where p.polrelid = c.oid and p.polpermissive and p.polcmd in ('r', '*') and (0::oid = any (p.polroles) or exists (
+        select from unnest(p.polroles) x where x <> 0 and pg_has_role(r.oid, x, 'usage'))))
+$q$),
+('stuck_reactions', 'warning', 'Reactions that have been queued or in processing for an hour', $q$
+  select r.id, format('%s since %s', r.status, r.updated_at) as message
+  from public.ops_agent_reactions r where r.status = 'processing' and r.updated_at < ops.now() - interval '1 hour'
+  union all
+  (select r.id, format('queued since %s', r.created_at)
+   from public.ops_agent_reactions r
+   where r.status = 'queued' and r.created_at < ops.now() - interval '1 hour' and not ops.paused('reactions')
+   order by r.created_at, r.id limit 101)
+$q$),
+('stuck_webhooks', 'warning', 'Webhooks and other events that nobody has processed for an hour', $q$
+  select e.id, format('%s waits since %s', e.type, e.created_at) as message
+  from public.ops_agent_events e
+  where e.processed_at is null and e.created_at < ops.now() - interval '1 hour' and not ops.paused('reactions')
+  order by e.created_at, e.id limit 101
+$q$),
+('running_past_recovery', 'high', 'Steps that still run ten minutes after their lease was over: nobody recovers them', $q$
+  select s.id, format('%s has run without a lease since %s', s.kind, s.lease_expires_at) as message
+  from public.ops_mission_steps s
+  where s.status = 'running' and s.lease_expires_at < ops.now() - interval '10 minutes'
+  order by s.lease_expires_at limit 101
+$q$),
+('mission_open_without_steps', 'high', 'Missions that are open though all of their steps have ended', $q$
+  select m.id, format('%s since %s, and no step is open', m.status, m.updated_at) as message
+  from (select * from public.ops_missions where status in ('approved', 'running') order by id limit 5000) m
+  where not exists (select from public.ops_mission_steps s where s.mission_id = m.id and s.status in ('waiting', 'queued', 'running'))
+$q$),
+('unclaimable_steps', 'warning', 'Queued steps whose executor no live worker has offered for ten minutes', $q$
+  select x.name as id, format('no live worker offers executor "%s"; a step has been due since %s', x.name, d.run_at) as message
+  from unnest(ops.claimable_executors()) x(name), lateral (
+    select min(s.run_at) as run_at
+    from (select run_at from public.ops_mission_steps where status = 'queued' and ready and executor = x.name order by priority, run_at, id limit 100) s) d
+  where d.run_at < ops.now() - interval '10 minutes' and not ops.paused('claims') and x.name <> all (ops.blocked_executors())
+    and not exists (select from ops.workers w where x.name = any (w.executors) and w.last_seen_at > ops.now() - interval '10 minutes')
+$q$),
+('heartbeat_silence', 'high', 'More than fifteen minutes between the heartbeat that runs this check and the one before', $q$
+  select 'heartbeat' as id, format('the last heartbeat was recorded at %s', b.at) as message
+  from (select at from ops.heartbeats order by at desc limit 1) b where b.at < ops.now() - interval '15 minutes'
+$q$),
+('worker_silence', 'high', 'Workers that fell silent with steps in hand', $q$
+  select w.id, format('worker "%s" was last seen at %s and has %s steps in hand', w.name, w.last_seen_at, count(*)) as message
+  from (select id, worker_id from public.ops_mission_steps where status = 'running' order by lease_expires_at limit 1000) s
+  join ops.workers w on w.id = s.worker_id
+  where w.last_seen_at < ops.now() - interval '5 minutes' group by w.id, w.name, w.last_seen_at
+$q$),
+('pattern_quarantined', 'high', 'Patterns of the reaction matrix that are out of service', $q$
+  select x.key as id, format('pattern %s is out of service: %s', x.key, x.value) as message
+  from ops.reports r, jsonb_each_text(r.details) x where r.name = 'quarantined_patterns'
+$q$);
+
+-- Runs a query as ops_monitor and answers its first rows. This function alone belongs to that role, and nothing but the monitor
+-- may call it.
+create function ops.query_as_monitor(p_query text, p_limit integer) returns jsonb
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+set jit = off
+as $$
+declare
+  v_rows jsonb;
+begin
+  -- Operators write their tables' names as they do everywhere else.
+  perform set_config('search_path', 'pg_catalog, public, pg_temp', true);
+  execute format(E'select coalesce(jsonb_agg(to_jsonb(r)), ''[]'') from (select * from (%s\n) q limit %s) r', rtrim(p_query, E'; \t\r\n'), p_limit)
+    into v_rows;
+  return v_rows;
+end
+$$;
+
+-- Only the owner of a schema, or who may create in it, can own a function there; it need not stay so.
+revoke all on function ops.query_as_monitor(text, integer) from public;
+grant usage, create on schema ops to ops_monitor;
+alter function ops.query_as_monitor(text, integer) owner to ops_monitor;
+revoke create on schema ops from ops_monitor;
+
+-- Every check in force: those that are shipped and not skipped, then the operator's.
+create function ops.all_checks()
+returns table (name text, severity text, detects text, query text, scoped boolean, wide boolean, shipped boolean)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  v_policy jsonb := coalesce(ops.policy('invariants'), '{}');
+begin
+  return query
+  select c.name, c.severity, c.detects, c.query, c.scoped, c.wide, true from ops.checks c
+  where not coalesce(v_policy -> 'skip', '[]') ? c.name
+  union all
+  select x.value ->> 'name', x.value ->> 'severity', coalesce(x.value ->> 'description', ''), x.value ->> 'sql', false, false, false
+  from jsonb_array_elements(coalesce(v_policy -> 'checks', '[]')) x
+  where not exists (select from ops.checks c where c.name = x.value ->> 'name') and not coalesce(v_policy -> 'skip', '[]') ? (x.value ->> 'name');
+end
+$$;
+
+-- Opens a violation, or counts that it is still there.
+create function ops.open_violation(p_check text, p_subject text, p_severity text, p_message text, p_details jsonb default '{}') returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  insert into ops.invariant_violations as v (check_name, subject, severity, message, details)
+  values (p_check, left(p_subject, 500), p_severity, left(p_message, 2000),
+    case when octet_length(p_details::text) > 8000 then '{}' else p_details end)
+  on conflict (check_name, subject) where not resolved do update
+  set occurrences = v.occurrences + 1, last_seen_at = ops.now(), severity = excluded.severity, message = excluded.message, details = excluded.details;
+end
+$$;
+
+-- Resolves the violations of a check, except those of the subjects that are still there.
+create function ops.resolve_violations(p_check text, p_except text[] default '{}') returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  update ops.invariant_violations v set resolved = true, resolved_at = ops.now()
+  where v.check_name = p_check and not v.resolved and v.subject <> all (p_except);
+end
+$$;
+
+-- Keeps what a check answered. Rows with an `id` are violations of their own; rows without are one together. Of more rows than
+-- p_limit nobody knows which are gone, so nothing is resolved then.
+create function ops.record_violations(p_name text, p_severity text, p_detects text, p_rows jsonb, p_limit integer) returns integer
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_count integer := jsonb_array_length(p_rows);
+  v_row record;
+  v_subjects text[] := '{}';
+begin
+  for v_row in
+    select coalesce(r.value ->> 'id', '') as subject, count(*) as n, (array_agg(r.value order by r.ordinality))[1] as first
+    from jsonb_array_elements(p_rows) with ordinality r where r.ordinality <= p_limit group by 1 order by min(r.ordinality)
+  loop
+    v_subjects := v_subjects || left(v_row.subject, 500);
+    perform ops.open_violation(p_name, v_row.subject, p_severity,
+      case when v_row.subject = '' and v_count > 1 then format('%s rows%s, the first: ', v_row.n, case when v_count > p_limit then ' or more' else '' end) else '' end
+        || coalesce(v_row.first ->> 'message', nullif(p_detects, '') || ': ' || (v_row.first)::text, (v_row.first)::text),
+      v_row.first);
+  end loop;
+  if v_count <= p_limit then
+    perform ops.resolve_violations(p_name, v_subjects);
+  end if;
+  return v_count;
+end
+$$;
+
+-- Runs the named checks (null: all of a round) until one is cut off, and keeps their violations. Answers one row for each check
+-- that was judged: clean, violated, failed or timed_out. Those that are missing were not judged: call again with their names.
+-- p_everything looks at all rows instead of the latest, and also runs the wide checks.
+create function public.ops_run_checks(p_names text[] default null, p_everything boolean default false)
+returns table (name text, severity text, outcome text, violations integer, duration_ms numeric, error text)
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+set statement_timeout = '5s'
+as $$
+#variable_conflict use_column
+declare
+  c_most constant integer := 100;
+  v_allowed numeric := coalesce((ops.policy('invariants') ->> 'timeout_ms')::numeric, 2000);
+  v_check record;
+  v_rows jsonb;
+  v_began timestamptz;
+  v_first boolean := true;
+begin
+  for v_check in
+    select c.* from ops.all_checks() c
+    where (p_names is null or c.name = any (p_names)) and (not c.wide or p_everything or c.name = any (p_names))
+    order by array_position(p_names, c.name), c.shipped desc, c.name
+  loop
+    v_began := clock_timestamp();
+    v_rows := null;
+    error := null;
+    begin
+      perform set_config('transaction_read_only', 'on', true);
+      if v_check.shipped then
+        -- Right after a burst the statistics describe an empty table.
+        perform set_config('enable_seqscan', case when p_everything then 'on' else 'off' end, true);
+      end if;
+      v_rows := ops.query_as_monitor(case when v_check.scoped then ops.scope(p_everything) else '' end || v_check.query, c_most + 1);
+      raise exception using errcode = 'OP000'; -- undoes whatever else the check did
+    exception
+      when sqlstate 'OP000' then
+        outcome := case when v_rows = '[]' then 'clean' else 'violated' end;
+      when query_canceled then
+        if not v_first and extract(epoch from clock_timestamp() - v_began) * 1000 < v_allowed then
+          return;
+        end if;
+        outcome := 'timed_out';
+        error := format('cut off after %s ms, allowed are %s', round(extract(epoch from clock_timestamp() - v_began) * 1000), v_allowed);
+      when others then
+        outcome := 'failed';
+        error := format('%s (%s)', sqlerrm, sqlstate);
+    end;
+    name := v_check.name;
+    severity := v_check.severity;
+    duration_ms := round(extract(epoch from clock_timestamp() - v_began) * 1000, 1);
+    violations := ops.keep_check(v_check.name, v_check.severity, v_check.detects, outcome, v_rows, c_most, duration_ms, v_allowed, error);
+    return next;
+    if outcome = 'timed_out' then
+      return;
+    end if;
+    v_first := false;
+  end loop;
+end
+$$;
+
+-- What one run of a check leaves behind. Returns how many rows violated it. A check that failed, was cut off or took longer than it
+-- may is a violation of its own: what it would have found is not known, so its violations stay as they are.
+create function ops.keep_check(
+  p_name text, p_severity text, p_detects text, p_outcome text, p_rows jsonb, p_most integer, p_duration_ms numeric, p_allowed numeric, p_error text)
+returns integer
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_count integer := 0;
+begin
+  if p_rows is not null and p_outcome in ('clean', 'violated') then
+    v_count := ops.record_violations(p_name, p_severity, p_detects, p_rows, p_most);
+    update ops.invariant_violations set resolved = true, resolved_at = ops.now() where check_name = 'check_failed' and subject = p_name and not resolved;
+  else
+    perform ops.open_violation('check_failed', p_name, 'high', format('check %s: %s', p_name, p_error));
+  end if;
+  if p_outcome = 'timed_out' or p_duration_ms > p_allowed then
+    perform ops.open_violation('check_slow', p_name, 'warning', format('check %s took %s ms, allowed are %s', p_name, p_duration_ms, p_allowed));
+  elsif p_outcome <> 'failed' then
+    update ops.invariant_violations set resolved = true, resolved_at = ops.now() where check_name = 'check_slow' and subject = p_name and not resolved;
+  end if;
+  insert into ops.check_runs as r (name, outcome, ran_at, duration_ms, violations, error)
+  values (p_name, p_outcome, ops.now(), p_duration_ms, v_count, p_error)
+  on conflict (name) do update set outcome = excluded.outcome, ran_at = excluded.ran_at, duration_ms = excluded.duration_ms,
+    violations = excluded.violations, error = excluded.error, runs = r.runs + 1;
+  return v_count;
+end
+$$;
+
+-- Who calls, as the database knows them.
+create function ops.caller() returns text
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return coalesce(nullif(current_setting('role', true), 'none'), session_user::text);
+end
+$$;
+
+-- True for one caller in each span of p_minutes, however many ask: spans begin at full multiples, so that a heartbeat that comes
+-- a second early or late makes no difference.
+create function ops.take_turn(p_part text, p_minutes numeric) returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_now timestamptz := ops.now();
+begin
+  insert into ops.watch as w (part, ran_at, role) values (p_part, v_now, ops.caller())
+  on conflict (part) do update set ran_at = v_now, role = ops.caller()
+  where floor(extract(epoch from w.ran_at) / 60 / p_minutes) < floor(extract(epoch from v_now) / 60 / p_minutes);
+  return found;
+end
+$$;
+
+-- Begins a round of checks when one is due, for one of any number of overlapping heartbeats. Answers {"due", "checks": [name],
+-- "timeout_ms"}.
+create function public.ops_begin_checks() returns jsonb
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_policy jsonb := coalesce(ops.policy('invariants'), '{}');
+begin
+  if not coalesce((v_policy ->> 'enabled')::boolean, true) or not ops.take_turn('round', coalesce((v_policy ->> 'every_minutes')::numeric, 5)) then
+    return jsonb_build_object('due', false, 'checks', '[]'::jsonb, 'timeout_ms', 0);
+  end if;
+  -- What is no longer checked is no longer violated.
+  update ops.invariant_violations v set resolved = true, resolved_at = ops.now()
+  where not v.resolved and v.check_name not in ('canary_missing', 'canary_slow')
+    and not exists (select from ops.all_checks() c
+                    where c.name = case when v.check_name in ('check_failed', 'check_slow') then v.subject else v.check_name end);
+  perform ops.prune_watch();
+  return jsonb_build_object('due', true, 'timeout_ms', coalesce((v_policy ->> 'timeout_ms')::integer, 2000),
+    -- Those that were cut off the last time come last, so that they keep nobody waiting.
+    'checks', (select coalesce(jsonb_agg(c.name order by coalesce(r.outcome, '') = 'timed_out', c.shipped desc, c.name), '[]')
+               from ops.all_checks() c left join ops.check_runs r on r.name = c.name where not c.wide));
+end
+$$;
+
+-- Every check with how it last went.
+create function public.ops_list_checks() returns setof jsonb
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  select jsonb_build_object('name', c.name, 'severity', c.severity, 'detects', c.detects, 'shipped', c.shipped, 'wide', c.wide,
+    'outcome', r.outcome, 'ran_at', r.ran_at, 'duration_ms', r.duration_ms, 'error', r.error, 'runs', coalesce(r.runs, 0),
+    'open', (select count(*) from ops.invariant_violations v where v.check_name = c.name and not v.resolved))
+  from ops.all_checks() c left join ops.check_runs r on r.name = c.name
+  order by c.shipped desc, c.name
+$$;
+
+-- Violations, newest first, at most 200; p_filter {"check_name"?, "resolved"?}, p_after is the last id of the page before.
+create function public.ops_list_violations(p_filter jsonb default '{}', p_limit integer default 50, p_after uuid default null) returns setof jsonb
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  select to_jsonb(v) from ops.invariant_violations v
+  where (p_after is null or v.id < p_after)
+    and (not p_filter ? 'check_name' or v.check_name = p_filter ->> 'check_name')
+    and (not p_filter ? 'resolved' or v.resolved = (p_filter ->> 'resolved')::boolean)
+  order by v.id desc limit least(p_limit, 200)
+$$;
+
+-- Adds a check of the operator's to policy `invariants`, or puts another definition in its place: what a SQL file with checks calls.
+-- The name of a shipped check is refused with OPS_011, and so is what the policy's schema refuses.
+create function public.ops_define_check(p_name text, p_severity text, p_description text, p_sql text) returns void
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_policy jsonb;
+begin
+  if exists (select from ops.checks where name = p_name) then
+    perform ops.fail('OPS_011', format('"%s" is the name of a shipped check', p_name), 'p_name', 'choose another name');
+  end if;
+  insert into public.ops_policy (key, value) values ('invariants', '{}') on conflict (key) do nothing;
+  select value into v_policy from public.ops_policy where key = 'invariants' for update;
+  update public.ops_policy p
+  set value = v_policy || jsonb_build_object('checks', coalesce((
+      select jsonb_agg(x.value order by x.ordinality) from jsonb_array_elements(coalesce(v_policy -> 'checks', '[]')) with ordinality x
+      where x.value ->> 'name' <> p_name), '[]')
+    || jsonb_build_object('name', p_name, 'severity', p_severity, 'description', p_description, 'sql', p_sql))
+  where p.key = 'invariants';
+end
+$$;
+
+-- Violations as operators query them, canaries among them as what proves the loop alive.
+create view public.invariant_violations with (security_invoker = true) as
+  select id, check_name, severity, message, created_at, resolved, subject, details, occurrences, last_seen_at, resolved_at
+  from ops.invariant_violations;
+
+-- How each check went when it last ran.
+create view public.ops_check_runs with (security_invoker = true) as
+  select name, outcome, ran_at, duration_ms, violations, error, runs from ops.check_runs;
+
+-- 87_canary.sql ---------------------------------------------------------------------------------------------
+
+-- The synthetic canary: each round of the monitor sends an event of the engine's own through the whole loop, as real ones go:
+--
+--   canary:ping ──pattern──▶ reaction ──gate──▶ mission ──▶ noop step ──worker──▶ mission:succeeded
+--
+-- It stands outside the caps, auto_approve and the loop guard, and outside what operators count. One that does not come back, or not
+-- in time, is a violation. While a part of the loop that it needs is paused none is sent, and that is what is told.
+
+-- What keeps a canary from being sent now, or null.
+create function ops.canary_obstacle() returns text
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_part text;
+begin
+  foreach v_part in array array['intake', 'reactions', 'approvals', 'claims'] loop
+    if ops.paused(v_part) then
+      return format('%s paused by the control switch', case v_part when 'intake' then 'intake is' else v_part || ' are' end);
+    end if;
+  end loop;
+  return case
+    when 'noop' = any (ops.blocked_executors()) then 'executor noop is blocked'
+    when ops.policy('control') ->> 'max_depth' = '0' then 'control.max_depth is 0' end;
+end
+$$;
+
+-- Milliseconds of each leg of a canary's way, null for those that it has not gone, with the mission's status.
+create function ops.canary_way(p_event_id uuid, out legs jsonb, out mission_id uuid, out status text, out proposal_id uuid, out proposal_status text,
+  out returned_at timestamptz, out error text)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_mergejoin = off
+as $$
+begin
+  select jsonb_strip_nulls(jsonb_build_object(
+      'pattern_ms', ops.milliseconds(e.created_at, v.settled_at), 'gate_ms', ops.milliseconds(v.settled_at, p.created_at),
+      'pickup_ms', ops.milliseconds(m.created_at, r.started_at), 'step_ms', ops.milliseconds(r.started_at, r.completed_at),
+      'event_ms', ops.milliseconds(r.completed_at, b.created_at), 'total_ms', ops.milliseconds(e.created_at, b.created_at))),
+    m.id, m.status::text, p.id, p.status::text, case when m.status = 'succeeded' then b.created_at end, s.last_error
+  into legs, mission_id, status, proposal_id, proposal_status, returned_at, error
+  from public.ops_agent_events e
+  left join ops.event_verdicts v on v.event_id = e.id
+  left join public.ops_agent_reactions a on a.event_id = e.id
+  left join public.ops_mission_proposals p on p.reaction_id = a.id
+  left join public.ops_missions m on m.proposal_id = p.id
+  left join public.ops_mission_steps s on s.mission_id = m.id
+  left join lateral (select * from public.ops_action_runs x where x.step_id = s.id order by x.attempt desc limit 1) r on true
+  left join lateral (select * from public.ops_agent_events x where x.mission_id = m.id and x.type like 'mission:%' order by x.created_at limit 1) b on true
+  where e.id = p_event_id;
+end
+$$;
+
+create function ops.milliseconds(p_from timestamptz, p_to timestamptz) returns numeric
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return round(extract(epoch from p_to - p_from) * 1000, 1);
+end
+$$;
+
+-- Looks after the canaries that are on their way: notes those that came back, and tells of those that are late.
+create function ops.collect_canaries() returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_policy jsonb := coalesce(ops.policy('invariants') -> 'canary', '{}');
+  v_slow interval := coalesce((v_policy ->> 'slow_seconds')::numeric, 600) * interval '1 second';
+  v_missing interval := coalesce((v_policy ->> 'missing_minutes')::numeric, 15) * interval '1 minute';
+  v_canary ops.canaries;
+  v_way record;
+  v_obstacle text := ops.canary_obstacle();
+  v_disturbed boolean;
+  v_status text;
+begin
+  for v_canary in
+    select * from ops.canaries c where c.status = 'travelling' order by c.sent_at limit 50 for no key update skip locked
+  loop
+    select * into v_way from ops.canary_way(v_canary.event_id);
+    -- A pause since it was sent says nothing about the loop's speed.
+    v_disturbed := exists (select from public.ops_policy p where p.key in ('control', 'worker_policy') and p.updated_at > v_canary.sent_at);
+    v_status := case
+      when v_way.returned_at is not null then
+        case when v_way.returned_at - v_canary.sent_at > v_slow and not v_disturbed then 'slow' else 'returned' end
+      when v_way.status in ('failed', 'cancelled') then 'missing'
+      when v_obstacle is not null then 'paused'
+      when ops.now() - v_canary.sent_at > v_missing and not (v_disturbed and ops.now() - v_canary.sent_at < 2 * v_missing) then 'missing' end;
+    continue when v_status is null;
+
+    update ops.canaries c
+    set status = v_status, returned_at = v_way.returned_at, legs = coalesce(v_way.legs, '{}'),
+      reason = case v_status when 'paused' then v_obstacle when 'missing' then ops.canary_last_seen(v_way.mission_id, v_way.status, v_way.proposal_id, v_way.error) end
+    where c.id = v_canary.id
+    returning * into v_canary;
+    if v_status in ('returned', 'slow') then
+      perform ops.record_canary(v_canary, v_slow);
+    elsif v_status = 'missing' then
+      perform ops.open_violation('canary_missing', '', 'high',
+        format('the canary sent at %s did not come back: %s', v_canary.sent_at, v_canary.reason), to_jsonb(v_canary));
+    else
+      perform ops.resolve_violations('canary_missing');
+    end if;
+    if v_way.status in ('approved', 'running') and v_status in ('missing', 'paused') then
+      perform public.ops_cancel_mission(v_way.mission_id, 'engine', 'the canary is late');
+    end if;
+  end loop;
+end
+$$;
+
+create function ops.canary_last_seen(p_mission_id uuid, p_status text, p_proposal_id uuid, p_error text) returns text
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return case
+    when p_status in ('failed', 'cancelled') then format('its mission %s%s', case p_status when 'failed' then 'failed' else 'was cancelled' end, coalesce(': ' || p_error, ''))
+    when p_mission_id is not null then 'no worker has done its step (executor noop)'
+    when p_proposal_id is not null then 'its proposal was not admitted'
+    else 'no heartbeat has turned its event into a proposal' end;
+end
+$$;
+
+-- A canary that came back proves the loop alive: a line among the violations, resolved from the start, as dashboards ask for it.
+create function ops.record_canary(p_canary ops.canaries, p_slow interval) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  insert into ops.invariant_violations (check_name, subject, severity, message, details, resolved, created_at, last_seen_at, resolved_at)
+  values ('synthetic_canary', p_canary.id::text, 'info', format('came back after %s ms', p_canary.legs ->> 'total_ms'), p_canary.legs,
+    true, p_canary.returned_at, p_canary.returned_at, p_canary.returned_at);
+  perform ops.resolve_violations('canary_missing');
+  if p_canary.status = 'slow' then
+    perform ops.open_violation('canary_slow', '', 'warning', format('the canary sent at %s took %s s, allowed are %s', p_canary.sent_at,
+      round((p_canary.legs ->> 'total_ms')::numeric / 1000, 1), round(extract(epoch from p_slow))), p_canary.legs);
+  else
+    perform ops.resolve_violations('canary_slow');
+  end if;
+end
+$$;
+
+-- Looks after the canaries under way and, once in each round, sends another or notes what keeps it from being sent. A heartbeat
+-- calls it before it looks for events, so that the canary's first legs are that heartbeat's own. Returns true when one was sent.
+create function public.ops_send_canary() returns boolean
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_policy jsonb := coalesce(ops.policy('invariants'), '{}');
+  v_obstacle text;
+  v_event_id uuid;
+begin
+  perform ops.collect_canaries();
+  if not coalesce((v_policy #>> '{canary,enabled}')::boolean, true) then
+    perform ops.resolve_violations('canary_missing'), ops.resolve_violations('canary_slow');
+    return false;
+  elsif not ops.take_turn('canary', coalesce((v_policy ->> 'every_minutes')::numeric, 5)) then
+    return false;
+  end if;
+  v_obstacle := ops.canary_obstacle();
+  if v_obstacle is null then
+    insert into public.ops_agent_events (type, data) values ('canary:ping', '{"source": "canary"}') returning id into v_event_id;
+  end if;
+  insert into ops.canaries (event_id, status, reason)
+  values (v_event_id, case when v_obstacle is null then 'travelling' else 'paused' end, v_obstacle);
+  return v_obstacle is null;
+end
+$$;
+
+-- Keeps a number that only somebody outside the database can know: the API's latency, a backup's end. One row a name, the last report.
+create function public.ops_report(p_name text, p_value numeric, p_details jsonb default '{}') returns void
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if p_name !~ '^[a-z][a-z0-9_]{0,99}$' then
+    perform ops.fail('OPS_011', 'p_name must be 1 to 100 lower-case letters, digits or "_"', 'p_name');
+  end if;
+  insert into ops.reports (name, value, details) values (p_name, p_value, coalesce(p_details, '{}'))
+  on conflict (name) do update set value = excluded.value, details = excluded.details, reported_at = ops.now();
+end
+$$;
+
+-- Takes away what old canaries left in the loop, a day after they were sent, and old records of the watch. Each call a little.
+create function ops.prune_watch() returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_canary record;
+  v_ids uuid[];
+begin
+  for v_canary in
+    select c.id, c.event_id from ops.canaries c join public.ops_agent_events e on e.id = c.event_id
+    where c.sent_at < ops.now() - interval '1 day' and c.sent_at > ops.now() - interval '8 days' and c.status <> 'travelling'
+    order by c.sent_at limit 24
+  loop
+    v_ids := ops.chain_of(v_canary.event_id);
+    continue when not ops.ended_before(v_ids, ops.now() - interval '1 hour') or not ops.hold_chain(v_ids);
+    delete from public.ops_agent_events where id = any (v_ids) and id <> v_canary.event_id;
+    delete from public.ops_mission_proposals where id = any (v_ids);
+    delete from public.ops_agent_events where id = v_canary.event_id;
+    delete from ops.archive where id = any (v_ids);
+  end loop;
+  delete from ops.canaries c where c.sent_at < ops.now() - interval '8 days';
+  delete from ops.invariant_violations v where v.created_at < ops.now() - interval '90 days' and v.resolved;
+  delete from ops.invariant_violations v
+  where v.check_name = 'synthetic_canary' and v.created_at between ops.now() - interval '10 days' and ops.now() - interval '8 days';
+  delete from ops.alert_notices n where n.created_at < ops.now() - interval '90 days' and n.status <> 'pending';
+  delete from ops.alerts a where a.opened_at < ops.now() - interval '90 days' and a.status = 'resolved';
+  delete from ops.silences s where s.until < ops.now() - interval '90 days';
+end
+$$;
+
+-- Canaries, and how many milliseconds each leg of their way took.
+create view public.ops_canary with (security_invoker = true) as
+  select id, event_id, status, sent_at, returned_at, reason, (legs ->> 'pattern_ms')::numeric as pattern_ms, (legs ->> 'gate_ms')::numeric as gate_ms,
+    (legs ->> 'pickup_ms')::numeric as pickup_ms, (legs ->> 'step_ms')::numeric as step_ms, (legs ->> 'event_ms')::numeric as event_ms,
+    (legs ->> 'total_ms')::numeric as total_ms
+  from ops.canaries;
 
 -- 90_rights.sql ---------------------------------------------------------------------------------------------
 
@@ -4777,10 +5519,12 @@ declare
     'ops_recover_expired_leases', 'ops_recover_stale_steps'];
   v_reader text[] := array['ops_trace', 'ops_why', 'ops_timeline', 'ops_health', 'ops_read_policies', 'ops_list_events', 'ops_list_proposals',
     'ops_list_missions', 'ops_list_steps', 'ops_radar_list', 'ops_cap_usage', 'ops_gate_proposal', 'ops_is_auto_approvable', 'ops_extract_step_kinds',
-    'ops_list_services', 'ops_policy_changes', 'ops_policies_at', 'ops_recording'];
+    'ops_list_services', 'ops_policy_changes', 'ops_policies_at', 'ops_recording',
+    'ops_list_checks', 'ops_list_violations'];
   v_operator text[] := array['ops_approve_proposal', 'ops_reject_proposal', 'ops_cancel_mission', 'ops_cancel_step', 'ops_retry_step',
     'ops_retry_dead_steps', 'ops_policy_rollback', 'ops_apply_policies', 'ops_maybe_finalize_mission', 'ops_recover_expired_leases', 'ops_recover_stale_steps',
-    'ops_emit_events', 'ops_create_proposal_and_maybe_autoapprove', 'ops_archive', 'ops_radar_add', 'ops_radar_update'];
+    'ops_emit_events', 'ops_create_proposal_and_maybe_autoapprove', 'ops_archive', 'ops_radar_add', 'ops_radar_update',
+    'ops_run_checks', 'ops_define_check'];
 begin
   -- One at a time: two that change the same grants at once would fail.
   perform pg_advisory_xact_lock(hashtextextended('ops seal', 0));
@@ -4804,7 +5548,8 @@ begin
 
   for v_object in
     select c.oid::regclass as name, c.relname, c.relkind from pg_class c
-    where c.relnamespace = 'public'::regnamespace and c.relname like 'ops\_%' and c.relkind in ('r', 'v', 'm', 'p', 'f', 'S') and pg_has_role(c.relowner, 'usage')
+    where c.relnamespace = 'public'::regnamespace and (c.relname like 'ops\_%' or c.relname = 'invariant_violations')
+      and c.relkind in ('r', 'v', 'm', 'p', 'f', 'S') and pg_has_role(c.relowner, 'usage')
   loop
     execute format('revoke all on %s from public, anon, authenticated, service_role, ops_worker, ops_operator, ops_readonly', v_object.name);
     execute format('grant select on %s to service_role, ops_operator, ops_readonly', v_object.name);
@@ -4827,7 +5572,19 @@ begin
   end loop;
   -- Column defaults and views need these.
   grant execute on function ops.now(), ops.new_id() to service_role, ops_operator, ops_readonly;
-  grant select on ops.policy_history, ops.policy_audit, ops.workers, ops.shadow_reactions, ops.services, ops.service_checks to service_role, ops_operator, ops_readonly;
+  grant select on ops.policy_history, ops.policy_audit, ops.workers, ops.shadow_reactions, ops.services, ops.service_checks, ops.invariant_violations, ops.check_runs,
+    ops.canaries, ops.alerts, ops.alert_notices, ops.silences to service_role, ops_operator, ops_readonly;
+  -- Checks read all of the loop, and call what reads it for them.
+  grant usage on schema public, ops to ops_monitor;
+  for v_object in
+    select c.oid::regclass as name from pg_class c
+    where c.relkind in ('r', 'v') and (c.relnamespace = 'ops'::regnamespace or (c.relnamespace = 'public'::regnamespace and c.relname like 'ops\_%'))
+      and pg_has_role(c.relowner, 'usage')
+  loop
+    execute format('grant select on %s to ops_monitor', v_object.name);
+  end loop;
+  grant execute on function ops.now(), ops.policy(text), ops.paused(text), ops.cap_units(text, text, jsonb), ops.template_digest(jsonb),
+    ops.declared_usd(jsonb), ops.claimable_executors(), ops.blocked_executors() to ops_monitor;
 end
 $$;
 
@@ -4842,6 +5599,7 @@ begin
     execute format('alter table public.%I enable row level security', v_table);
     execute format('create policy control_plane on public.%I for all to service_role using (true) with check (true)', v_table);
     execute format('create policy readers on public.%I for select to ops_readonly using (true)', v_table);
+    execute format('create policy monitor on public.%I for select to ops_monitor using (true)', v_table);
     if v_table in ('ops_policy', 'ops_mission_steps', 'ops_demand_radar') then
       execute format('create policy operators on public.%I for all to ops_operator using (true) with check (true)', v_table);
     else
@@ -4850,10 +5608,10 @@ begin
   end loop;
   for v_table in select relname from pg_class where relnamespace = 'ops'::regnamespace and relkind = 'r' loop
     execute format('alter table ops.%I enable row level security', v_table);
-    if v_table in ('policy_history', 'policy_audit', 'workers', 'shadow_reactions', 'services', 'service_checks') then
+    execute format('create policy monitor on ops.%I for select to ops_monitor using (true)', v_table);
+    if v_table in ('policy_history', 'policy_audit', 'workers', 'shadow_reactions', 'services', 'service_checks', 'invariant_violations', 'check_runs', 'canaries', 'alerts',
+      'alert_notices', 'silences') then
       execute format('create policy readers on ops.%I for select to service_role, ops_operator, ops_readonly using (true)', v_table);
-    else
-      execute format('create policy engine_only on ops.%I for all to public using (false)', v_table);
     end if;
   end loop;
 end
@@ -4867,7 +5625,7 @@ begin
   if exists (select from pg_event_trigger_ddl_commands() c
              where c.schema_name = 'public'
                and c.object_type in ('function', 'procedure', 'aggregate', 'table', 'view', 'materialized view', 'foreign table', 'sequence')
-               and c.object_identity ~ '^public\."?ops_')
+               and c.object_identity ~ '^public\."?(ops_|invariant_violations)')
   then
     perform ops.seal();
   end if;
@@ -6049,7 +6807,7 @@ insert into ops.policy_schemas (key, schema) values
       "description": "Milliseconds that one check may take.",
       "type": "integer",
       "minimum": 10,
-      "maximum": 60000
+      "maximum": 5000
     },
     "checks": {
       "default": [],
@@ -6085,7 +6843,7 @@ insert into ops.policy_schemas (key, schema) values
             "type": "string",
             "minLength": 1,
             "maxLength": 20000,
-            "description": "A query that returns the violating rows; none means all is well."
+            "description": "A query that returns what violates the check; no row means all is well. Column id tells violations apart, column message says what is wrong. It runs as ops_monitor: grant it select on the tables."
           }
         },
         "required": [
@@ -6098,7 +6856,7 @@ insert into ops.policy_schemas (key, schema) values
     },
     "skip": {
       "default": [],
-      "description": "Shipped checks that are not run, by name.",
+      "description": "Checks that are not run, by name.",
       "maxItems": 500,
       "type": "array",
       "items": {
@@ -6107,6 +6865,69 @@ insert into ops.policy_schemas (key, schema) values
         "maxLength": 100,
         "pattern": "^[a-z][a-z0-9_]*$"
       }
+    },
+    "expected_roles": {
+      "description": "The database roles that the check runtime_identity expects.",
+      "default": {},
+      "type": "object",
+      "properties": {
+        "worker": {
+          "default": [
+            "ops_worker"
+          ],
+          "description": "Roles under which workers may log in.",
+          "minItems": 1,
+          "maxItems": 20,
+          "type": "array",
+          "items": {
+            "type": "string",
+            "minLength": 1,
+            "maxLength": 63
+          }
+        },
+        "control_plane": {
+          "default": [
+            "service_role"
+          ],
+          "description": "Roles under which the heartbeat may log in.",
+          "minItems": 1,
+          "maxItems": 20,
+          "type": "array",
+          "items": {
+            "type": "string",
+            "minLength": 1,
+            "maxLength": 63
+          }
+        }
+      },
+      "additionalProperties": false
+    },
+    "canary": {
+      "description": "The synthetic canary, which proves that the whole loop works.",
+      "default": {},
+      "type": "object",
+      "properties": {
+        "enabled": {
+          "default": true,
+          "description": "Send a canary through the loop with every round.",
+          "type": "boolean"
+        },
+        "slow_seconds": {
+          "default": 600,
+          "description": "Seconds that a canary may take from its event to the event that comes back.",
+          "type": "number",
+          "minimum": 1,
+          "maximum": 86400
+        },
+        "missing_minutes": {
+          "default": 15,
+          "description": "Minutes after which a canary that has not come back is missing.",
+          "type": "number",
+          "minimum": 1,
+          "maximum": 1440
+        }
+      },
+      "additionalProperties": false
     }
   },
   "additionalProperties": false,
