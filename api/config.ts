@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { envSchema, parseEnv } from '../engine/index.js'
 import { SHORTEST_SECRET } from './access/tokens.js'
+import type { ServiceSecrets } from './services/probe.js'
 
 /** What the control plane needs to know, read once from the environment. */
 export interface ApiConfig {
@@ -16,6 +17,8 @@ export interface ApiConfig {
   requestsPerMinute: number
   /** Secrets by webhook source; two while one replaces the other. A source without any refuses every delivery. */
   webhookSecrets: { readonly github: readonly string[] }
+  /** Variables that begin with `OPS_SERVICE_`: what policy `services` may have sent to a service. */
+  serviceSecrets: ServiceSecrets
   /** Events that one settling call takes, 1 to 1000. */
   eventBatchSize: number
   /** Reactions that one call takes through the gate, 1 to 1000. */
@@ -82,10 +85,19 @@ export function apiConfigFromEnv(variables: Readonly<Record<string, string | und
     corsOrigins: env.OPS_CORS_ORIGINS,
     requestsPerMinute: env.OPS_REQUESTS_PER_MINUTE,
     webhookSecrets: { github: present(env.GITHUB_WEBHOOK_SECRET, env.GITHUB_WEBHOOK_SECRET_PREVIOUS) },
+    serviceSecrets: serviceSecretsOf(variables),
     eventBatchSize: env.OPS_EVENT_BATCH_SIZE,
     reactionBatchSize: env.OPS_REACTION_BATCH_SIZE,
     beatBudgetMs: BEAT_BUDGET_MS,
   }
+}
+
+function serviceSecretsOf(variables: Readonly<Record<string, string | undefined>>): ServiceSecrets {
+  return Object.fromEntries(
+    Object.entries(variables).flatMap(([name, value]) =>
+      name.startsWith('OPS_SERVICE_') && value ? [[name, value]] : [],
+    ),
+  )
 }
 
 function present(...secrets: (string | undefined)[]): string[] {

@@ -1,5 +1,7 @@
+import { createServer } from 'node:http'
 import { describe, expect, test } from 'vitest'
 import { connectEngine, type Engine, OpsError } from '../engine/index.js'
+import { onFileEnd } from '../test/support/fileEnd.js'
 import type { ApiConfig } from './config.js'
 import { beat } from './heartbeat.js'
 import { createLog } from './log.js'
@@ -35,6 +37,7 @@ describe('a beat', () => {
       staleResult: { recovered: 0 },
       proposalResult: { expired: 0 },
       checkResult: { run: 0, violated: 0, broken: 0 },
+      serviceResult: { checked: 0, unhealthy: 0 },
       drained: true,
       durations_ms: expect.objectContaining({ trigger: expect.any(Number), total: expect.any(Number) }),
       errors: [],
@@ -222,6 +225,7 @@ describe('what is broken stops nothing else', () => {
       'stale OPS_001',
       'proposals OPS_001',
       'checks OPS_001',
+      'services OPS_001',
       'record OPS_001',
     ])
   })
@@ -238,5 +242,45 @@ describe('what is broken stops nothing else', () => {
     const report = await pulse({ beatBudgetMs: 10_000 }, stuck, () => time)
     expect(report.errors).toMatchObject([{ phase: 'trigger' }])
     expect(Object.keys(report.durations_ms)).toEqual(['canary', 'schedules', 'trigger', 'total'])
+  })
+})
+
+describe('services', () => {
+  test('are asked when they are due, and a breaker that opens holds the steps that need it', async () => {
+    let status = 500
+    const server = createServer((_request, response) => response.writeHead(status).end())
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+    onFileEnd(async () => {
+      await new Promise((resolve) => server.close(resolve))
+    })
+    const address = server.address()
+    const port = typeof address === 'object' ? address?.port : undefined
+    const due = () => db.sql`update ops.services set next_check_at = now() where name = 'billing'`
+    await policy('services', {
+      services: {
+        billing: { url: `http://127.0.0.1:${port}/health`, breaker: { failures: 2, reset_seconds: 3600 } },
+      },
+    })
+
+    expect(await pulse()).toMatchObject({ ok: true, serviceResult: { checked: 1, unhealthy: 1 } })
+    expect(await pulse()).toMatchObject({ serviceResult: { checked: 0 } })
+    await due()
+    expect(await pulse()).toMatchObject({
+      serviceResult: { checked: 1, unhealthy: 1 },
+      warnings: [{ phase: 'services', message: 'service billing (breaker open): answered 500, not 200' }],
+    })
+    const template = {
+      title: 'Charge',
+      risk_level: 'low' as const,
+      steps: [{ kind: 'noop', service: 'billing' }],
+    }
+    await engine.createProposal({ source: 'test', template })
+    expect(await engine.listServices()).toMatchObject([{ name: 'billing', state: 'open', held_steps: 1 }])
+
+    status = 200
+    await due()
+    expect(await pulse()).toMatchObject({ serviceResult: { checked: 1, unhealthy: 0 }, warnings: [] })
+    expect(await engine.listServices()).toMatchObject([{ state: 'closed', healthy: true, held_steps: 0 }])
+    await worker.succeed()
   })
 })

@@ -20,6 +20,7 @@ export const testConfig: ApiConfig = {
   corsOrigins: [],
   requestsPerMinute: 0,
   webhookSecrets: { github: [GITHUB_SECRET] },
+  serviceSecrets: {},
   eventBatchSize: 50,
   reactionBatchSize: 50,
   beatBudgetMs: 10_000,

@@ -11,6 +11,7 @@ export type { Decision, MatchableEvent, MatchContext, Quarantined } from './matc
 export { type Parsed, parsePolicy } from './parse.js'
 export type { Problem } from './problems.js'
 export { isPolicyKey, type PolicyKey, type PolicyValue, policyKeys, policySchemas } from './schemas/index.js'
+export type { Service } from './schemas/services.js'
 export { type Template, templateSchema } from './schemas/template.js'
 export type { Rendered } from './templates/outcome.js'
 export { type ProposalScope, renderTemplate } from './templates/proposal.js'

@@ -4,6 +4,7 @@ import type { Phase } from './phase.js'
 import { reactionsPhase } from './reactions.js'
 import { leasesPhase, proposalsPhase, stalePhase } from './recovery.js'
 import { schedulesPhase } from './schedules.js'
+import { servicesPhase } from './services.js'
 import { triggerPhase } from './trigger.js'
 
 export * from './phase.js'
@@ -18,4 +19,5 @@ export const phases: readonly Phase[] = [
   stalePhase,
   proposalsPhase,
   checksPhase,
+  servicesPhase,
 ]

@@ -51,6 +51,8 @@ const service = z.strictObject({
   breaker: breaker.prefault({}).describe('When executors stop calling this service for a while.'),
 })
 
+export type Service = z.output<typeof service>
+
 export const servicesSchema = z
   .strictObject({
     services: z.record(agentName(), service).default({}).describe('The services, by name.'),

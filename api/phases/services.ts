@@ -1,0 +1,31 @@
+import { parsePolicy } from '../../policies/index.js'
+import { probe } from '../services/probe.js'
+import { definePhase } from './phase.js'
+
+/** Services that are asked at the same time. */
+const BATCH = 10
+
+/** Asks the services whose check is due how they are. */
+export const servicesPhase = definePhase({
+  name: 'services',
+  result: 'serviceResult',
+  counts: { checked: 0, unhealthy: 0 },
+  weight: 10,
+  async batch({ engine, config, warn }, counts) {
+    const due = await engine.takeServiceChecks(BATCH)
+    await Promise.all(
+      due.map(async ({ name, config: entry }) => {
+        const parsed = parsePolicy('services', { services: { [name]: entry } })
+        const service = parsed.ok ? parsed.value.services[name] : undefined
+        if (!service) return
+        const result = await probe(name, service, config.serviceSecrets)
+        const state = await engine.recordServiceCheck(result)
+        counts.checked += 1
+        if (result.ok) return
+        counts.unhealthy += 1
+        warn({ code: 'OPS_007', message: `service ${name} (breaker ${state}): ${result.error}` })
+      }),
+    )
+    return due.length === BATCH
+  },
+})
