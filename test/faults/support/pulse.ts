@@ -3,24 +3,16 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { onFileEnd } from '../../support/fileEnd.js'
 
 export interface Pulse {
-  /** Beats that were answered with 200. */
-  readonly beats: number
-  /** Statuses of all answers; 0 where there was none. */
+  /** How many beats ended with which HTTP status; 0 where there was no answer. */
   readonly statuses: ReadonlyMap<number, number>
+  /** Resolves when the beat under way has ended. */
   stop(): Promise<void>
 }
 
-export function startPulse(url: () => string, apiKey: string, everyMs = 200): Pulse {
+/** @param beat one beat; answers its HTTP status */
+export function startPulse(beat: () => Promise<number>, everyMs = 200): Pulse {
   const stopping = new AbortController()
   const statuses = new Map<number, number>()
-
-  async function beat(): Promise<number> {
-    const signal = AbortSignal.any([stopping.signal, AbortSignal.timeout(30_000)])
-    const headers = { Authorization: `Bearer ${apiKey}` }
-    const response = await fetch(`${url()}/api/ops/heartbeat`, { method: 'POST', headers, signal })
-    await response.arrayBuffer()
-    return response.status
-  }
 
   async function run(): Promise<void> {
     while (!stopping.signal.aborted) {
@@ -36,11 +28,16 @@ export function startPulse(url: () => string, apiKey: string, everyMs = 200): Pu
     await running
   }
   onFileEnd(stop)
-  return {
-    get beats() {
-      return statuses.get(200) ?? 0
-    },
-    statuses,
-    stop,
-  }
+  return { statuses, stop }
+}
+
+/** A beat over HTTP, as cron sends it. */
+export async function postHeartbeat(url: string, apiKey: string): Promise<number> {
+  const response = await fetch(`${url}/api/ops/heartbeat`, {
+    method: 'POST',
+    headers: { Authorization: `Bearer ${apiKey}` },
+    signal: AbortSignal.timeout(30_000),
+  })
+  await response.arrayBuffer()
+  return response.status
 }

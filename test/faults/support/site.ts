@@ -4,9 +4,14 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type postgres from 'postgres'
 import { expect, inject } from 'vitest'
+import { apiConfigFromEnv } from '../../../api/config.js'
+import { beat } from '../../../api/heartbeat.js'
+import { createLog } from '../../../api/log.js'
 import { freePort } from '../../../embedded/ports.js'
+import { connectEngine } from '../../../engine/index.js'
 import { setPolicy } from '../../../supabase/tests/world.js'
 import { freshDatabase, type TestDatabase, urlFor } from '../../support/database.js'
+import { onFileEnd } from '../../support/fileEnd.js'
 import type { EngineRole } from '../../support/names.js'
 import { brokenInvariants, contradictions } from './checks.js'
 import { type Execution, openLedger, readLedger } from './ledger.js'
@@ -139,10 +144,16 @@ export class Site {
     return Object.assign(program, { url: `http://127.0.0.1:${at}` })
   }
 
-  /** A control plane and somebody who calls its heartbeat. */
-  async beating(everyMs = 200): Promise<Pulse> {
-    const api = await this.api()
-    return startPulse(() => api.url, API_KEY, everyMs)
+  /** Beats of the control plane, one after the other, where the control plane itself is not what suffers. */
+  beating(everyMs = 200): Pulse {
+    const engine = connectEngine({ databaseUrl: this.database.urlFor('service_role') })
+    onFileEnd(() => engine.close())
+    const config = apiConfigFromEnv({})
+    const log = createLog('silent')
+    return startPulse(async () => {
+      const report = await beat({ engine, config, log })
+      return report.ok ? 200 : 500
+    }, everyMs)
   }
 
   /** Admits missions of `ledger` steps; answers how many steps there are. */
