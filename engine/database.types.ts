@@ -61,6 +61,13 @@ export type Database = {
             foreignKeyName: 'ops_action_runs_step_id_fkey'
             columns: ['step_id']
             isOneToOne: false
+            referencedRelation: 'ops_held_steps'
+            referencedColumns: ['step_id']
+          },
+          {
+            foreignKeyName: 'ops_action_runs_step_id_fkey'
+            columns: ['step_id']
+            isOneToOne: false
             referencedRelation: 'ops_mission_steps'
             referencedColumns: ['id']
           },
@@ -246,6 +253,13 @@ export type Database = {
             columns: ['step_id']
             isOneToOne: true
             referencedRelation: 'ops_dead_letters'
+            referencedColumns: ['step_id']
+          },
+          {
+            foreignKeyName: 'ops_demand_radar_step_id_fkey'
+            columns: ['step_id']
+            isOneToOne: true
+            referencedRelation: 'ops_held_steps'
             referencedColumns: ['step_id']
           },
           {
@@ -762,6 +776,37 @@ export type Database = {
         ComputedFields: never
         Relationships: []
       }
+      ops_held_steps: {
+        Row: {
+          agent: string | null
+          attempt: number
+          executor: string | null
+          kind: string
+          lease_expires_at: string | null
+          mission_id: string
+          mission_title: string | null
+          reserved_at: string | null
+          step_id: string
+          worker_id: string | null
+        }
+        ComputedFields: never
+        Relationships: [
+          {
+            foreignKeyName: 'ops_mission_steps_mission_id_fkey'
+            columns: ['mission_id']
+            isOneToOne: false
+            referencedRelation: 'ops_missions'
+            referencedColumns: ['id']
+          },
+          {
+            foreignKeyName: 'ops_mission_steps_mission_id_fkey'
+            columns: ['mission_id']
+            isOneToOne: false
+            referencedRelation: 'ops_recent_failures'
+            referencedColumns: ['mission_id']
+          },
+        ]
+      }
       ops_mission_success_rate: {
         Row: {
           day: string | null
@@ -1257,6 +1302,17 @@ export type Database = {
             }[]
           }
       ops_health: { Args: Record<PropertyKey, never>; Returns: Json }
+      ops_hold: {
+        Args: Record<PropertyKey, never>
+        Returns: {
+          held: boolean
+          here: string
+          home: string
+          home_since: string
+          steps_queued: number
+          steps_running: number
+        }[]
+      }
       ops_is_auto_approvable: { Args: { p_template: Json }; Returns: boolean }
       ops_list_checks: { Args: Record<PropertyKey, never>; Returns: Json[] }
       ops_list_events: { Args: { p_after?: string; p_filter?: Json; p_limit?: number }; Returns: Json[] }
@@ -1372,6 +1428,13 @@ export type Database = {
           reason: string
           status: string
           verdict: Json
+        }[]
+      }
+      ops_release_hold: {
+        Args: { p_actor: string }
+        Returns: {
+          released: boolean
+          steps_running: number
         }[]
       }
       ops_release_steps: {

@@ -121,6 +121,8 @@ export const sqlFunctions = {
     { p_from: 'timestamptz', p_to: 'timestamptz', p_most: 'int?' },
     policies.recordedLines,
   ),
+  hold: row('ops_hold', {}, operations.hold),
+  releaseHold: row('ops_release_hold', { p_actor: 'text' }, operations.releasedHold),
   timeline: rows('ops_timeline', { p_since: 'timestamptz', p_limit: 'int?' }, operations.timelineEntry),
   listEvents: values('ops_list_events', page, records.eventRecord),
   listProposals: values('ops_list_proposals', page, records.proposalRecord),

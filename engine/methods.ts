@@ -102,6 +102,8 @@ export function createEngine(transport: Transport): Engine {
     countRequests: (caller, requests) => call(sql.countRequests, { p_caller: caller, p_requests: requests }),
     recordHeartbeat: (ok, report) => call(sql.recordHeartbeat, { p_ok: ok, p_report: report }),
     health: () => call(sql.health, {}),
+    hold: () => call(sql.hold, {}),
+    releaseHold: ({ actor }) => call(sql.releaseHold, { p_actor: actor }),
     policies: (keys) => call(sql.policies, { p_keys: keys }),
     rollbackPolicy: (key, version, actor) =>
       call(sql.rollbackPolicy, { p_key: key, p_version: version, p_actor: actor }),

@@ -10,7 +10,7 @@ const health = z
   .looseObject({
     status: z
       .enum(['healthy', 'degraded'])
-      .openapi({ description: '`degraded` when the last heartbeat failed.' }),
+      .openapi({ description: '`degraded` when the last heartbeat failed, and while the work is held.' }),
     version: z.string().openapi({ description: 'Of this program.' }),
     database: z.string(),
     schema_version: z.int(),
@@ -26,6 +26,10 @@ const health = z
     workers: z.looseObject({ live: z.int() }),
     last_heartbeat_at: http.timestamp.nullable(),
     paused: http.jsonObject.openapi({ description: 'What the control switch pauses.' }),
+    held: z.boolean().openapi({
+      description:
+        'True in a restored copy of the database that waits for an operator: no step is handed out.',
+    }),
   })
   .openapi('Health')
 

@@ -29,6 +29,13 @@ contract('operators', (scene) => {
     })
   })
 
+  test('see that nothing is held, and release nothing', async () => {
+    const { engine } = scene()
+    expect(await engine.hold()).toMatchObject({ held: false, here: expect.stringContaining('/') })
+    expect(await engine.releaseHold({ actor: 'dana' })).toEqual({ released: false, steps_running: 0 })
+    await expect(engine.releaseHold({ actor: '' })).rejects.toMatchObject({ code: 'OPS_011' })
+  })
+
   test('cancel a step', async () => {
     const { engine, mission } = scene()
     const mission_id = await mission(template(unique('x')))

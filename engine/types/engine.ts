@@ -13,7 +13,9 @@ import type {
   CancelledMission,
   CancelledStep,
   Health,
+  Hold,
   PatternDecision,
+  ReleasedHold,
   RequestCount,
   RetriedDeadStep,
   RetriedStep,
@@ -191,6 +193,12 @@ export interface Engine {
   recordHeartbeat(ok: boolean, report: JsonObject): Promise<string>
 
   health(): Promise<Health>
+
+  /** Whether this database is a restored copy whose work waits for an operator, and what is in flight in it. */
+  hold(): Promise<Hold>
+
+  /** Says that the work goes on in this database, and nowhere else. Errors: `OPS_011`. */
+  releaseHold(by: { actor: string }): Promise<ReleasedHold>
 
   /** All policies, or those with the given keys; a missing key has no row. */
   policies(keys?: readonly string[]): Promise<PolicyRow[]>

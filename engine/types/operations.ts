@@ -61,7 +61,7 @@ export type PatternDecision = z.infer<typeof patternDecision>
 
 /** The state of the loop in one object; more fields may follow. */
 export const health = z.looseObject({
-  /** `degraded` when the last heartbeat failed. */
+  /** `degraded` when the last heartbeat failed, and while the work is held. */
   status: z.enum(['healthy', 'degraded']),
   /** `connected`; a database that is not answers nothing. */
   database: z.string(),
@@ -83,12 +83,31 @@ export const health = z.looseObject({
   last_heartbeat_at: timestamp.nullable(),
   /** What the control switch pauses. */
   paused: jsonObject,
+  /** True in a restored copy that waits for an operator: no step is handed out. */
+  held: z.boolean(),
 })
 export type Health = z.infer<typeof health>
 
 /** What a caller requested in the current minute, and the seconds until the next begins. */
 export const requestCount = z.object({ requests: count, seconds_left: count })
 export type RequestCount = z.infer<typeof requestCount>
+/** Whether this database is a restored copy whose work waits for an operator. */
+export const hold = z.object({
+  held: z.boolean(),
+  /** The database that the work is at home in; null before the first worker came. */
+  home: z.string().nullable(),
+  home_since: timestamp.nullable(),
+  /** This database. */
+  here: z.string(),
+  /** Steps in flight: while held, other workers may have done them, or be at them. */
+  steps_running: count,
+  steps_queued: count,
+})
+export type Hold = z.infer<typeof hold>
+
+/** `released` is false when nothing was held. */
+export const releasedHold = z.object({ released: z.boolean(), steps_running: count })
+export type ReleasedHold = z.infer<typeof releasedHold>
 
 /** Something that happened. The same entity comes again when its status changes. */
 export const timelineEntry = z.object({

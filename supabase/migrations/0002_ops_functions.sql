@@ -2669,6 +2669,7 @@ begin
   values (p_name, p_version, p_executors, p_concurrency, coalesce(p_settings, '{}'),
     coalesce(nullif(current_setting('role', true), 'none'), session_user))
   returning id into v_id;
+  perform ops.settle_home();
   return ops.worker_orders(v_id);
 end
 $$;
@@ -2740,6 +2741,10 @@ declare
   v_step public.ops_mission_steps;
 begin
   if ops.paused('claims') or p_limit < 1 then
+    return;
+  end if;
+  perform ops.settle_home();
+  if ops.on_hold() then
     return;
   end if;
 
@@ -3264,6 +3269,11 @@ declare
   v_held uuid[] := '{}';
   v_failures jsonb;
 begin
+  if ops.on_hold() then
+    requeued := 0;
+    died := 0;
+    return;
+  end if;
   -- Deaths come first: whoever holds steps already may not wait for more.
   while cardinality(v_held) < p_limit loop
     select array_agg(distinct o.mission_id) into v_batch
@@ -3540,6 +3550,102 @@ end
 $$;
 create trigger ops_mission_steps_open_delete before delete on public.ops_mission_steps
   for each row when (old.status in ('waiting', 'queued', 'running')) execute function ops.refuse_open_delete();
+
+-- 67_restore_hold.sql ---------------------------------------------------------------------------------------
+
+-- The hold on a restored copy.
+--
+-- A dump that is taken while work is in flight and restored elsewhere holds steps that the first database goes on with, or has
+-- finished since. Two databases cannot see each other, so neither can tell what the other has done: the copy hands out no steps
+-- and takes none back until an operator says that it is the one to go on. Workers that still hold leases may record their results.
+--
+-- A database is recognised by its cluster's identifier, its own number and that of a table of ours: a restore changes at least one of them,
+-- wherever it goes. The first worker makes it the work's home, so new databases and clones without work are never held. A
+-- replica that is promoted is the same database; so is a cluster that was restored from its files, which nothing inside can tell.
+
+-- Which database this is.
+create function ops.identity() returns text
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_cluster text := 'unknown';
+begin
+  -- Not one expression: Postgres checks the right to call a function before it knows whether it will.
+  if has_function_privilege('pg_control_system()', 'execute') then
+    select system_identifier::text into v_cluster from pg_control_system();
+  end if;
+  return format('%s/%s/%s', v_cluster, (select oid from pg_database where datname = current_database()), 'ops.homes'::regclass::oid);
+end
+$$;
+
+-- True in a restored copy that nobody has released.
+create function ops.on_hold() returns boolean
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return coalesce((select h.identity <> ops.identity() from ops.homes h order by h.id desc limit 1), false);
+end
+$$;
+
+-- The first worker settles where the work is at home.
+create function ops.settle_home() returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if not exists (select from ops.homes) then
+    insert into ops.homes (identity, actor) values (ops.identity(), ops.actor_context());
+  end if;
+end
+$$;
+
+-- Whether this is a restored copy that waits for an operator, and what was in flight in it: those steps may have been done, or are
+-- being done, by workers of the database that the copy was taken from.
+create function public.ops_hold()
+returns table (held boolean, home text, home_since timestamptz, here text, steps_running integer, steps_queued integer)
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return query
+  select coalesce(h.identity <> i.identity, false), h.identity, h.since, i.identity,
+    (select count(*)::integer from public.ops_mission_steps where status = 'running'),
+    (select count(*)::integer from public.ops_mission_steps where status = 'queued')
+  from (select ops.identity() as identity) i left join (select * from ops.homes order by id desc limit 1) h on true;
+end
+$$;
+
+-- Says that the work goes on in this database, and nowhere else: steps are handed out again, and those whose lease is over are
+-- taken back as after any silence. Cancel before what must not run again. Answers false when nothing was held. Errors: OPS_011.
+create function public.ops_release_hold(p_actor text) returns table (released boolean, steps_running integer)
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+begin
+  if coalesce(trim(p_actor), '') = '' then
+    perform ops.fail('OPS_011', 'say who releases the work', 'p_actor', 'pass the name of the person, such as "dana"');
+  end if;
+  perform pg_advisory_xact_lock(hashtextextended('ops homes', 0));
+  if not ops.on_hold() then
+    return query select false, 0;
+    return;
+  end if;
+  return query
+  insert into ops.homes (identity, released_by, actor, steps_running)
+  select h.here, p_actor, ops.actor_context(), h.steps_running from public.ops_hold() h
+  returning true, steps_running;
+  perform ops.wake_workers();
+end
+$$;
+
+-- What is in flight in a restored copy that nobody has released. No rows anywhere else.
+create view public.ops_held_steps with (security_invoker = true) as
+  select s.id as step_id, s.kind, s.executor, s.agent, s.attempt, s.worker_id, s.reserved_at, s.lease_expires_at, s.mission_id, m.title as mission_title
+  from public.ops_mission_steps s join public.ops_missions m on m.id = s.mission_id
+  where s.status = 'running' and (select h.held from public.ops_hold() h);
 
 -- 68_provenance.sql -----------------------------------------------------------------------------------------
 
@@ -4359,7 +4465,7 @@ language sql stable security definer
 set search_path = pg_catalog, pg_temp
 as $$
   select jsonb_build_object(
-    'status', case when h.ok is false then 'degraded' else 'healthy' end,
+    'status', case when h.ok is false or ops.on_hold() then 'degraded' else 'healthy' end,
     'database', 'connected',
     'postgres_version', current_setting('server_version'),
     'schema_version', ops.schema_version(),
@@ -4376,7 +4482,8 @@ as $$
       select coalesce(round(extract(epoch from ops.now() - min(run_at))), 0) from public.ops_mission_steps where status = 'queued' and ready),
     'workers', jsonb_build_object('live', (select count(*) from ops.workers where last_seen_at > ops.now() - interval '2 minutes')),
     'last_heartbeat_at', h.at,
-    'paused', coalesce(ops.policy('control') -> 'pause', '{}'))
+    'paused', coalesce(ops.policy('control') -> 'pause', '{}'),
+    'held', ops.on_hold())
   from (select 1) one left join lateral (select ok, at from ops.heartbeats order by at desc limit 1) h on true
 $$;
 
@@ -5517,11 +5624,11 @@ declare
   v_worker text[] := array['ops_register_worker', 'ops_worker_heartbeat', 'ops_claim_steps', 'ops_claim_next_step', 'ops_renew_steps',
     'ops_complete_steps', 'ops_fail_steps', 'ops_snooze_steps', 'ops_release_steps', 'ops_radar_add', 'ops_radar_update', 'ops_radar_list',
     'ops_recover_expired_leases', 'ops_recover_stale_steps'];
-  v_reader text[] := array['ops_trace', 'ops_why', 'ops_timeline', 'ops_health', 'ops_read_policies', 'ops_list_events', 'ops_list_proposals',
+  v_reader text[] := array['ops_hold', 'ops_trace', 'ops_why', 'ops_timeline', 'ops_health', 'ops_read_policies', 'ops_list_events', 'ops_list_proposals',
     'ops_list_missions', 'ops_list_steps', 'ops_radar_list', 'ops_cap_usage', 'ops_gate_proposal', 'ops_is_auto_approvable', 'ops_extract_step_kinds',
     'ops_list_services', 'ops_policy_changes', 'ops_policies_at', 'ops_recording',
     'ops_list_checks', 'ops_list_violations'];
-  v_operator text[] := array['ops_approve_proposal', 'ops_reject_proposal', 'ops_cancel_mission', 'ops_cancel_step', 'ops_retry_step',
+  v_operator text[] := array['ops_release_hold', 'ops_approve_proposal', 'ops_reject_proposal', 'ops_cancel_mission', 'ops_cancel_step', 'ops_retry_step',
     'ops_retry_dead_steps', 'ops_policy_rollback', 'ops_apply_policies', 'ops_maybe_finalize_mission', 'ops_recover_expired_leases', 'ops_recover_stale_steps',
     'ops_emit_events', 'ops_create_proposal_and_maybe_autoapprove', 'ops_archive', 'ops_radar_add', 'ops_radar_update',
     'ops_run_checks', 'ops_define_check'];

@@ -54,6 +54,7 @@ begin
   values (p_name, p_version, p_executors, p_concurrency, coalesce(p_settings, '{}'),
     coalesce(nullif(current_setting('role', true), 'none'), session_user))
   returning id into v_id;
+  perform ops.settle_home();
   return ops.worker_orders(v_id);
 end
 $$;
@@ -125,6 +126,10 @@ declare
   v_step public.ops_mission_steps;
 begin
   if ops.paused('claims') or p_limit < 1 then
+    return;
+  end if;
+  perform ops.settle_home();
+  if ops.on_hold() then
     return;
   end if;
 

@@ -39,6 +39,11 @@ declare
   v_held uuid[] := '{}';
   v_failures jsonb;
 begin
+  if ops.on_hold() then
+    requeued := 0;
+    died := 0;
+    return;
+  end if;
   -- Deaths come first: whoever holds steps already may not wait for more.
   while cardinality(v_held) < p_limit loop
     select array_agg(distinct o.mission_id) into v_batch

@@ -76,7 +76,7 @@ language sql stable security definer
 set search_path = pg_catalog, pg_temp
 as $$
   select jsonb_build_object(
-    'status', case when h.ok is false then 'degraded' else 'healthy' end,
+    'status', case when h.ok is false or ops.on_hold() then 'degraded' else 'healthy' end,
     'database', 'connected',
     'postgres_version', current_setting('server_version'),
     'schema_version', ops.schema_version(),
@@ -93,7 +93,8 @@ as $$
       select coalesce(round(extract(epoch from ops.now() - min(run_at))), 0) from public.ops_mission_steps where status = 'queued' and ready),
     'workers', jsonb_build_object('live', (select count(*) from ops.workers where last_seen_at > ops.now() - interval '2 minutes')),
     'last_heartbeat_at', h.at,
-    'paused', coalesce(ops.policy('control') -> 'pause', '{}'))
+    'paused', coalesce(ops.policy('control') -> 'pause', '{}'),
+    'held', ops.on_hold())
   from (select 1) one left join lateral (select ok, at from ops.heartbeats order by at desc limit 1) h on true
 $$;
 

@@ -102,6 +102,7 @@ describe('each view answers a reader with the numbers of the loop', () => {
       'ops_dead_letter_rate',
       'ops_dead_letters',
       'ops_heartbeat_health',
+      'ops_held_steps',
       'ops_mission_success_rate',
       'ops_pattern_effectiveness',
       'ops_policy_audit',
@@ -112,6 +113,7 @@ describe('each view answers a reader with the numbers of the loop', () => {
       'ops_queue_depth',
       'ops_reactions_and_shadows',
       'ops_recent_failures',
+      'ops_services',
       'ops_step_durations',
       'ops_system_health',
       'ops_table_sizes',
@@ -119,6 +121,10 @@ describe('each view answers a reader with the numbers of the loop', () => {
       'ops_worker_activity',
       'ops_workers',
     ])
+  })
+
+  test('ops_held_steps is empty where the work is at home', async () => {
+    expect(await rows('ops_held_steps')).toEqual([])
   })
 
   test('ops_system_health', async () => {
