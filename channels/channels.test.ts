@@ -1,10 +1,11 @@
-import { SMTPServer, type SMTPServerOptions } from 'smtp-server'
+import type { SMTPServerOptions } from 'smtp-server'
 import { Webhook } from 'standardwebhooks'
 import { afterEach, describe, expect, it } from 'vitest'
 import type { Delivery, Message } from './delivery.js'
+import { anyAddress } from './request.js'
 import { sendToSlack, slackPayload } from './slack.js'
 import { sendMail } from './smtp.js'
-import { answering, anyAddress, type Handler, serve as startServer } from './testing.js'
+import { answering, type Handler, mailServer as startMailServer, serve as startServer } from './testing.js'
 import { sendToWebhook } from './webhook.js'
 
 const cleanups: (() => Promise<void>)[] = []
@@ -157,44 +158,10 @@ describe('a webhook', () => {
 })
 
 describe('mail', () => {
-  interface Letter {
-    from: string
-    to: string[]
-    text: string
-    user: string | undefined
-  }
-
-  /** A mail server that keeps what it is sent. */
-  async function mailServer(options: SMTPServerOptions = {}) {
-    const letters: Letter[] = []
-    const server = new SMTPServer({
-      authOptional: true,
-      disabledCommands: ['STARTTLS'],
-      allowInsecureAuth: true,
-      onAuth: ({ username, password }, _session, callback) =>
-        password === 'open sesame'
-          ? callback(null, { user: username })
-          : callback(new Error('Invalid username or password')),
-      onData(stream, { envelope, user }, callback) {
-        let text = ''
-        stream.setEncoding('utf8').on('data', (chunk: string) => {
-          text += chunk
-        })
-        stream.on('end', () => {
-          const from = envelope.mailFrom ? envelope.mailFrom.address : ''
-          letters.push({ from, to: envelope.rcptTo.map(({ address }) => address), text, user })
-          callback()
-        })
-      },
-      ...options,
-    })
-    // A client that hangs up is no news here.
-    server.on('error', () => undefined)
-    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', () => resolve()))
-    cleanups.push(() => new Promise((resolve) => server.close(() => resolve())))
-    const address = server.server.address()
-    if (address === null || typeof address === 'string') throw new Error('no port')
-    return { host: `127.0.0.1:${address.port}`, letters }
+  const mailServer = async (options?: SMTPServerOptions) => {
+    const server = await startMailServer(options)
+    cleanups.push(server.close)
+    return server
   }
 
   const mail = (

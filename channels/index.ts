@@ -1,5 +1,5 @@
 export type { Delivery, Message, Sending } from './delivery.js'
-export { createGuard, type Guard, publicOnly, type Response, send } from './request.js'
+export { anyAddress, createGuard, type Guard, publicOnly, type Response, send } from './request.js'
 export { type SlackTarget, sendToSlack } from './slack.js'
 export { type MailTarget, sendMail } from './smtp.js'
 export { sendToWebhook, type WebhookTarget } from './webhook.js'

@@ -33,6 +33,9 @@ export function createGuard(isAllowed: (address: string) => boolean, resolve?: R
 /** Only hosts on the public internet. */
 export const publicOnly: Guard = createGuard(isPublicAddress)
 
+/** Every host: for addresses that only operators name. */
+export const anyAddress: Guard = createGuard(() => true)
+
 /**
  * One request on a connection of its own, so that no pooled socket can bypass the guard. Follows no redirects.
  *

@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process'
+import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 
@@ -41,16 +41,14 @@ const DRAIN_MS = 500
  * @throws the signal's reason, once the program is gone; or why it could not be started (`ENOENT`, `EACCES`)
  */
 export async function runProgram(program: Program): Promise<ProgramEnd> {
-  const { command, args, name, cwd, env, stdin, signal, maxBytes } = program
+  const { stdin, signal, maxBytes } = program
   signal.throwIfAborted()
-  const child = spawn(command, args, { argv0: name, cwd, env, detached: true, stdio: 'pipe' })
+  const { child, group } = await startProgram(program)
   const outputs = [collect(child.stdout, maxBytes), collect(child.stderr, maxBytes)] as const
   // Programs need not read what they are given.
   child.stdin.on('error', () => undefined)
   child.stdin.end(stdin ?? '')
-  await once(child, 'spawn')
 
-  const group = new ProcessGroup(child.pid ?? 0)
   const stop = () => group.end()
   if (signal.aborted) stop()
   else signal.addEventListener('abort', stop, { once: true })
@@ -75,25 +73,37 @@ export async function runProgram(program: Program): Promise<ProgramEnd> {
   }
 }
 
+/** @throws why the program could not be started */
+export async function startProgram(
+  program: Pick<Program, 'command' | 'args' | 'name' | 'cwd' | 'env'>,
+): Promise<{ child: ChildProcessWithoutNullStreams; group: ProcessGroup }> {
+  const { command, args, name, cwd, env } = program
+  const child = spawn(command, args, { argv0: name, cwd, env, detached: true, stdio: 'pipe' })
+  await once(child, 'spawn')
+  return { child, group: new ProcessGroup(child.pid ?? 0) }
+}
+
 /** Groups that are alive: they must not outlive this process either. */
 const groups = new Set<ProcessGroup>()
 process.on('exit', () => {
   for (const group of groups) group.kill()
 })
 
-class ProcessGroup {
+/** A program and all that it started, save what has left its group. */
+export class ProcessGroup {
   #patience: NodeJS.Timeout | undefined
 
   constructor(private readonly leader: number) {
     groups.add(this)
   }
 
-  /** Asks all of the group to end, and ends it when it does not. */
+  /** Asks all of the group to end, and ends it a second later when it does not. */
   end(): void {
     this.#send('SIGTERM')
-    this.#patience = setTimeout(() => this.kill(), GRACE_MS)
+    this.#patience ??= setTimeout(() => this.kill(), GRACE_MS)
   }
 
+  /** Ends all of the group at once. To be called when the leader is gone, too: others may still be there. */
   kill(): void {
     clearTimeout(this.#patience)
     this.#send('SIGKILL')

@@ -11,7 +11,7 @@ import { runExecutor } from './testing.js'
 const DEFINE = pathToFileURL(join(import.meta.dirname, 'define.ts')).href
 const ZOD = import.meta.resolve('zod')
 
-const SHIPPED = ['http', 'minion', 'noop', 'radar']
+const SHIPPED = ['http', 'mcp', 'minion', 'noop', 'notify', 'openclaw', 'radar', 'wreckit']
 
 let folder: string
 beforeEach(async () => {

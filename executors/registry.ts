@@ -4,14 +4,18 @@ import { pathToFileURL } from 'node:url'
 import { z } from 'zod'
 import { describeError, type Executor } from './define.js'
 import http from './http/index.js'
+import mcp from './mcp/index.js'
 import minion from './minion/index.js'
 import noop from './noop/index.js'
+import notify from './notify/index.js'
+import openclaw from './openclaw/index.js'
 import radar from './radar/index.js'
+import wreckit from './wreckit/index.js'
 
 /** Executors by kind. */
 export type ExecutorRegistry = ReadonlyMap<string, Executor>
 
-const SHIPPED: readonly Executor[] = [http, minion, noop, radar]
+const SHIPPED: readonly Executor[] = [http, mcp, minion, noop, notify, openclaw, radar, wreckit]
 
 /** The executors that come with Ops Loop. */
 export function shippedExecutors(): ExecutorRegistry {

@@ -1,5 +1,5 @@
 import type { EventInput } from '../engine/types.js'
-import type { Executor, ExecutorPolicy, Log, Outcome, RunContext } from './define.js'
+import type { Executor, ExecutorPolicy, Log, Outcome, RunContext, StepInfo } from './define.js'
 
 export interface TestRun {
   outcome: Outcome
@@ -10,7 +10,7 @@ export interface TestRun {
 /**
  * Runs an executor against a made-up step, without a database.
  *
- * @param overrides replaces parts of the context: `signal`, `env`, `attempt`, `inputs`, `role`, `policy`, `engine` …
+ * @param overrides replaces parts of the context: `step`, `signal`, `env`, `attempt`, `inputs`, `role`, `policy`, `engine` …
  * @throws Error when the params do not pass the executor's schema.
  *
  * @example
@@ -46,18 +46,23 @@ export const defaultPolicy: ExecutorPolicy = {
 
 const silentLog: Log = { debug() {}, info() {}, warn() {}, error() {} }
 
+/** The step that `runExecutor` makes up. */
+export function testStep(kind: string): StepInfo {
+  return {
+    step_id: '00000000-0000-4000-8000-000000000001',
+    mission_id: '00000000-0000-4000-8000-000000000002',
+    mission_title: 'A test',
+    key: 'step-1',
+    kind,
+    agent: null,
+    timeout_seconds: null,
+  }
+}
+
 function testContext(kind: string): RunContext {
   const noEngine = () => Promise.reject(new Error('this test gave its executor no engine'))
   return {
-    step: {
-      step_id: '00000000-0000-4000-8000-000000000001',
-      mission_id: '00000000-0000-4000-8000-000000000002',
-      mission_title: 'A test',
-      key: 'step-1',
-      kind,
-      agent: null,
-      timeout_seconds: null,
-    },
+    step: testStep(kind),
     inputs: {},
     signal: new AbortController().signal,
     log: silentLog,

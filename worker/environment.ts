@@ -2,6 +2,9 @@ export type Environment = Readonly<Record<string, string | undefined>>
 
 const SECRET_NAME = /KEY|SECRET|TOKEN|PASSWORD/i
 
+/** Where things lie and what language they speak: executors name these too, and nobody has to hide them. */
+const PLAIN_NAME = /^(PATH|HOME|USER|LANG|TZ|TMPDIR)$|_(PATH|HOME|DIR)$/
+
 /** Shorter values occur in ordinary text; masking them would hide what it says and protect nothing. */
 const SHORTEST_SECRET = 6
 
@@ -19,11 +22,13 @@ function covers(wanted: string, name: string): boolean {
 }
 
 /**
- * Values that must never be seen: of variables whose names say so, of those that executors name, and the passwords inside
- * addresses such as `DATABASE_URL`.
+ * Values that must never be seen: of variables whose names say so, of those that executors name (save `PATH` and the like), and
+ * the passwords inside addresses such as `DATABASE_URL`.
  */
 export function secretsOf(env: Environment, namedByExecutors: readonly string[]): string[] {
-  const named = Object.values(pickEnv(env, namedByExecutors))
+  const named = Object.entries(pickEnv(env, namedByExecutors)).flatMap(([name, value]) =>
+    PLAIN_NAME.test(name) ? [] : [value],
+  )
   const telling = Object.entries(env).flatMap(([name, value]) =>
     value && SECRET_NAME.test(name) ? [value] : [],
   )

@@ -39,6 +39,11 @@ describe('secrets of an environment', () => {
     expect(secretsOf({ OPS_HTTP_HOOK: 'value-1', OTHER: 'value-2' }, ['OPS_HTTP_*'])).toEqual(['value-1'])
   })
 
+  it('are not the paths among them', () => {
+    const env = { PATH: '/usr/local/bin', HOME: '/home/ops-loop', OPENCLAW_STATE_DIR: '/var/openclaw' }
+    expect(secretsOf(env, ['PATH', 'HOME', 'OPENCLAW_*'])).toEqual([])
+  })
+
   it('are passwords inside addresses, as written and as meant', () => {
     expect(secretsOf({ DATABASE_URL: 'postgresql://me:p%40ssword@db.test/app' }, [])).toEqual([
       'p%40ssword',
