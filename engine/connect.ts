@@ -10,6 +10,8 @@ export type EngineOptions =
       databaseUrl: string
       /** Postgres connections at the same time, default 5. A subscription has one more of its own. */
       maxConnections?: number | undefined
+      /** How long the database may take to answer a call, in milliseconds, default 60,000. */
+      callTimeoutMs?: number | undefined
     }
   | { supabaseUrl: string; supabaseKey: string }
 
@@ -33,7 +35,7 @@ export interface ConnectionEnv {
 export function connectEngine(options: EngineOptions): Engine {
   return createEngine(
     'databaseUrl' in options
-      ? postgresTransport(options.databaseUrl, options.maxConnections)
+      ? postgresTransport(options.databaseUrl, options.maxConnections, options.callTimeoutMs)
       : supabaseTransport(options.supabaseUrl, options.supabaseKey),
   )
 }

@@ -11,6 +11,8 @@ const CLIENT_PARAMETERS = ['pgbouncer', 'connection_limit', 'pool_timeout', 'sch
 const CONNECT_TIMEOUT = 10
 /** How long an unused connection stays open, in seconds. */
 const IDLE_TIMEOUT = 30
+/** How long the database may take to answer a call, in milliseconds. */
+const CALL_TIMEOUT = 60_000
 /** How long `close` waits for calls under way, in seconds. */
 const CLOSE_TIMEOUT = 5
 
@@ -20,7 +22,11 @@ const CLOSE_TIMEOUT = 5
  * Behind a transaction pooler (port 6543, or `?pgbouncer=true`) there are no prepared statements and no `listen`: both
  * belong to one server connection, and the pooler gives every transaction another.
  */
-export function postgresTransport(databaseUrl: string, maxConnections = 5): Transport {
+export function postgresTransport(
+  databaseUrl: string,
+  maxConnections = 5,
+  callTimeoutMs = CALL_TIMEOUT,
+): Transport {
   const { url, pooled } = readUrl(databaseUrl)
   const options = {
     max: maxConnections,
@@ -32,21 +38,43 @@ export function postgresTransport(databaseUrl: string, maxConnections = 5): Tran
     connection: { application_name: 'ops-loop', TimeZone: 'UTC' },
     onnotice: () => {},
   }
-  const sql = postgres(url, options)
+  let sql = postgres(url, options)
+
+  /**
+   * A connection that died without a word would be waited for in vain. It cannot be told which one it is, so all of them are
+   * given up, and new ones opened.
+   */
+  async function answered<T>(call: (on: postgres.Sql) => Promise<T>): Promise<T> {
+    const used = sql
+    let timer: NodeJS.Timeout | undefined
+    const silence = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => {
+        if (sql === used) sql = postgres(url, options)
+        reject(Object.assign(new Error(`no answer within ${callTimeoutMs} ms`), { code: 'ETIMEDOUT' }))
+        void used.end({ timeout: 0 })
+      }, callTimeoutMs)
+    })
+    try {
+      return await Promise.race([call(used), silence])
+    } finally {
+      clearTimeout(timer)
+    }
+  }
 
   return {
     name: 'postgres',
     async rpc(fn, args, { timeoutMs } = {}) {
       const { text, values } = statement(fn, args)
       const run = (on: postgres.ISql) => on.unsafe<{ value: unknown }[]>(text, values, { prepare: !pooled })
-      const rows =
+      const rows = await answered((on) =>
         timeoutMs === undefined
-          ? await run(sql)
-          : await sql.begin(async (tx) => {
+          ? run(on)
+          : on.begin(async (tx) => {
               // A statement cannot shorten its own time, so this one goes before it, over the same connection.
               await tx`select set_config('statement_timeout', ${String(Math.ceil(timeoutMs))}, true)`
               return run(tx)
-            })
+            }),
+      )
       return rows.map((row) => row.value)
     },
     listen: pooled
@@ -56,7 +84,7 @@ export function postgresTransport(databaseUrl: string, maxConnections = 5): Tran
             channel,
             onNotify,
             open: () => postgres(url, { ...options, max: 1 }),
-            notify: (name) => sql.notify(name, ''),
+            notify: (name) => answered((on) => on.notify(name, '')),
           }),
     close: () => sql.end({ timeout: CLOSE_TIMEOUT }),
   }

@@ -60,6 +60,9 @@ export interface Order {
 /** How long a lease is at a site. Policies count in minutes, which is long for a test. */
 export const LEASE_SECONDS = 3
 
+/** A site on a database of the test run's own server. */
+export type OpenSite = Site & { readonly database: SiteDatabase & TestDatabase }
+
 export class Site {
   readonly #programs: Program[] = []
 
@@ -70,7 +73,7 @@ export class Site {
   ) {}
 
   /** On a database of the test run's own server. */
-  static async open(): Promise<Site & { readonly database: SiteDatabase & TestDatabase }> {
+  static async open(): Promise<OpenSite> {
     const fresh = await freshDatabase()
     const database = { ...fresh, urlFor: (role: EngineRole) => urlFor(fresh, role) }
     return Object.assign(await Site.on(database), { database })
