@@ -16,6 +16,7 @@ import { docsRoutes } from './routes/docs.js'
 import { eventRoutes } from './routes/events.js'
 import { healthRoutes } from './routes/health.js'
 import { heartbeatRoutes } from './routes/heartbeat.js'
+import { metricsRoutes } from './routes/metrics.js'
 import { missionRoutes } from './routes/missions.js'
 import { policyRoutes } from './routes/policies.js'
 import { proposalRoutes } from './routes/proposals.js'
@@ -82,6 +83,8 @@ export function createApp({ engine, config, log, now = Date.now }: AppOptions): 
   app.route('/api/ops/webhooks', webhookRoutes(services))
 
   // From here on nothing is open.
+  app.use('/metrics', authenticate(identify))
+  app.route('/', metricsRoutes(services))
   app.use('/api/*', authenticate(identify))
   app.use('/api/*', rateLimit(engine, config.requestsPerMinute, now))
   app.route('/api/ops/heartbeat', heartbeatRoutes(services))

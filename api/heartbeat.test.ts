@@ -36,6 +36,8 @@ describe('a beat', () => {
       leaseResult: { requeued_steps: 0, failed_steps: 0 },
       staleResult: { recovered: 0 },
       proposalResult: { expired: 0 },
+      metricsResult: { windows: 1 },
+      housekeepingResult: { archived_chains: 0, forgotten_rows: 0, deleted_rows: 0 },
       checkResult: { run: 0, violated: 0, broken: 0 },
       serviceResult: { checked: 0, unhealthy: 0 },
       drained: true,
@@ -226,6 +228,8 @@ describe('what is broken stops nothing else', () => {
       'proposals OPS_001',
       'checks OPS_001',
       'services OPS_001',
+      'metrics OPS_001',
+      'housekeeping OPS_001',
       'record OPS_001',
     ])
   })

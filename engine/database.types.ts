@@ -1313,6 +1313,15 @@ export type Database = {
           steps_running: number
         }[]
       }
+      ops_housekeeping: {
+        Args: { p_every_minutes?: number; p_limit?: number }
+        Returns: {
+          archived_chains: number
+          deleted_rows: number
+          forgotten_rows: number
+          more: boolean
+        }[]
+      }
       ops_is_auto_approvable: { Args: { p_template: Json }; Returns: boolean }
       ops_list_checks: { Args: Record<PropertyKey, never>; Returns: Json[] }
       ops_list_events: { Args: { p_after?: string; p_filter?: Json; p_limit?: number }; Returns: Json[] }
@@ -1322,6 +1331,7 @@ export type Database = {
       ops_list_steps: { Args: { p_after?: string; p_filter?: Json; p_limit?: number }; Returns: Json[] }
       ops_list_violations: { Args: { p_after?: string; p_filter?: Json; p_limit?: number }; Returns: Json[] }
       ops_maybe_finalize_mission: { Args: { p_mission_id: string }; Returns: undefined }
+      ops_metrics: { Args: Record<PropertyKey, never>; Returns: Json }
       ops_pending_events: {
         Args: { p_limit: number }
         Returns: {
@@ -1470,6 +1480,7 @@ export type Database = {
           step_id: string
         }[]
       }
+      ops_roll_up_metrics: { Args: Record<PropertyKey, never>; Returns: boolean }
       ops_run_checks: {
         Args: { p_everything?: boolean; p_names?: string[] }
         Returns: {

@@ -105,6 +105,13 @@ export const sqlFunctions = {
   trace: rows('ops_trace', { p_id: 'uuid' }, operations.traceEntry),
   why: rows('ops_why', { p_event_id: 'uuid' }, operations.patternDecision),
   countRequests: row('ops_count_requests', { p_caller: 'text', p_requests: 'int' }, operations.requestCount),
+  housekeeping: row(
+    'ops_housekeeping',
+    { p_limit: 'int?', p_every_minutes: 'int?' },
+    operations.housekeeping,
+  ),
+  rollUpMetrics: value('ops_roll_up_metrics', {}, z.boolean()),
+  metrics: value('ops_metrics', {}, operations.metrics),
   recordHeartbeat: value('ops_record_heartbeat', { p_ok: 'boolean', p_report: 'jsonb' }, id),
   health: value('ops_health', {}, operations.health),
   policies: rows('ops_read_policies', { p_keys: 'text[]?' }, policies.policyRow),

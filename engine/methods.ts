@@ -100,6 +100,10 @@ export function createEngine(transport: Transport): Engine {
     trace: (id) => call(sql.trace, { p_id: id }),
     why: (eventId) => call(sql.why, { p_event_id: eventId }),
     countRequests: (caller, requests) => call(sql.countRequests, { p_caller: caller, p_requests: requests }),
+    housekeeping: (limit, everyMinutes) =>
+      call(sql.housekeeping, { p_limit: limit, p_every_minutes: everyMinutes }),
+    rollUpMetrics: () => call(sql.rollUpMetrics, {}),
+    metrics: () => call(sql.metrics, {}),
     recordHeartbeat: (ok, report) => call(sql.recordHeartbeat, { p_ok: ok, p_report: report }),
     health: () => call(sql.health, {}),
     hold: () => call(sql.hold, {}),

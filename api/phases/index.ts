@@ -5,6 +5,7 @@ import { reactionsPhase } from './reactions.js'
 import { leasesPhase, proposalsPhase, stalePhase } from './recovery.js'
 import { schedulesPhase } from './schedules.js'
 import { servicesPhase } from './services.js'
+import { housekeepingPhase, metricsPhase } from './tidy.js'
 import { triggerPhase } from './trigger.js'
 
 export * from './phase.js'
@@ -20,4 +21,6 @@ export const phases: readonly Phase[] = [
   proposalsPhase,
   checksPhase,
   servicesPhase,
+  metricsPhase,
+  housekeepingPhase,
 ]

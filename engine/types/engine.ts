@@ -14,6 +14,8 @@ import type {
   CancelledStep,
   Health,
   Hold,
+  Housekeeping,
+  Metrics,
   PatternDecision,
   ReleasedHold,
   RequestCount,
@@ -188,6 +190,18 @@ export interface Engine {
 
   /** Adds to what a caller of the control plane requested in this minute; answers the sum of all its instances. */
   countRequests(caller: string, requests: number): Promise<RequestCount>
+
+  /**
+   * Archives and deletes what has had its time, as policy `retention` says, at most `limit` (default 1000) of each kind; call it
+   * until it answers no more. Does nothing when it was done less than `everyMinutes` (default 60) ago.
+   */
+  housekeeping(limit?: number, everyMinutes?: number): Promise<Housekeeping>
+
+  /** Adds one more window of finished attempts to the totals; call it until it answers false. */
+  rollUpMetrics(): Promise<boolean>
+
+  /** What `/metrics` tells. Costs the same however much is finished. */
+  metrics(): Promise<Metrics>
 
   /** Logs `heartbeat:success` or `heartbeat:failure`; answers the event's id. */
   recordHeartbeat(ok: boolean, report: JsonObject): Promise<string>

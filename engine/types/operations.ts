@@ -88,6 +88,42 @@ export const health = z.looseObject({
 })
 export type Health = z.infer<typeof health>
 
+export const housekeeping = z.object({
+  archived_chains: count,
+  /** Rows of the archive that had their time. */
+  forgotten_rows: count,
+  deleted_rows: count,
+  more: z.boolean(),
+})
+export type Housekeeping = z.infer<typeof housekeeping>
+
+/** Gauges as they stand, and totals since the engine was installed. */
+export const metrics = z.object({
+  totals: z.array(
+    z.object({
+      /** `attempts` at steps, by the run's status; `deaths` of steps; `heartbeats`. */
+      metric: z.enum(['attempts', 'deaths', 'heartbeats']),
+      kind: z.string(),
+      outcome: z.string(),
+      count,
+      seconds: count,
+      /** How many took at most as long as the bound at the same place. */
+      buckets: z.array(count),
+    }),
+  ),
+  /** Of the buckets, in seconds. */
+  bounds: z.array(count),
+  queues: z.record(z.string(), count),
+  oldest_queued_seconds: count,
+  /** Workers seen within two minutes. */
+  workers: count,
+  /** Steps claimed within five minutes. */
+  claims: count,
+  /** The last one; `at` in seconds since 1970. */
+  heartbeat: z.object({ ok: z.boolean(), at: count }).nullable(),
+})
+export type Metrics = z.infer<typeof metrics>
+
 /** What a caller requested in the current minute, and the seconds until the next begins. */
 export const requestCount = z.object({ requests: count, seconds_left: count })
 export type RequestCount = z.infer<typeof requestCount>

@@ -185,6 +185,8 @@ create index ops_agent_events_by_proposal on public.ops_agent_events (proposal_i
 create index ops_agent_events_by_mission on public.ops_agent_events (mission_id) where mission_id is not null;
 create index ops_agent_events_by_run on public.ops_agent_events (run_id) where run_id is not null;
 create index ops_agent_events_by_root on public.ops_agent_events (root_event_id) where root_event_id is not null;
+-- Beats have a life of their own, shorter than that of anything else here.
+create index ops_agent_events_heartbeats on public.ops_agent_events (created_at) where type in ('heartbeat:success', 'heartbeat:failure');
 create index ops_agent_events_created on public.ops_agent_events using brin (created_at) with (autosummarize = on);
 
 -- What each candidate pattern decided about an event; one row an event, written when it is settled. It goes to the archive with
@@ -633,6 +635,42 @@ create unlogged table ops.request_counts (
   minute timestamptz not null,
   requests integer not null,
   primary key (caller, minute)
+);
+
+-- 13_metrics.sql --------------------------------------------------------------------------------------------
+
+-- Totals since the engine was installed, for /metrics: small rows that outlive what they counted.
+--
+-- Finished attempts are added up by the heartbeat, a window of time after the other (71_metrics.sql), so that no step pays for being
+-- counted and no scrape reads more than this.
+
+create table ops.totals (
+  metric text not null,
+  kind text not null default '',
+  outcome text not null default '',
+  count bigint not null default 0,
+  seconds double precision not null default 0,
+  -- How many took at most ops.duration_bounds()[i] seconds, for each i.
+  buckets bigint[] not null default '{}',
+  primary key (metric, kind, outcome)
+);
+
+-- The moment up to which attempts are added up; one row.
+create table ops.totals_until (
+  one boolean primary key default true check (one),
+  at timestamptz not null
+);
+
+-- When housekeeping was last done to the end; one row.
+create table ops.housekept (
+  one boolean primary key default true check (one),
+  at timestamptz not null
+);
+
+-- The first day whose cap counters are still kept; one row, none while all are.
+create table ops.caps_kept_from (
+  one boolean primary key default true check (one),
+  day date not null
 );
 
 -- 13_services.sql -------------------------------------------------------------------------------------------

@@ -3840,6 +3840,8 @@ begin
     select 'event', e.id, coalesce(e.run_id, e.mission_id, e.proposal_id, l.parent_id), e.created_at, 'processed', e.type,
       jsonb_build_object('depth', e.depth), to_jsonb(v), to_jsonb(e)
     from gone e left join ops.severed_links l on l.id = e.id left join ops.event_verdicts v on v.event_id = e.id
+    -- Beats leave no trace.
+    where e.type not in ('heartbeat:success', 'heartbeat:failure')
     on conflict do nothing;
     delete from ops.severed_links l using gone e where l.id = e.id;
     delete from ops.event_verdicts v using gone e where v.event_id = e.id;
@@ -4039,6 +4041,254 @@ begin
   end loop;
   rows := rows + ops.move_to_archive(v_ids);
   return next;
+end
+$$;
+
+-- 70_housekeeping.sql ---------------------------------------------------------------------------------------
+
+-- Housekeeping: what has had its time goes, as policy `retention` says. Small batches, oldest first, waiting for nobody: what somebody
+-- holds is met next time.
+
+-- The first day whose cap counters are kept.
+create function ops.oldest_cap_day() returns date
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return coalesce((select day from ops.caps_kept_from), '-infinity');
+end
+$$;
+
+-- Tidies up: archives finished chains, forgets archived rows (where the policy says so), and deletes what nothing asks for any more.
+-- Takes at most p_limit (1..10000) rows of each kind, and as many chains as the policy's batch_size, at most p_limit; call it until
+-- it answers more = false. Counts what it did. Does nothing while somebody else is at it, or when it was done to the end less than
+-- p_every_minutes ago.
+create function public.ops_housekeeping(p_limit integer default 1000, p_every_minutes integer default 60)
+returns table (archived_chains integer, forgotten_rows integer, deleted_rows integer, more boolean)
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set random_page_cost = 1.1
+as $$
+#variable_conflict use_column
+declare
+  v_now timestamptz := ops.now();
+  v_policy jsonb := coalesce(ops.policy('retention'), '{}');
+  v_keep interval := coalesce((v_policy ->> 'archive_after_days')::integer, 90) * interval '1 day';
+  v_beats timestamptz := v_now - coalesce((v_policy ->> 'heartbeat_days')::integer, 7) * interval '1 day';
+  v_forget timestamptz := v_now - (v_policy ->> 'delete_archived_after_days')::integer * interval '1 day';
+  v_limit integer := least(greatest(p_limit, 1), 10000);
+  v_chains integer := least(coalesce((v_policy ->> 'batch_size')::integer, 1000), v_limit);
+  v_day date;
+  v_rows integer;
+begin
+  archived_chains := 0;
+  deleted_rows := 0;
+  forgotten_rows := 0;
+  more := false;
+  if not pg_try_advisory_xact_lock(hashtextextended('ops housekeeping', 0))
+    or exists (select from ops.housekept where at > v_now - p_every_minutes * interval '1 minute')
+  then
+    return next;
+    return;
+  end if;
+
+  select a.chains into archived_chains from public.ops_archive(v_keep, v_chains) a;
+  more := archived_chains >= v_chains;
+
+  if v_forget is not null then
+    delete from ops.archive a using (
+      select id, entity from ops.archive where archived_at < v_forget order by archived_at limit v_limit for update skip locked) old
+    where a.id = old.id and a.entity = old.entity;
+    get diagnostics forgotten_rows = row_count;
+    more := more or forgotten_rows >= v_limit;
+  end if;
+
+  -- Beats. The last one stays, however old: /health tells of it.
+  delete from public.ops_agent_events e using (
+    select id from public.ops_agent_events
+    where type in ('heartbeat:success', 'heartbeat:failure') and created_at < v_beats
+    order by created_at limit v_limit for update skip locked) old
+  where e.id = old.id;
+  get diagnostics v_rows = row_count;
+  deleted_rows := deleted_rows + v_rows;
+  more := more or v_rows >= v_limit;
+  delete from ops.heartbeats h using (
+    select id from ops.heartbeats
+    where at < v_beats and at < (select max(l.at) from ops.heartbeats l)
+    order by at limit v_limit for update skip locked) old
+  where h.id = old.id;
+  get diagnostics v_rows = row_count;
+  deleted_rows := deleted_rows + v_rows;
+  more := more or v_rows >= v_limit;
+
+  -- Worker processes that ended long ago.
+  delete from ops.workers w using (
+    select id from ops.workers where last_seen_at < v_beats order by last_seen_at limit v_limit for update skip locked) old
+  where w.id = old.id;
+  get diagnostics v_rows = row_count;
+  deleted_rows := deleted_rows + v_rows;
+  more := more or v_rows >= v_limit;
+
+  -- Evidence goes with what it speaks of. Ids are ordered by time.
+  delete from ops.late_results l using (
+    select o.id from (select id, received_at from ops.late_results order by id limit v_limit) o where o.received_at < v_now - v_keep) old
+  where l.id = old.id;
+  get diagnostics v_rows = row_count;
+  deleted_rows := deleted_rows + v_rows;
+  more := more or v_rows >= v_limit;
+
+  -- Guards of patterns: a cooldown lasts a year at most, a threshold looks back a week.
+  delete from ops.cooldowns c using (
+    select pattern_id, key, shadow from ops.cooldowns where fired_at < v_now - interval '366 days' limit v_limit for update skip locked) old
+  where c.pattern_id = old.pattern_id and c.key = old.key and c.shadow = old.shadow;
+  get diagnostics v_rows = row_count;
+  deleted_rows := deleted_rows + v_rows;
+  delete from ops.threshold_hits h using (
+    select ctid as place from ops.threshold_hits where at < v_now - interval '8 days' limit v_limit for update skip locked) old
+  where h.ctid = old.place;
+  get diagnostics v_rows = row_count;
+  deleted_rows := deleted_rows + v_rows;
+  more := more or v_rows >= v_limit;
+
+  -- Keys whose window is over.
+  delete from ops.live_keys k using (
+    select dedupe_key from ops.live_keys where not live and coalesce(held_until, '-infinity') < v_now
+    limit v_limit for update skip locked) old
+  where k.dedupe_key = old.dedupe_key;
+  get diagnostics v_rows = row_count;
+  deleted_rows := deleted_rows + v_rows;
+  more := more or v_rows >= v_limit;
+
+  -- Counters of days gone by, and the mark that tells up to where.
+  v_day := (v_now - v_keep)::date - 2;
+  if exists (select from ops.cap_counters where day < v_day) then
+    insert into ops.caps_kept_from as f (day) values (v_day) on conflict (one) do update set day = greatest(f.day, excluded.day);
+    delete from ops.cap_counters where day < v_day;
+    get diagnostics v_rows = row_count;
+    deleted_rows := deleted_rows + v_rows;
+  end if;
+  delete from ops.request_counts where minute < v_now - interval '1 hour';
+  delete from ops.sleepers where until < v_now - interval '1 day';
+  if not more then
+    insert into ops.housekept (at) values (v_now) on conflict (one) do update set at = excluded.at;
+  end if;
+  return next;
+end
+$$;
+
+-- 71_metrics.sql --------------------------------------------------------------------------------------------
+
+-- Metrics: what /metrics tells. Gauges are read where they stand, by partial indexes; totals are kept in ops.totals.
+
+-- Upper bounds of the histograms' buckets, in seconds.
+create function ops.duration_bounds() returns double precision[]
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return '{0.05, 0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600}';
+end
+$$;
+
+-- Adds durations to a total. A null duration counts without one.
+create function ops.add_to_total(p_metric text, p_kind text, p_outcome text, p_seconds double precision[]) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  insert into ops.totals as t (metric, kind, outcome, count, seconds, buckets)
+  select p_metric, p_kind, p_outcome, cardinality(p_seconds), coalesce((select sum(s) from unnest(p_seconds) s), 0),
+    array(select (select count(*) from unnest(p_seconds) s where s <= b.bound)
+          from unnest(ops.duration_bounds()) with ordinality b(bound, n) order by b.n)
+  on conflict (metric, kind, outcome) do update set count = t.count + excluded.count, seconds = t.seconds + excluded.seconds,
+    buckets = array(select coalesce(u.mine, 0) + coalesce(u.new, 0)
+                    from unnest(t.buckets, excluded.buckets) with ordinality as u(mine, new, i) order by u.i);
+end
+$$;
+
+-- The kinds that are told apart, at most 200: who names kinds must not be able to flood whoever reads the metrics.
+create function ops.told_kind(p_kind text) returns text
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return case
+    when exists (select from ops.totals where metric = 'attempts' and kind = p_kind) then p_kind
+    when (select count(distinct kind) from ops.totals where metric = 'attempts') >= 200 then 'other'
+    else p_kind
+  end;
+end
+$$;
+
+-- Adds up one more window of finished attempts and of deaths: five minutes at most, ending a minute ago, since what ended a moment
+-- ago may not be committed yet. Answers whether there is another one. Whoever comes while somebody else adds up does nothing.
+create function public.ops_roll_up_metrics() returns boolean
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set random_page_cost = 1.1
+as $$
+declare
+  v_end timestamptz := ops.now() - interval '1 minute';
+  v_from timestamptz;
+  v_to timestamptz;
+  v_row record;
+begin
+  if not pg_try_advisory_xact_lock(hashtextextended('ops metrics', 0)) then
+    return false;
+  end if;
+  select at into v_from from ops.totals_until;
+  if v_from is null then
+    insert into ops.totals_until (at) values (v_end);
+    return false;
+  elsif v_from >= v_end then
+    return false;
+  end if;
+  v_to := least(v_end, v_from + interval '5 minutes');
+
+  for v_row in
+    select s.kind, r.status, array_agg(extract(epoch from r.completed_at - r.started_at)::double precision) as seconds
+    from public.ops_action_runs r join public.ops_mission_steps s on s.id = r.step_id
+    where r.completed_at > v_from and r.completed_at <= v_to
+    group by 1, 2 order by 1, 2
+  loop
+    perform ops.add_to_total('attempts', ops.told_kind(v_row.kind), v_row.status, v_row.seconds);
+  end loop;
+  for v_row in
+    select e.data ->> 'kind' as kind, array_agg(null::double precision) as deaths
+    from public.ops_agent_events e
+    where e.created_at > v_from and e.created_at <= v_to and e.type like 'step:%:failed'
+    group by 1 order by 1
+  loop
+    perform ops.add_to_total('deaths', ops.told_kind(v_row.kind), 'failed', v_row.deaths);
+  end loop;
+  update ops.totals_until set at = v_to;
+  return v_to < v_end;
+end
+$$;
+insert into ops.totals_until (at) values (ops.now()) on conflict do nothing;
+
+-- Everything that /metrics tells: {"totals": [{"metric", "kind", "outcome", "count", "seconds", "buckets"}], "bounds": [seconds],
+-- "queues": {name: count}, "oldest_queued_seconds", "claims" (in the last five minutes), "workers", "heartbeat": {"ok", "at"} | null}.
+create function public.ops_metrics() returns jsonb
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set random_page_cost = 1.1
+as $$
+declare
+  v_health jsonb := public.ops_health();
+  v_recent timestamptz := ops.now() - interval '5 minutes';
+begin
+  return jsonb_build_object(
+    'totals', (select coalesce(jsonb_agg(to_jsonb(t) order by t.metric, t.kind, t.outcome), '[]') from ops.totals t),
+    'bounds', to_jsonb(ops.duration_bounds()),
+    'queues', v_health -> 'queues',
+    'oldest_queued_seconds', v_health -> 'oldest_queued_seconds',
+    'workers', v_health #> '{workers,live}',
+    'claims', (select count(*) from public.ops_mission_steps where reserved_at > v_recent),
+    'heartbeat', (select jsonb_build_object('ok', h.ok, 'at', extract(epoch from h.at)) from ops.heartbeats h order by h.at desc limit 1));
 end
 $$;
 
@@ -4398,6 +4648,7 @@ as $$
   select to_jsonb(e) from public.ops_agent_events e
   where (p_after is null or e.id < p_after)
     and (not p_filter ? 'type' or e.type = p_filter ->> 'type')
+    and (coalesce((p_filter ->> 'heartbeats')::boolean, true) or e.type not in ('heartbeat:success', 'heartbeat:failure'))
     and (not p_filter ? 'processed' or (e.processed_at is not null) = (p_filter ->> 'processed')::boolean)
     and (not p_filter ? 'root_event_id' or coalesce(e.root_event_id, e.id) = (p_filter ->> 'root_event_id')::uuid)
     and (not p_filter ? 'id' or e.id = (p_filter ->> 'id')::uuid)
@@ -4452,6 +4703,9 @@ declare
   v_id uuid;
 begin
   insert into ops.heartbeats (ok, report) values (p_ok, coalesce(p_report, '{}'));
+  perform ops.add_to_total('heartbeats', '', case when p_ok then 'success' else 'failure' end,
+    array[case when jsonb_typeof(p_report #> '{durations_ms,total}') = 'number'
+      then (p_report #>> '{durations_ms,total}')::double precision / 1000 end]);
   insert into public.ops_agent_events (type, data, processed_at)
   values (case when p_ok then 'heartbeat:success' else 'heartbeat:failure' end, coalesce(p_report, '{}'), ops.now())
   returning id into v_id;
@@ -4914,10 +5168,11 @@ $q$),
   from ops.cap_counters k
   full join (
     select p.cap_day as day, u.scope, u.name, sum(u.units)::integer as units
-    from (select cap_day, source, pattern_id, template from public.ops_mission_proposals where cap_day is not null
+    -- Older days have no counters any more.
+    from (select cap_day, source, pattern_id, template from public.ops_mission_proposals where cap_day >= ops.oldest_cap_day()
           union all
           select (a.data ->> 'cap_day')::date, a.data ->> 'source', a.data ->> 'pattern_id', a.data -> 'template'
-          from ops.archive a where a.entity = 'proposal' and a.data ->> 'cap_day' is not null) p,
+          from ops.archive a where a.entity = 'proposal' and (a.data ->> 'cap_day')::date >= ops.oldest_cap_day()) p,
       unnest(ops.cap_units(p.source, p.pattern_id, p.template)) u
     group by p.cap_day, u.scope, u.name) t using (day, scope, name)
   where coalesce(k.used, 0) <> coalesce(t.units, 0)

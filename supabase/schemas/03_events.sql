@@ -26,6 +26,8 @@ create index ops_agent_events_by_proposal on public.ops_agent_events (proposal_i
 create index ops_agent_events_by_mission on public.ops_agent_events (mission_id) where mission_id is not null;
 create index ops_agent_events_by_run on public.ops_agent_events (run_id) where run_id is not null;
 create index ops_agent_events_by_root on public.ops_agent_events (root_event_id) where root_event_id is not null;
+-- Beats have a life of their own, shorter than that of anything else here.
+create index ops_agent_events_heartbeats on public.ops_agent_events (created_at) where type in ('heartbeat:success', 'heartbeat:failure');
 create index ops_agent_events_created on public.ops_agent_events using brin (created_at) with (autosummarize = on);
 
 -- What each candidate pattern decided about an event; one row an event, written when it is settled. It goes to the archive with

@@ -13,6 +13,8 @@ begin
     select 'event', e.id, coalesce(e.run_id, e.mission_id, e.proposal_id, l.parent_id), e.created_at, 'processed', e.type,
       jsonb_build_object('depth', e.depth), to_jsonb(v), to_jsonb(e)
     from gone e left join ops.severed_links l on l.id = e.id left join ops.event_verdicts v on v.event_id = e.id
+    -- Beats leave no trace.
+    where e.type not in ('heartbeat:success', 'heartbeat:failure')
     on conflict do nothing;
     delete from ops.severed_links l using gone e where l.id = e.id;
     delete from ops.event_verdicts v using gone e where v.event_id = e.id;

@@ -9,6 +9,7 @@ as $$
   select to_jsonb(e) from public.ops_agent_events e
   where (p_after is null or e.id < p_after)
     and (not p_filter ? 'type' or e.type = p_filter ->> 'type')
+    and (coalesce((p_filter ->> 'heartbeats')::boolean, true) or e.type not in ('heartbeat:success', 'heartbeat:failure'))
     and (not p_filter ? 'processed' or (e.processed_at is not null) = (p_filter ->> 'processed')::boolean)
     and (not p_filter ? 'root_event_id' or coalesce(e.root_event_id, e.id) = (p_filter ->> 'root_event_id')::uuid)
     and (not p_filter ? 'id' or e.id = (p_filter ->> 'id')::uuid)
@@ -63,6 +64,9 @@ declare
   v_id uuid;
 begin
   insert into ops.heartbeats (ok, report) values (p_ok, coalesce(p_report, '{}'));
+  perform ops.add_to_total('heartbeats', '', case when p_ok then 'success' else 'failure' end,
+    array[case when jsonb_typeof(p_report #> '{durations_ms,total}') = 'number'
+      then (p_report #>> '{durations_ms,total}')::double precision / 1000 end]);
   insert into public.ops_agent_events (type, data, processed_at)
   values (case when p_ok then 'heartbeat:success' else 'heartbeat:failure' end, coalesce(p_report, '{}'), ops.now())
   returning id into v_id;

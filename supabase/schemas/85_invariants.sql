@@ -179,10 +179,11 @@ $q$),
   from ops.cap_counters k
   full join (
     select p.cap_day as day, u.scope, u.name, sum(u.units)::integer as units
-    from (select cap_day, source, pattern_id, template from public.ops_mission_proposals where cap_day is not null
+    -- Older days have no counters any more.
+    from (select cap_day, source, pattern_id, template from public.ops_mission_proposals where cap_day >= ops.oldest_cap_day()
           union all
           select (a.data ->> 'cap_day')::date, a.data ->> 'source', a.data ->> 'pattern_id', a.data -> 'template'
-          from ops.archive a where a.entity = 'proposal' and a.data ->> 'cap_day' is not null) p,
+          from ops.archive a where a.entity = 'proposal' and (a.data ->> 'cap_day')::date >= ops.oldest_cap_day()) p,
       unnest(ops.cap_units(p.source, p.pattern_id, p.template)) u
     group by p.cap_day, u.scope, u.name) t using (day, scope, name)
   where coalesce(k.used, 0) <> coalesce(t.units, 0)
