@@ -38,7 +38,8 @@ create table public.ops_missions (
     check (status <> 'succeeded' or (steps_failed = 0 and steps_cancelled = 0))
 ) with (autovacuum_vacuum_scale_factor = 0.02, fillfactor = 70);
 
-create index ops_missions_live on public.ops_missions (id) where status in ('approved', 'running');
+-- By completed_at, not by status: the first claim's change of status then touches no index.
+create index ops_missions_live on public.ops_missions (id) where completed_at is null;
 create index ops_missions_created on public.ops_missions using brin (created_at) with (autosummarize = on);
 create index ops_missions_completed on public.ops_missions using brin (completed_at) with (autosummarize = on);
 

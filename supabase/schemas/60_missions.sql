@@ -67,24 +67,32 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+  v_stamp text := ops.id_stamp();
   v_keys text[];
+  v_priced uuid[];
 begin
-  insert into public.ops_agent_events (dedupe_key, type, data, mission_id, root_event_id, depth)
-  select format('mission:%s:%s', m.id, m.round), 'mission:' || m.status,
-    jsonb_strip_nulls(jsonb_build_object('mission_id', m.id, 'proposal_id', m.proposal_id, 'title', m.title, 'source', m.source,
-      'agent', m.agent, 'status', m.status, 'steps', s.steps, 'failed_step', s.failed_step, 'error', s.error, 'reason', m.end_reason)),
-    m.id, m.root_event_id, m.depth + 1
-  from public.ops_missions m,
-    lateral (
-      select jsonb_object_agg(s.key, s.status) as steps,
-        min(s.key) filter (where s.status = 'failed') as failed_step,
-        min(s.last_error) filter (where s.status = 'failed') as error
-      from public.ops_mission_steps s where s.mission_id = m.id) s
-  where m.id = any (p_missions)
-  order by m.id;
+  with outcome as materialized (
+    select s.mission_id, jsonb_object_agg(s.key, s.status) as steps,
+      min(s.key) filter (where s.status = 'failed') as failed_step,
+      min(s.last_error) filter (where s.status = 'failed') as error,
+      bool_or(s.cost_reserved_usd <> 0 or s.cost_usd is not null) as priced
+    from public.ops_mission_steps s where s.mission_id = any (p_missions) group by s.mission_id
+  ), ended as materialized (
+    select m.id, m.round, m.status::text, m.proposal_id, m.title, m.source, m.agent, m.end_reason, m.root_event_id, m.depth, m.dedupe_key,
+      o.steps, o.failed_step, o.error, o.priced
+    from outcome o join public.ops_missions m on m.id = o.mission_id
+  ), told as (
+    insert into public.ops_agent_events (id, dedupe_key, type, data, mission_id, root_event_id, depth, created_at)
+    select overlay(gen_random_uuid()::text placing v_stamp from 1 for 18)::uuid, 'mission:' || e.id || ':' || e.round, 'mission:' || e.status,
+      jsonb_strip_nulls(jsonb_build_object('mission_id', e.id, 'proposal_id', e.proposal_id, 'title', e.title, 'source', e.source,
+        'agent', e.agent, 'status', e.status, 'steps', e.steps, 'failed_step', e.failed_step, 'error', e.error, 'reason', e.end_reason)),
+      e.id, e.root_event_id, e.depth + 1, ops.now()
+    from ended e
+  )
+  select array_agg(e.dedupe_key) filter (where e.dedupe_key is not null), array_agg(e.id) filter (where e.priced)
+  into v_keys, v_priced from ended e;
 
-  v_keys := array(select m.dedupe_key from public.ops_missions m where m.id = any (p_missions) and m.dedupe_key is not null);
-  if v_keys <> '{}' then
+  if v_keys is not null then
     perform ops.lock_held_keys(v_keys);
     -- A key with a window stays held until that closes.
     update ops.live_keys k set live = false
@@ -93,8 +101,9 @@ begin
     delete from ops.live_keys k
     where k.dedupe_key = any (v_keys) and not k.live and coalesce(k.held_until, '-infinity') <= ops.now();
   end if;
-
-  perform ops.settle_costs(p_missions);
+  if v_priced is not null then
+    perform ops.settle_costs(v_priced);
+  end if;
 end
 $$;
 
@@ -127,14 +136,16 @@ begin
 end
 $$;
 
--- Takes finished steps off their missions' counters and ends the missions that have none left. The missions are locked.
-create function ops.roll_up(p_missions uuid[]) returns void
+-- Takes finished steps off their missions' counters and ends the missions that have none left. The missions are locked. Returns
+-- those that go on.
+create function ops.roll_up(p_missions uuid[]) returns uuid[]
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_now timestamptz := ops.now();
   v_ended uuid[];
+  v_going uuid[];
 begin
   with finished as (
     select mission_id, count(*)::integer as n from unnest(p_missions) mission_id group by mission_id
@@ -149,10 +160,11 @@ begin
     from finished f where m.id = f.mission_id
     returning m.id, m.steps_open
   )
-  select array_agg(id) filter (where steps_open = 0) into v_ended from rolled;
+  select array_agg(id) filter (where steps_open = 0), array_agg(id) filter (where steps_open > 0) into v_ended, v_going from rolled;
   if v_ended is not null then
     perform ops.finish_missions(v_ended);
   end if;
+  return v_going;
 end
 $$;
 

@@ -110,23 +110,21 @@ begin
 end
 $$;
 
--- Leases up to p_limit claimable steps: most urgent first (lower priority number), then the longest due. No bitmap scans: the
--- claim stops after a few rows of its index, however many are claimable. p_room says how many of single executors it may be.
-create function ops.lease_steps(p_worker_id uuid, p_executors text[], p_limit integer, p_lease interval, p_room jsonb default null)
-returns setof public.ops_mission_steps
-language plpgsql rows 50
+-- Locks up to p_limit claimable steps and starts their missions: most urgent first (lower priority number), then the longest
+-- due. p_room says how many of single executors it may be, p_past where to begin in the order of each (see ops_claim_steps). No
+-- bitmap scans: the claim stops after a few rows of its index, however many are claimable.
+create function ops.pick_steps(p_executors text[], p_limit integer, p_room jsonb, p_past jsonb) returns uuid[]
+language plpgsql
 set search_path = pg_catalog, pg_temp
 set enable_bitmapscan = off
 as $$
 declare
   v_now timestamptz := ops.now();
-  v_executors text[];
-  v_default_retries integer := ops.worker_setting('max_retries', p_worker_id, 3);
-  v_steps public.ops_mission_steps[];
-  v_step public.ops_mission_steps;
+  v_steps uuid[];
+  v_missions uuid[];
 begin
   if ops.paused('claims') or p_limit < 1 then
-    return;
+    return null;
   end if;
   perform ops.settle_home();
   if ops.on_hold() then
@@ -139,44 +137,35 @@ begin
         order by d.run_at limit 500 for no key update skip locked) due
   where s.id = due.id;
 
-  select array_agg(e) into v_executors
-  from unnest(ops.claimable_executors()) e
-  where (p_executors is null or e = any (p_executors)) and e <> all (ops.blocked_executors());
-
-  with candidates as materialized (
-    select c.id, c.priority, c.run_at
-    from unnest(v_executors) e,
+  with open as materialized (
+    select e.executor, least(p_limit, (p_room ->> e.executor)::integer) as room,
+      coalesce((p_past #>> array[e.executor, 'priority'])::integer, -32768) as priority,
+      coalesce((p_past #>> array[e.executor, 'run_at'])::timestamptz, '-infinity') as run_at,
+      coalesce((p_past #>> array[e.executor, 'step_id'])::uuid, '00000000-0000-0000-0000-000000000000') as id
+    from (select distinct unnest(p_executors) as executor) e
+    where e.executor <> all (ops.blocked_executors())
+  ), candidates as materialized (
+    select c.id, c.mission_id, c.priority, c.run_at
+    from open o,
       lateral (
-        select s.id, s.priority, s.run_at
+        select s.id, s.mission_id, s.priority, s.run_at
         from public.ops_mission_steps s
-        where s.status = 'queued' and s.ready and s.executor = e and s.run_at <= v_now
+        where s.status = 'queued' and s.ready and s.executor = o.executor and s.run_at <= v_now
+          and (s.priority, s.run_at, s.id) > (o.priority, o.run_at, o.id)
         order by s.priority, s.run_at, s.id
-        limit least(p_limit, (p_room ->> e)::integer)
+        limit o.room
         for no key update skip locked) c
-  ), chosen as materialized (
-    select id from candidates order by priority, run_at, id limit p_limit
-  ), leased as (
-    update public.ops_mission_steps s
-    set status = 'running', lease_token = ops.new_id(), reserved_at = v_now, lease_expires_at = v_now + p_lease,
-      worker_id = p_worker_id, attempt = s.attempt + 1, updated_at = v_now, revision = s.revision + 1,
-      max_retries = coalesce(s.declared_retries, v_default_retries)
-    from chosen c where s.id = c.id
-    returning s.*
   )
-  select array_agg(l::public.ops_mission_steps order by l.priority, l.run_at, l.id) into v_steps from leased l;
+  select array_agg(c.id), array_agg(distinct c.mission_id) into v_steps, v_missions
+  from (select id, mission_id from candidates order by priority, run_at, id limit p_limit) c;
 
   -- A mission starts with its first claim. One that is locked is being started, or ended, by somebody else.
   update public.ops_missions m set status = 'running', started_at = coalesce(m.started_at, v_now), updated_at = v_now
   from (select f.id from public.ops_missions f
-        where f.id in (select mission_id from unnest(v_steps)) and f.status = 'approved'
+        where f.id = any (v_missions) and f.status = 'approved'
         order by f.id for no key update skip locked) first
   where m.id = first.id;
-
-  -- Row by row: a query over the array would keep the columns that the table had when the session planned it, and fail once
-  -- somebody adds one.
-  foreach v_step in array coalesce(v_steps, '{}') loop
-    return next v_step;
-  end loop;
+  return v_steps;
 end
 $$;
 
@@ -184,21 +173,30 @@ $$;
 -- deadline by the database's clock, and counts as an attempt. `p_lease_seconds` overrides policy and environment. `p_room`
 -- {executor: n} takes no more than n steps of that executor, so that a busy one leaves room for the others.
 -- `inputs` holds the results of the mission's finished steps, by key, where params ask for them.
+--
+-- `p_past` {executor: {"priority", "run_at", "step_id"}}, the last step that the worker was given, begins behind it. What was
+-- claimed since the last vacuum lies at the head of the index, and a long transaction of anybody's keeps it there; who drains
+-- thousands need not read over it each time. What came to stand before the last step meanwhile is not seen, so a worker leaves
+-- this out once a second and whenever it gets less than it asked for.
 create function public.ops_claim_steps(p_worker_id uuid, p_executors text[], p_limit integer, p_lease_seconds integer default null,
-  p_room jsonb default null)
+  p_room jsonb default null, p_past jsonb default null)
 returns table (step_id uuid, token uuid, mission_id uuid, key text, kind text, executor text, agent text, params jsonb, inputs jsonb,
   attempt integer, failure_count integer, max_retries integer, timeout_seconds integer, lease_expires_at timestamptz,
-  lease_seconds integer, mission_title text, depth integer)
+  lease_seconds integer, mission_title text, depth integer, priority smallint, run_at timestamptz)
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
+set enable_hashjoin = off
 set enable_mergejoin = off
 set random_page_cost = 1.1
 as $$
 #variable_conflict use_column
 declare
   v_lease integer := coalesce(p_lease_seconds, ops.worker_setting('lease_minutes', p_worker_id, 5) * 60);
+  v_default_retries integer := ops.worker_setting('max_retries', p_worker_id, 3);
+  v_now timestamptz;
   v_steps uuid[];
+  v_stamp text;
 begin
   if p_limit not between 1 and 1000 then
     perform ops.fail('OPS_011', 'p_limit must be between 1 and 1000', 'p_limit');
@@ -214,16 +212,28 @@ begin
   end if;
   update ops.workers set last_seen_at = ops.now() where id = p_worker_id and last_seen_at < ops.now() - interval '10 seconds';
   -- A statement of its own: the next one then sees the results that made these steps claimable.
-  select array_agg(l.id) into v_steps
-  from ops.lease_steps(p_worker_id, p_executors, p_limit, v_lease * interval '1 second', p_room) l;
+  v_steps := ops.pick_steps(p_executors, p_limit, p_room, p_past);
+  if v_steps is null then
+    return;
+  end if;
+  v_now := ops.now();
+  v_stamp := ops.id_stamp();
   return query
+  with leased as (
+    update public.ops_mission_steps s
+    set status = 'running', lease_token = overlay(gen_random_uuid()::text placing v_stamp from 1 for 18)::uuid, reserved_at = v_now,
+      lease_expires_at = v_now + v_lease * interval '1 second', worker_id = p_worker_id, attempt = s.attempt + 1, updated_at = v_now,
+      revision = s.revision + 1, max_retries = coalesce(s.declared_retries, v_default_retries)
+    from unnest(v_steps) c(id) where s.id = c.id
+    returning s.id, s.lease_token, s.mission_id, s.key, s.kind, s.executor, s.agent, s.params, s.uses_results, s.attempt,
+      s.failure_count, s.max_retries, s.timeout_seconds, s.lease_expires_at, s.priority, s.run_at
+  )
   select s.id, s.lease_token, s.mission_id, s.key, s.kind, s.executor, s.agent, s.params,
     case when s.uses_results then (
       select coalesce(jsonb_object_agg(d.key, d.result), '{}') from public.ops_mission_steps d
       where d.mission_id = s.mission_id and d.status = 'succeeded') end,
-    s.attempt, s.failure_count, s.max_retries, s.timeout_seconds, s.lease_expires_at, v_lease, m.title, m.depth
-  from public.ops_mission_steps s join public.ops_missions m on m.id = s.mission_id
-  where s.id = any (v_steps)
+    s.attempt, s.failure_count, s.max_retries, s.timeout_seconds, s.lease_expires_at, v_lease, m.title, m.depth, s.priority, s.run_at
+  from leased s join public.ops_missions m on m.id = s.mission_id
   order by s.priority, s.run_at, s.id;
 end
 $$;
@@ -242,7 +252,7 @@ begin
   if p_lease_minutes not between 1 and 1440 then
     perform ops.fail('OPS_011', 'a lease lasts 1 to 1440 minutes', 'p_lease_minutes');
   end if;
-  select s.id into v_id from ops.lease_steps(null, null, 1, p_lease_minutes * interval '1 minute') s;
+  select c.step_id into v_id from public.ops_claim_steps(null, ops.claimable_executors(), 1, p_lease_minutes * 60) c;
   return query select * from public.ops_mission_steps where id = v_id;
 end
 $$;

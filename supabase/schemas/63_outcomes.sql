@@ -91,53 +91,75 @@ returns table (step_id uuid, outcome text, mission_id uuid, mission_status text)
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
+set enable_hashjoin = off
 set enable_mergejoin = off
 set random_page_cost = 1.1
 as $$
 #variable_conflict use_column
 declare
-  v_items jsonb;
+  v_count integer := ops.require_array(p_results, 'p_results', 1000);
   v_now timestamptz;
+  v_ids uuid[];
+  v_given uuid[];
+  v_results jsonb[];
+  v_costs numeric[];
+  v_metas jsonb[];
+  v_distinct integer;
   v_steps uuid[];
   v_tokens uuid[];
   v_missions uuid[];
+  v_going uuid[];
 begin
-  perform ops.require_array(p_results, 'p_results', 1000);
-  v_items := ops.first_items(p_results);
-  perform ops.lock_missions_of(v_items);
+  -- JSON is read once; from here on it is arrays. Only a call that repeats itself is read again, without the repetitions.
+  for v_reading in 1..2 loop
+    select array_agg(g.step_id), array_agg(g.token), array_agg(g.result), array_agg(nullif(g.meta, 'null')), count(distinct g.token),
+      array_agg(case when g.cost_usd is not null then ops.reported_usd(g.cost_usd) end)
+    into v_ids, v_given, v_results, v_metas, v_distinct, v_costs
+    from jsonb_to_recordset(p_results) as g(step_id uuid, token uuid, result jsonb, cost_usd numeric, meta jsonb);
+    exit when v_distinct = v_count or v_reading = 2;
+    p_results := ops.first_items(p_results);
+    v_count := jsonb_array_length(p_results);
+  end loop;
+
+  perform from public.ops_missions m
+  where m.id = any (array(
+    select s.mission_id from unnest(v_ids, v_given) g(id, token)
+    join public.ops_mission_steps s on s.id = g.id and s.lease_token = g.token))
+  order by m.id
+  for no key update;
   v_now := ops.now();
 
-  with given as materialized (
-    select g.step_id, g.token, g.result, ops.reported_usd(g.cost_usd) as cost_usd, g.meta
-    from jsonb_to_recordset(v_items) as g(step_id uuid, token uuid, result jsonb, cost_usd numeric, meta jsonb)
-  ), done as (
+  with done as (
     update public.ops_mission_steps s
     set status = 'succeeded', result = g.result, cost_usd = coalesce(s.cost_usd + g.cost_usd, s.cost_usd, g.cost_usd), lease_token = null,
       lease_expires_at = null, last_error = null, completed_at = v_now, updated_at = v_now, revision = s.revision + 1
-    from given g where s.id = g.step_id and s.lease_token = g.token
+    from unnest(v_ids, v_given, v_results, v_costs, v_metas) g(id, token, result, cost_usd, meta)
+    where s.id = g.id and s.lease_token = g.token
     returning s.id, s.mission_id, s.executor, s.reserved_at, s.attempt, s.worker_id, g.token, g.meta, g.cost_usd
   ), recorded as (
     insert into public.ops_action_runs (id, step_id, executor, status, started_at, completed_at, meta, attempt, worker_id, cost_usd)
-    select token, id, executor, 'succeeded', reserved_at, v_now, coalesce(nullif(meta, 'null'), '{}'), attempt, worker_id, cost_usd from done
+    select token, id, executor, 'succeeded', reserved_at, v_now, coalesce(meta, '{}'), attempt, worker_id, cost_usd from done
   )
   select array_agg(id), array_agg(token), array_agg(mission_id) into v_steps, v_tokens, v_missions from done;
 
   if v_steps is not null then
-    perform ops.emit_of_runs(v_items, v_tokens);
-    if ops.release_waiting(v_missions) > 0 then
+    perform ops.emit_of_runs(p_results, v_tokens);
+    v_going := ops.roll_up(v_missions);
+    if v_going is not null and ops.release_waiting(v_going) > 0 then
       perform ops.wake_workers();
     end if;
-    perform ops.roll_up(v_missions);
+    return query
+    select d.id, 'ok', m.id, m.status::text
+    from unnest(v_steps, v_missions) d(id, mission_id) join public.ops_missions m on m.id = d.mission_id;
   end if;
-  if coalesce(array_length(v_steps, 1), 0) < jsonb_array_length(v_items) then
-    perform ops.keep_late(v_items, 'succeeded', v_tokens);
+  if coalesce(cardinality(v_steps), 0) < v_count then
+    perform ops.keep_late(p_results, 'succeeded', v_tokens);
+    return query
+    select l.id, 'lost', m.id, m.status::text
+    from (select unnest(v_ids) as id except select unnest(v_steps)) l
+    left join public.ops_mission_steps s on s.id = l.id
+    left join public.ops_missions m on m.id = s.mission_id;
   end if;
-
-  return query
-  select g.step_id, case when g.step_id = any (v_steps) then 'ok' else 'lost' end, m.id, m.status::text
-  from (select distinct (i ->> 'step_id')::uuid as step_id from jsonb_array_elements(p_results) i) g
-  left join public.ops_mission_steps s on s.id = g.step_id
-  left join public.ops_missions m on m.id = s.mission_id;
 end
 $$;
 

@@ -92,7 +92,7 @@ as $$
       'steps', (select count(*) from public.ops_mission_steps where status = 'queued' and ready)
         + (select count(*) from public.ops_mission_steps where status = 'queued' and not ready),
       'steps_running', (select count(*) from public.ops_mission_steps where status = 'running'),
-      'missions_open', (select count(*) from public.ops_missions where status in ('approved', 'running'))),
+      'missions_open', (select count(*) from public.ops_missions where completed_at is null)),
     'oldest_queued_seconds', (
       select coalesce(round(extract(epoch from ops.now() - min(run_at))), 0) from public.ops_mission_steps where status = 'queued' and ready),
     'workers', jsonb_build_object('live', (select count(*) from ops.workers where last_seen_at > ops.now() - interval '2 minutes')),
