@@ -128,7 +128,7 @@ begin
   end if;
   perform ops.settle_home();
   if ops.on_hold() then
-    return;
+    return null;
   end if;
 
   -- Steps whose time has come join the claimable ones.
