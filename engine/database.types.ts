@@ -1183,6 +1183,7 @@ export type Database = {
           p_executors: string[]
           p_lease_seconds?: number
           p_limit: number
+          p_past?: Json
           p_room?: Json
           p_worker_id: string
         }
@@ -1201,6 +1202,8 @@ export type Database = {
           mission_id: string
           mission_title: string
           params: Json
+          priority: number
+          run_at: string
           step_id: string
           timeout_seconds: number
           token: string

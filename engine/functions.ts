@@ -71,7 +71,14 @@ export const sqlFunctions = {
   ),
   claimSteps: rows(
     'ops_claim_steps',
-    { p_worker_id: 'uuid', p_executors: 'text[]', p_limit: 'int', p_lease_seconds: 'int?', p_room: 'jsonb?' },
+    {
+      p_worker_id: 'uuid',
+      p_executors: 'text[]',
+      p_limit: 'int',
+      p_lease_seconds: 'int?',
+      p_room: 'jsonb?',
+      p_past: 'jsonb?',
+    },
     steps.claimedStep,
   ),
   renewSteps: rows('ops_renew_steps', { p_leases: 'jsonb', p_lease_seconds: 'int?' }, steps.renewedStep),

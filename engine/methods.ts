@@ -69,13 +69,14 @@ export function createEngine(transport: Transport): Engine {
       }),
     workerHeartbeat: (workerId, listening) =>
       call(sql.workerHeartbeat, { p_worker_id: workerId, p_listening: listening }),
-    claimSteps: ({ worker_id, executors, limit, lease_seconds, room }) =>
+    claimSteps: ({ worker_id, executors, limit, lease_seconds, room, past }) =>
       call(sql.claimSteps, {
         p_worker_id: worker_id,
         p_executors: executors,
         p_limit: limit,
         p_lease_seconds: lease_seconds,
         p_room: room,
+        p_past: past,
       }),
     renewSteps: async (leases, leaseSeconds) =>
       leases.length === 0 ? [] : call(sql.renewSteps, { p_leases: leases, p_lease_seconds: leaseSeconds }),

@@ -149,7 +149,7 @@ export function defineExecutor<Schema extends z.ZodType>(definition: ExecutorDef
       const parsed = await schema.safeParseAsync(raw)
       if (!parsed.success) return { ok: false, problems: parsed.error.issues.map(toProblem) }
       const params = parsed.data
-      return { ok: true, run: async (context) => run({ ...context, params }) }
+      return { ok: true, run: async (context) => run(Object.assign(context, { params })) }
     },
   }
 }

@@ -26,7 +26,9 @@ const WIND_DOWN_MS = 2000
 
 /** One attempt at a step, which can be told to stop from outside and stops by itself at the step's timeout. */
 export class Attempt {
-  readonly #abort = new AbortController()
+  /** Made when somebody wants to know: most executors are done before they would listen. */
+  #abort: AbortController | undefined
+  #stopped: AttemptStopped | undefined
   readonly #timers: NodeJS.Timeout[] = []
   #abandon: (value: 'abandoned') => void = () => {}
   #lost = false
@@ -42,23 +44,29 @@ export class Attempt {
   }
 
   get signal(): AbortSignal {
+    this.#abort ??= new AbortController()
+    if (this.#stopped) this.#abort.abort(this.#stopped)
     return this.#abort.signal
   }
 
   /** What stopped the attempt; a lost lease outweighs everything else. Undefined while it runs. */
   get stoppedBy(): StopCause | undefined {
-    if (this.#lost) return 'lost'
-    const reason: unknown = this.signal.reason
-    return reason instanceof AttemptStopped ? reason.stopCause : undefined
+    return this.#lost ? 'lost' : this.#stopped?.stopCause
   }
 
   /** @param message what the executor reads */
   stop(cause: StopCause, message: string): void {
     if (cause === 'lost') this.#lost = true
-    this.#abort.abort(new AttemptStopped(cause, message))
+    this.#stopped ??= new AttemptStopped(cause, message)
+    this.#abort?.abort(this.#stopped)
     // After a lost lease there is no hurry: a late result is evidence, and nobody waits for it.
     if (cause === 'timeout') this.#abandon('abandoned')
     if (cause === 'released') this.#after(WIND_DOWN_MS, () => this.#abandon('abandoned'))
+  }
+
+  /** @throws AttemptStopped once the attempt has been told to stop */
+  throwIfStopped(): void {
+    if (this.#stopped) throw this.#stopped
   }
 
   /** The executor has answered, or nobody waits for it any more: nothing stops this attempt now. */

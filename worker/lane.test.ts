@@ -68,8 +68,8 @@ describe('a lane', () => {
 
   it('splits what is too much for one call, by number and by size', async () => {
     const { calls, deliver } = setUp()
-    for (let n = 0; n < 450; n++) void deliver(`s${n}`)
-    for (const expected of [200, 200, 50]) {
+    for (let n = 0; n < 1050; n++) void deliver(`s${n}`)
+    for (const expected of [500, 500, 50]) {
       await turn()
       const call = calls.at(-1)
       expect(call?.items).toHaveLength(expected)

@@ -4,7 +4,7 @@ import { backoffMs, DATABASE_BACKOFF } from './backoff.js'
 import { endOfTurn, Wake } from './wake.js'
 
 /** Items of one call; the database takes up to 1,000. */
-const MAX_ITEMS = 200
+const MAX_ITEMS = 500
 /** Bytes of results in one call; a single larger one goes alone. */
 const MAX_BYTES = 4 * 1024 * 1024
 

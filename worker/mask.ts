@@ -32,7 +32,8 @@ function maskFields(fields: object, mask: Mask): object {
     Object.entries(fields).map(([name, value]) => {
       if (value instanceof Error)
         return [name, { message: mask(describeError(value)), stack: mask(value.stack ?? '') }]
-      if (value === undefined) return [name, value]
+      if (value === undefined || Number.isFinite(value)) return [name, value]
+      if (typeof value === 'string') return [name, mask(value)]
       const storable = toStorable(value, { mask, path: name })
       return [name, storable.ok ? storable.value : storable.problem.message]
     }),

@@ -50,6 +50,8 @@ function claimed(overrides: Partial<ClaimedStep> = {}): ClaimedStep {
     lease_seconds: 300,
     mission_title: 'A mission',
     depth: 0,
+    priority: 0,
+    run_at: '2026-01-31T09:00:00+00:00',
     ...overrides,
   }
 }

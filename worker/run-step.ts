@@ -44,7 +44,7 @@ export async function runStep(step: ClaimedStep, attempt: Attempt, workshop: Wor
 
   const events: EventInput[] = []
   const ended = await Promise.race([
-    execute(executor, rendered.value, contextOf(step, executor, attempt, events, workshop)),
+    execute(executor, rendered.value, attempt, contextOf(step, executor, attempt, events, workshop)),
     attempt.abandoned,
   ])
   attempt.end()
@@ -60,12 +60,13 @@ export async function runStep(step: ClaimedStep, attempt: Attempt, workshop: Wor
 async function execute(
   executor: Executor,
   params: unknown,
+  attempt: Attempt,
   context: RunContext,
 ): Promise<Ended | { problems: Problem[] }> {
   try {
     const prepared = await executor.prepare(params)
     if (!prepared.ok) return { problems: prepared.problems }
-    context.signal.throwIfAborted()
+    attempt.throwIfStopped()
     const returned = outcomeSchema.safeParse(await prepared.run(context))
     if (returned.success) return { outcome: returned.data }
     const [issue] = returned.error.issues
@@ -90,8 +91,12 @@ function contextOf(
   return {
     step: { step_id, mission_id, mission_title, key, kind, agent, timeout_seconds },
     inputs: step.inputs ?? {},
-    signal: attempt.signal,
-    log: maskedLog(log, mask, { step_id, mission_id, kind }),
+    get signal() {
+      return attempt.signal
+    },
+    get log() {
+      return maskedLog(log, mask, { step_id, mission_id, kind })
+    },
     idempotencyKey: step_id,
     attempt: step.attempt,
     emit: (event) => events.push(checkEvent(event, mask)),

@@ -58,13 +58,15 @@ export function judge(
   return { kind: 'fail', error: toStorableError(thrown, mask), permanent, meta: { code: 'OPS_007' }, events }
 }
 
+const NO_META = { ok: true, value: {}, bytes: 2 } as const
+
 function ofOutcome(outcome: Outcome, events: EventInput[], mask: Mask): Verdict {
   if (outcome.outcome === 'snooze') {
     const { seconds, reason } = outcome
     return { kind: 'snooze', seconds, reason: reason && toStorableError(reason, mask) }
   }
   const { cost_usd } = outcome
-  const meta = toStorableObject(outcome.meta ?? {}, { mask, path: 'meta' })
+  const meta = outcome.meta ? toStorableObject(outcome.meta, { mask, path: 'meta' }) : NO_META
   if (!meta.ok) return unstorable(meta.problem, mask)
   switch (outcome.outcome) {
     case 'done': {

@@ -1,4 +1,4 @@
-import type { ClaimedStep, Subscription } from '../engine/index.js'
+import type { ClaimedStep, ClaimRequest, Subscription } from '../engine/index.js'
 import { describeError, type Log } from '../executors/define.js'
 import { jittered } from './backoff.js'
 import { pickEnv, secretsOf } from './environment.js'
@@ -10,6 +10,7 @@ import { Presence } from './presence.js'
 import { RenewalLoop } from './renewer.js'
 import { rideOut } from './ride-out.js'
 import type { Workshop } from './run-step.js'
+import { Trail } from './trail.js'
 import { endOfTurn, Wake } from './wake.js'
 
 export type { StopMode, Summary, Worker, WorkerEngine, WorkerOptions } from './options.js'
@@ -45,6 +46,7 @@ class StepWorker implements Worker {
   readonly #log: Log
   readonly #inFlight: InFlight
   readonly #wake = new Wake()
+  readonly #trail = new Trail()
   readonly #stopping = new AbortController()
   #presence: Presence | undefined
   /** The last claim got all that it asked for: there may be more. */
@@ -127,7 +129,7 @@ class StepWorker implements Worker {
     while (!this.#stopping.signal.aborted) {
       const wasEmpty = this.#inFlight.isEmpty()
       const claimed = await this.#claim(presence.workerId)
-      if (claimed === 0 && wasEmpty && !this.#options.watch) return
+      if (claimed === 0 && wasEmpty && !this.#moreToClaim && !this.#options.watch) return
 
       const lookAgain = listening && !this.#moreToClaim && (await presence.fallAsleep())
       if (!lookAgain) await this.#wake.wait(jittered(this.#options.pollIntervalMs ?? POLL_INTERVAL_MS))
@@ -141,8 +143,13 @@ class StepWorker implements Worker {
     const limit = this.#inFlight.room(this.#options.concurrency)
     if (limit === 0) return 0
     const room = this.#roomOfExecutors()
-    const { steps, since } = await this.#claimSteps(workerId, limit, room)
-    this.#moreToClaim = steps.length === limit
+    const past = this.#trail.ends
+    const { steps, since } = await this.#claimSteps({ worker_id: workerId, limit, room, past })
+    if (steps.length === limit) this.#trail.follow(steps)
+    else this.#trail.leave()
+    // A claim that began behind others has not seen everything.
+    this.#moreToClaim = steps.length === limit || past !== undefined
+    if (steps.length < limit && past) this.#wake.ring()
     this.#full = filled(room, steps)
     for (const step of steps) {
       if (this.#stopping.signal.aborted) this.#inFlight.decline(step)
@@ -160,17 +167,14 @@ class StepWorker implements Worker {
   }
 
   async #claimSteps(
-    workerId: string,
-    limit: number,
-    room: Record<string, number>,
+    claim: Pick<ClaimRequest, 'worker_id' | 'limit' | 'past'> & { room: Record<string, number> },
   ): Promise<{ steps: ClaimedStep[]; since: number }> {
     const { engine, executors, leaseSeconds } = this.#options
     const request = {
-      worker_id: workerId,
+      ...claim,
       executors: [...executors.keys()],
-      limit,
       lease_seconds: leaseSeconds,
-      room: Object.keys(room).length > 0 ? room : undefined,
+      room: Object.keys(claim.room).length > 0 ? claim.room : undefined,
     }
     try {
       return await this.#rideOut('claim steps', async () => {

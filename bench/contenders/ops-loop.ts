@@ -9,7 +9,7 @@ import type { Calls, Shape } from '../harness/types.js'
 import { paced } from './support.mjs'
 
 const BATCH = 5000
-const CONCURRENCY = 1000
+const CONCURRENCY = 500
 
 /** What is answered is checked where it arrives. */
 type Contract = { [M in keyof Calls]: (args: Calls[M]['args']) => Promise<unknown> }

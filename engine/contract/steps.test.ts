@@ -34,6 +34,8 @@ contract('steps', (scene) => {
       lease_seconds: 60,
       mission_title: `Contract of ${executor}`,
       depth: 0,
+      priority: 0,
+      run_at: expect.stringMatching(ISO),
     })
     expect(await scene().claim([executor])).toEqual([])
   })

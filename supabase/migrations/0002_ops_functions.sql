@@ -2196,24 +2196,32 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+  v_stamp text := ops.id_stamp();
   v_keys text[];
+  v_priced uuid[];
 begin
-  insert into public.ops_agent_events (dedupe_key, type, data, mission_id, root_event_id, depth)
-  select format('mission:%s:%s', m.id, m.round), 'mission:' || m.status,
-    jsonb_strip_nulls(jsonb_build_object('mission_id', m.id, 'proposal_id', m.proposal_id, 'title', m.title, 'source', m.source,
-      'agent', m.agent, 'status', m.status, 'steps', s.steps, 'failed_step', s.failed_step, 'error', s.error, 'reason', m.end_reason)),
-    m.id, m.root_event_id, m.depth + 1
-  from public.ops_missions m,
-    lateral (
-      select jsonb_object_agg(s.key, s.status) as steps,
-        min(s.key) filter (where s.status = 'failed') as failed_step,
-        min(s.last_error) filter (where s.status = 'failed') as error
-      from public.ops_mission_steps s where s.mission_id = m.id) s
-  where m.id = any (p_missions)
-  order by m.id;
+  with outcome as materialized (
+    select s.mission_id, jsonb_object_agg(s.key, s.status) as steps,
+      min(s.key) filter (where s.status = 'failed') as failed_step,
+      min(s.last_error) filter (where s.status = 'failed') as error,
+      bool_or(s.cost_reserved_usd <> 0 or s.cost_usd is not null) as priced
+    from public.ops_mission_steps s where s.mission_id = any (p_missions) group by s.mission_id
+  ), ended as materialized (
+    select m.id, m.round, m.status::text, m.proposal_id, m.title, m.source, m.agent, m.end_reason, m.root_event_id, m.depth, m.dedupe_key,
+      o.steps, o.failed_step, o.error, o.priced
+    from outcome o join public.ops_missions m on m.id = o.mission_id
+  ), told as (
+    insert into public.ops_agent_events (id, dedupe_key, type, data, mission_id, root_event_id, depth, created_at)
+    select overlay(gen_random_uuid()::text placing v_stamp from 1 for 18)::uuid, 'mission:' || e.id || ':' || e.round, 'mission:' || e.status,
+      jsonb_strip_nulls(jsonb_build_object('mission_id', e.id, 'proposal_id', e.proposal_id, 'title', e.title, 'source', e.source,
+        'agent', e.agent, 'status', e.status, 'steps', e.steps, 'failed_step', e.failed_step, 'error', e.error, 'reason', e.end_reason)),
+      e.id, e.root_event_id, e.depth + 1, ops.now()
+    from ended e
+  )
+  select array_agg(e.dedupe_key) filter (where e.dedupe_key is not null), array_agg(e.id) filter (where e.priced)
+  into v_keys, v_priced from ended e;
 
-  v_keys := array(select m.dedupe_key from public.ops_missions m where m.id = any (p_missions) and m.dedupe_key is not null);
-  if v_keys <> '{}' then
+  if v_keys is not null then
     perform ops.lock_held_keys(v_keys);
     -- A key with a window stays held until that closes.
     update ops.live_keys k set live = false
@@ -2222,8 +2230,9 @@ begin
     delete from ops.live_keys k
     where k.dedupe_key = any (v_keys) and not k.live and coalesce(k.held_until, '-infinity') <= ops.now();
   end if;
-
-  perform ops.settle_costs(p_missions);
+  if v_priced is not null then
+    perform ops.settle_costs(v_priced);
+  end if;
 end
 $$;
 
@@ -2256,14 +2265,16 @@ begin
 end
 $$;
 
--- Takes finished steps off their missions' counters and ends the missions that have none left. The missions are locked.
-create function ops.roll_up(p_missions uuid[]) returns void
+-- Takes finished steps off their missions' counters and ends the missions that have none left. The missions are locked. Returns
+-- those that go on.
+create function ops.roll_up(p_missions uuid[]) returns uuid[]
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_now timestamptz := ops.now();
   v_ended uuid[];
+  v_going uuid[];
 begin
   with finished as (
     select mission_id, count(*)::integer as n from unnest(p_missions) mission_id group by mission_id
@@ -2278,10 +2289,11 @@ begin
     from finished f where m.id = f.mission_id
     returning m.id, m.steps_open
   )
-  select array_agg(id) filter (where steps_open = 0) into v_ended from rolled;
+  select array_agg(id) filter (where steps_open = 0), array_agg(id) filter (where steps_open > 0) into v_ended, v_going from rolled;
   if v_ended is not null then
     perform ops.finish_missions(v_ended);
   end if;
+  return v_going;
 end
 $$;
 
@@ -2725,27 +2737,25 @@ begin
 end
 $$;
 
--- Leases up to p_limit claimable steps: most urgent first (lower priority number), then the longest due. No bitmap scans: the
--- claim stops after a few rows of its index, however many are claimable. p_room says how many of single executors it may be.
-create function ops.lease_steps(p_worker_id uuid, p_executors text[], p_limit integer, p_lease interval, p_room jsonb default null)
-returns setof public.ops_mission_steps
-language plpgsql rows 50
+-- Locks up to p_limit claimable steps and starts their missions: most urgent first (lower priority number), then the longest
+-- due. p_room says how many of single executors it may be, p_past where to begin in the order of each (see ops_claim_steps). No
+-- bitmap scans: the claim stops after a few rows of its index, however many are claimable.
+create function ops.pick_steps(p_executors text[], p_limit integer, p_room jsonb, p_past jsonb) returns uuid[]
+language plpgsql
 set search_path = pg_catalog, pg_temp
 set enable_bitmapscan = off
 as $$
 declare
   v_now timestamptz := ops.now();
-  v_executors text[];
-  v_default_retries integer := ops.worker_setting('max_retries', p_worker_id, 3);
-  v_steps public.ops_mission_steps[];
-  v_step public.ops_mission_steps;
+  v_steps uuid[];
+  v_missions uuid[];
 begin
   if ops.paused('claims') or p_limit < 1 then
-    return;
+    return null;
   end if;
   perform ops.settle_home();
   if ops.on_hold() then
-    return;
+    return null;
   end if;
 
   -- Steps whose time has come join the claimable ones.
@@ -2754,44 +2764,35 @@ begin
         order by d.run_at limit 500 for no key update skip locked) due
   where s.id = due.id;
 
-  select array_agg(e) into v_executors
-  from unnest(ops.claimable_executors()) e
-  where (p_executors is null or e = any (p_executors)) and e <> all (ops.blocked_executors());
-
-  with candidates as materialized (
-    select c.id, c.priority, c.run_at
-    from unnest(v_executors) e,
+  with open as materialized (
+    select e.executor, least(p_limit, (p_room ->> e.executor)::integer) as room,
+      coalesce((p_past #>> array[e.executor, 'priority'])::integer, -32768) as priority,
+      coalesce((p_past #>> array[e.executor, 'run_at'])::timestamptz, '-infinity') as run_at,
+      coalesce((p_past #>> array[e.executor, 'step_id'])::uuid, '00000000-0000-0000-0000-000000000000') as id
+    from (select distinct unnest(p_executors) as executor) e
+    where e.executor <> all (ops.blocked_executors())
+  ), candidates as materialized (
+    select c.id, c.mission_id, c.priority, c.run_at
+    from open o,
       lateral (
-        select s.id, s.priority, s.run_at
+        select s.id, s.mission_id, s.priority, s.run_at
         from public.ops_mission_steps s
-        where s.status = 'queued' and s.ready and s.executor = e and s.run_at <= v_now
+        where s.status = 'queued' and s.ready and s.executor = o.executor and s.run_at <= v_now
+          and (s.priority, s.run_at, s.id) > (o.priority, o.run_at, o.id)
         order by s.priority, s.run_at, s.id
-        limit least(p_limit, (p_room ->> e)::integer)
+        limit o.room
         for no key update skip locked) c
-  ), chosen as materialized (
-    select id from candidates order by priority, run_at, id limit p_limit
-  ), leased as (
-    update public.ops_mission_steps s
-    set status = 'running', lease_token = ops.new_id(), reserved_at = v_now, lease_expires_at = v_now + p_lease,
-      worker_id = p_worker_id, attempt = s.attempt + 1, updated_at = v_now, revision = s.revision + 1,
-      max_retries = coalesce(s.declared_retries, v_default_retries)
-    from chosen c where s.id = c.id
-    returning s.*
   )
-  select array_agg(l::public.ops_mission_steps order by l.priority, l.run_at, l.id) into v_steps from leased l;
+  select array_agg(c.id), array_agg(distinct c.mission_id) into v_steps, v_missions
+  from (select id, mission_id from candidates order by priority, run_at, id limit p_limit) c;
 
   -- A mission starts with its first claim. One that is locked is being started, or ended, by somebody else.
   update public.ops_missions m set status = 'running', started_at = coalesce(m.started_at, v_now), updated_at = v_now
   from (select f.id from public.ops_missions f
-        where f.id in (select mission_id from unnest(v_steps)) and f.status = 'approved'
+        where f.id = any (v_missions) and f.status = 'approved'
         order by f.id for no key update skip locked) first
   where m.id = first.id;
-
-  -- Row by row: a query over the array would keep the columns that the table had when the session planned it, and fail once
-  -- somebody adds one.
-  foreach v_step in array coalesce(v_steps, '{}') loop
-    return next v_step;
-  end loop;
+  return v_steps;
 end
 $$;
 
@@ -2799,21 +2800,30 @@ $$;
 -- deadline by the database's clock, and counts as an attempt. `p_lease_seconds` overrides policy and environment. `p_room`
 -- {executor: n} takes no more than n steps of that executor, so that a busy one leaves room for the others.
 -- `inputs` holds the results of the mission's finished steps, by key, where params ask for them.
+--
+-- `p_past` {executor: {"priority", "run_at", "step_id"}}, the last step that the worker was given, begins behind it. What was
+-- claimed since the last vacuum lies at the head of the index, and a long transaction of anybody's keeps it there; who drains
+-- thousands need not read over it each time. What came to stand before the last step meanwhile is not seen, so a worker leaves
+-- this out once a second and whenever it gets less than it asked for.
 create function public.ops_claim_steps(p_worker_id uuid, p_executors text[], p_limit integer, p_lease_seconds integer default null,
-  p_room jsonb default null)
+  p_room jsonb default null, p_past jsonb default null)
 returns table (step_id uuid, token uuid, mission_id uuid, key text, kind text, executor text, agent text, params jsonb, inputs jsonb,
   attempt integer, failure_count integer, max_retries integer, timeout_seconds integer, lease_expires_at timestamptz,
-  lease_seconds integer, mission_title text, depth integer)
+  lease_seconds integer, mission_title text, depth integer, priority smallint, run_at timestamptz)
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
+set enable_hashjoin = off
 set enable_mergejoin = off
 set random_page_cost = 1.1
 as $$
 #variable_conflict use_column
 declare
   v_lease integer := coalesce(p_lease_seconds, ops.worker_setting('lease_minutes', p_worker_id, 5) * 60);
+  v_default_retries integer := ops.worker_setting('max_retries', p_worker_id, 3);
+  v_now timestamptz;
   v_steps uuid[];
+  v_stamp text;
 begin
   if p_limit not between 1 and 1000 then
     perform ops.fail('OPS_011', 'p_limit must be between 1 and 1000', 'p_limit');
@@ -2829,16 +2839,28 @@ begin
   end if;
   update ops.workers set last_seen_at = ops.now() where id = p_worker_id and last_seen_at < ops.now() - interval '10 seconds';
   -- A statement of its own: the next one then sees the results that made these steps claimable.
-  select array_agg(l.id) into v_steps
-  from ops.lease_steps(p_worker_id, p_executors, p_limit, v_lease * interval '1 second', p_room) l;
+  v_steps := ops.pick_steps(p_executors, p_limit, p_room, p_past);
+  if v_steps is null then
+    return;
+  end if;
+  v_now := ops.now();
+  v_stamp := ops.id_stamp();
   return query
+  with leased as (
+    update public.ops_mission_steps s
+    set status = 'running', lease_token = overlay(gen_random_uuid()::text placing v_stamp from 1 for 18)::uuid, reserved_at = v_now,
+      lease_expires_at = v_now + v_lease * interval '1 second', worker_id = p_worker_id, attempt = s.attempt + 1, updated_at = v_now,
+      revision = s.revision + 1, max_retries = coalesce(s.declared_retries, v_default_retries)
+    from unnest(v_steps) c(id) where s.id = c.id
+    returning s.id, s.lease_token, s.mission_id, s.key, s.kind, s.executor, s.agent, s.params, s.uses_results, s.attempt,
+      s.failure_count, s.max_retries, s.timeout_seconds, s.lease_expires_at, s.priority, s.run_at
+  )
   select s.id, s.lease_token, s.mission_id, s.key, s.kind, s.executor, s.agent, s.params,
     case when s.uses_results then (
       select coalesce(jsonb_object_agg(d.key, d.result), '{}') from public.ops_mission_steps d
       where d.mission_id = s.mission_id and d.status = 'succeeded') end,
-    s.attempt, s.failure_count, s.max_retries, s.timeout_seconds, s.lease_expires_at, v_lease, m.title, m.depth
-  from public.ops_mission_steps s join public.ops_missions m on m.id = s.mission_id
-  where s.id = any (v_steps)
+    s.attempt, s.failure_count, s.max_retries, s.timeout_seconds, s.lease_expires_at, v_lease, m.title, m.depth, s.priority, s.run_at
+  from leased s join public.ops_missions m on m.id = s.mission_id
   order by s.priority, s.run_at, s.id;
 end
 $$;
@@ -2857,7 +2879,7 @@ begin
   if p_lease_minutes not between 1 and 1440 then
     perform ops.fail('OPS_011', 'a lease lasts 1 to 1440 minutes', 'p_lease_minutes');
   end if;
-  select s.id into v_id from ops.lease_steps(null, null, 1, p_lease_minutes * interval '1 minute') s;
+  select c.step_id into v_id from public.ops_claim_steps(null, ops.claimable_executors(), 1, p_lease_minutes * 60) c;
   return query select * from public.ops_mission_steps where id = v_id;
 end
 $$;
@@ -2997,53 +3019,75 @@ returns table (step_id uuid, outcome text, mission_id uuid, mission_status text)
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
+set enable_hashjoin = off
 set enable_mergejoin = off
 set random_page_cost = 1.1
 as $$
 #variable_conflict use_column
 declare
-  v_items jsonb;
+  v_count integer := ops.require_array(p_results, 'p_results', 1000);
   v_now timestamptz;
+  v_ids uuid[];
+  v_given uuid[];
+  v_results jsonb[];
+  v_costs numeric[];
+  v_metas jsonb[];
+  v_distinct integer;
   v_steps uuid[];
   v_tokens uuid[];
   v_missions uuid[];
+  v_going uuid[];
 begin
-  perform ops.require_array(p_results, 'p_results', 1000);
-  v_items := ops.first_items(p_results);
-  perform ops.lock_missions_of(v_items);
+  -- JSON is read once; from here on it is arrays. Only a call that repeats itself is read again, without the repetitions.
+  for v_reading in 1..2 loop
+    select array_agg(g.step_id), array_agg(g.token), array_agg(g.result), array_agg(nullif(g.meta, 'null')), count(distinct g.token),
+      array_agg(case when g.cost_usd is not null then ops.reported_usd(g.cost_usd) end)
+    into v_ids, v_given, v_results, v_metas, v_distinct, v_costs
+    from jsonb_to_recordset(p_results) as g(step_id uuid, token uuid, result jsonb, cost_usd numeric, meta jsonb);
+    exit when v_distinct = v_count or v_reading = 2;
+    p_results := ops.first_items(p_results);
+    v_count := jsonb_array_length(p_results);
+  end loop;
+
+  perform from public.ops_missions m
+  where m.id = any (array(
+    select s.mission_id from unnest(v_ids, v_given) g(id, token)
+    join public.ops_mission_steps s on s.id = g.id and s.lease_token = g.token))
+  order by m.id
+  for no key update;
   v_now := ops.now();
 
-  with given as materialized (
-    select g.step_id, g.token, g.result, ops.reported_usd(g.cost_usd) as cost_usd, g.meta
-    from jsonb_to_recordset(v_items) as g(step_id uuid, token uuid, result jsonb, cost_usd numeric, meta jsonb)
-  ), done as (
+  with done as (
     update public.ops_mission_steps s
     set status = 'succeeded', result = g.result, cost_usd = coalesce(s.cost_usd + g.cost_usd, s.cost_usd, g.cost_usd), lease_token = null,
       lease_expires_at = null, last_error = null, completed_at = v_now, updated_at = v_now, revision = s.revision + 1
-    from given g where s.id = g.step_id and s.lease_token = g.token
+    from unnest(v_ids, v_given, v_results, v_costs, v_metas) g(id, token, result, cost_usd, meta)
+    where s.id = g.id and s.lease_token = g.token
     returning s.id, s.mission_id, s.executor, s.reserved_at, s.attempt, s.worker_id, g.token, g.meta, g.cost_usd
   ), recorded as (
     insert into public.ops_action_runs (id, step_id, executor, status, started_at, completed_at, meta, attempt, worker_id, cost_usd)
-    select token, id, executor, 'succeeded', reserved_at, v_now, coalesce(nullif(meta, 'null'), '{}'), attempt, worker_id, cost_usd from done
+    select token, id, executor, 'succeeded', reserved_at, v_now, coalesce(meta, '{}'), attempt, worker_id, cost_usd from done
   )
   select array_agg(id), array_agg(token), array_agg(mission_id) into v_steps, v_tokens, v_missions from done;
 
   if v_steps is not null then
-    perform ops.emit_of_runs(v_items, v_tokens);
-    if ops.release_waiting(v_missions) > 0 then
+    perform ops.emit_of_runs(p_results, v_tokens);
+    v_going := ops.roll_up(v_missions);
+    if v_going is not null and ops.release_waiting(v_going) > 0 then
       perform ops.wake_workers();
     end if;
-    perform ops.roll_up(v_missions);
+    return query
+    select d.id, 'ok', m.id, m.status::text
+    from unnest(v_steps, v_missions) d(id, mission_id) join public.ops_missions m on m.id = d.mission_id;
   end if;
-  if coalesce(array_length(v_steps, 1), 0) < jsonb_array_length(v_items) then
-    perform ops.keep_late(v_items, 'succeeded', v_tokens);
+  if coalesce(cardinality(v_steps), 0) < v_count then
+    perform ops.keep_late(p_results, 'succeeded', v_tokens);
+    return query
+    select l.id, 'lost', m.id, m.status::text
+    from (select unnest(v_ids) as id except select unnest(v_steps)) l
+    left join public.ops_mission_steps s on s.id = l.id
+    left join public.ops_missions m on m.id = s.mission_id;
   end if;
-
-  return query
-  select g.step_id, case when g.step_id = any (v_steps) then 'ok' else 'lost' end, m.id, m.status::text
-  from (select distinct (i ->> 'step_id')::uuid as step_id from jsonb_array_elements(p_results) i) g
-  left join public.ops_mission_steps s on s.id = g.step_id
-  left join public.ops_missions m on m.id = s.mission_id;
 end
 $$;
 
@@ -4731,7 +4775,7 @@ as $$
       'steps', (select count(*) from public.ops_mission_steps where status = 'queued' and ready)
         + (select count(*) from public.ops_mission_steps where status = 'queued' and not ready),
       'steps_running', (select count(*) from public.ops_mission_steps where status = 'running'),
-      'missions_open', (select count(*) from public.ops_missions where status in ('approved', 'running'))),
+      'missions_open', (select count(*) from public.ops_missions where completed_at is null)),
     'oldest_queued_seconds', (
       select coalesce(round(extract(epoch from ops.now() - min(run_at))), 0) from public.ops_mission_steps where status = 'queued' and ready),
     'workers', jsonb_build_object('live', (select count(*) from ops.workers where last_seen_at > ops.now() - interval '2 minutes')),

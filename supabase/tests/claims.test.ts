@@ -162,3 +162,31 @@ describe('under a session with', () => {
     expect(due).toEqual(['step-13', 'step-8', 'step-7'])
   })
 })
+
+describe('a claim that begins behind a step', () => {
+  const claimBehind = (
+    past: Record<string, { priority: number; run_at: string; step_id: string }> | null,
+  ) => db.sql<
+    { key: string; priority: number; run_at: string; step_id: string }[]
+  >`select key, priority, run_at::text, step_id
+    from ops_claim_steps(${worker}, array['noop'], 2, p_past => ${past && db.sql.json(past)})`
+
+  test('takes the next ones in order, to the microsecond, and leaves what stands before to a claim that sees everything', async () => {
+    await startMission(db.sql, parallel(5))
+    const [first, second] = await claimBehind(null)
+    await startMission(db.sql, [{ key: 'urgent', priority: -1 }])
+    const past = { noop: { ...(second ?? expect.fail()) } }
+    const keys = async (claims: Promise<{ key: string }[]>) => (await claims).map(({ key }) => key)
+    expect([first?.key, second?.key]).toEqual(['step-1', 'step-2'])
+    expect(await keys(claimBehind(past))).toEqual(['step-3', 'step-4'])
+    expect(await keys(claimBehind(null))).toEqual(['urgent', 'step-5'])
+  })
+
+  test('has no bearing on other executors', async () => {
+    const [step] = await claimBehind(null)
+    expect(step).toBeUndefined()
+    await startMission(db.sql, parallel(1))
+    const place = { priority: 100, run_at: '2100-01-01', step_id: 'ffffffff-ffff-ffff-ffff-ffffffffffff' }
+    expect(await claimBehind({ other: place })).toHaveLength(1)
+  })
+})

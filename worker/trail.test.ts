@@ -1,0 +1,54 @@
+import { afterEach, beforeEach, expect, it, vi } from 'vitest'
+import type { ClaimedStep } from '../engine/index.js'
+import { Trail } from './trail.js'
+
+beforeEach(() => void vi.useFakeTimers({ toFake: ['performance'] }))
+afterEach(() => void vi.useRealTimers())
+
+function claimed(executor: string, step_id: string): ClaimedStep {
+  return {
+    step_id,
+    token: 't',
+    mission_id: 'm',
+    key: 'k',
+    kind: executor,
+    executor,
+    agent: null,
+    params: {},
+    inputs: null,
+    attempt: 1,
+    failure_count: 0,
+    max_retries: 3,
+    timeout_seconds: null,
+    lease_expires_at: '2026-01-01T00:05:00+00:00',
+    lease_seconds: 300,
+    mission_title: null,
+    depth: 0,
+    priority: 0,
+    run_at: '2026-01-01T00:00:00.123456+00:00',
+  }
+}
+
+it('ends at the last step of each executor', () => {
+  const trail = new Trail()
+  expect(trail.ends).toBeUndefined()
+  trail.follow([claimed('a', '1'), claimed('b', '2'), claimed('a', '3')])
+  trail.follow([claimed('a', '4')])
+  const place = { priority: 0, run_at: '2026-01-01T00:00:00.123456+00:00' }
+  expect(trail.ends).toEqual({ a: { ...place, step_id: '4' }, b: { ...place, step_id: '2' } })
+})
+
+it('is left when a claim got less than it asked for, and a second after it began, however it goes on', () => {
+  const trail = new Trail()
+  trail.follow([claimed('a', '1')])
+  trail.leave()
+  expect(trail.ends).toBeUndefined()
+  trail.follow([claimed('a', '2')])
+  for (let i = 0; i < 10; i++) {
+    vi.advanceTimersByTime(100)
+    trail.follow([claimed('a', '3')])
+    expect(trail.ends).toBeDefined()
+  }
+  vi.advanceTimersByTime(1)
+  expect(trail.ends).toBeUndefined()
+})
