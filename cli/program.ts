@@ -1,6 +1,7 @@
 import { Command } from 'commander'
 import packageJson from '../package.json' with { type: 'json' }
 import { apiCommand } from './commands/api.js'
+import { backupCommand, restoreCommand } from './commands/backup.js'
 import { deadCommand } from './commands/dead.js'
 import { eventsCommand } from './commands/events.js'
 import { heartbeatCommand } from './commands/heartbeat.js'
@@ -47,6 +48,8 @@ export function createProgram({ json }: { json: boolean }): Command {
     deadCommand(),
     traceCommand(),
     whyCommand(),
+    backupCommand(),
+    restoreCommand(),
     tokenCommand(),
   ]
   for (const command of commands) program.addCommand(command)
