@@ -1,10 +1,8 @@
 import { CommanderError } from 'commander'
 import { OpsError } from '../engine/index.js'
 import { reportError } from './errors.js'
+import { EXIT } from './exit.js'
 import { createProgram } from './program.js'
-
-/** What the process's exit code says; every command keeps to it. */
-export const EXIT = { ok: 0, failed: 1, usage: 2 } as const
 
 /**
  * The `ops-loop` command. Sets the process's exit code and leaves ending to Node, so that nothing written is cut off.

@@ -3,6 +3,7 @@ import packageJson from '../package.json' with { type: 'json' }
 import { apiCommand } from './commands/api.js'
 import { backupCommand, restoreCommand } from './commands/backup.js'
 import { deadCommand } from './commands/dead.js'
+import { doctorCommand } from './commands/doctor.js'
 import { eventsCommand } from './commands/events.js'
 import { heartbeatCommand } from './commands/heartbeat.js'
 import { migrateCommand } from './commands/migrate.js'
@@ -40,6 +41,7 @@ export function createProgram({ json }: { json: boolean }): Command {
     workerCommand(),
     heartbeatCommand(),
     migrateCommand(),
+    doctorCommand(),
     statusCommand(),
     eventsCommand(),
     proposalsCommand(),

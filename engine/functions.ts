@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { row, rows, value, values } from './signature.js'
 import * as events from './types/events.js'
+import * as installation from './types/installation.js'
 import { count, id } from './types/json.js'
 import * as operations from './types/operations.js'
 import * as policies from './types/policies.js'
@@ -121,6 +122,8 @@ export const sqlFunctions = {
   metrics: value('ops_metrics', {}, operations.metrics),
   recordHeartbeat: value('ops_record_heartbeat', { p_ok: 'boolean', p_report: 'jsonb' }, id),
   health: value('ops_health', {}, operations.health),
+  overview: value('ops_overview', {}, installation.overview),
+  doctor: value('ops_doctor', {}, installation.installation),
   policies: rows('ops_read_policies', { p_keys: 'text[]?' }, policies.policyRow),
   rollbackPolicy: value('ops_policy_rollback', { p_key: 'text', p_version: 'int', p_actor: 'text?' }, count),
   applyPolicies: rows(

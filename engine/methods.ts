@@ -109,6 +109,8 @@ export function createEngine(transport: Transport): Engine {
     health: () => call(sql.health, {}),
     hold: () => call(sql.hold, {}),
     releaseHold: ({ actor }) => call(sql.releaseHold, { p_actor: actor }),
+    overview: () => call(sql.overview, {}),
+    doctor: () => call(sql.doctor, {}),
     policies: (keys) => call(sql.policies, { p_keys: keys }),
     rollbackPolicy: (key, version, actor) =>
       call(sql.rollbackPolicy, { p_key: key, p_version: version, p_actor: actor }),

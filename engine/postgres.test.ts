@@ -1,6 +1,9 @@
 import { expect, test } from 'vitest'
+import { freshDatabase, urlFor } from '../test/support/database.js'
+import { startRelay } from '../test/support/relay.js'
+import { fromDatabaseError, isRetryable } from './errors.js'
 import { sqlFunctions } from './functions.js'
-import { statement } from './postgres.js'
+import { postgresTransport, statement } from './postgres.js'
 
 test('arguments travel as text, by name, and are cast by the server', () => {
   expect(
@@ -25,4 +28,21 @@ test('any text fits an array', () => {
   expect(statement(sqlFunctions.policies, { p_keys: ['a', 'b"c', 'd\\', '{}', ''] }).values).toEqual([
     '{"a","b\\"c","d\\\\","{}",""}',
   ])
+})
+
+test('a call on a connection that fell silent ends, can be made again, and then finds another connection', async () => {
+  const database = await freshDatabase()
+  const relay = await startRelay(urlFor(database, 'ops_operator'))
+  const transport = postgresTransport(relay.url, 1, 500)
+  const ask = () => transport.rpc(sqlFunctions.policies, {})
+  expect(await ask()).not.toEqual([])
+  relay.silence()
+  const error = await ask().then(
+    () => expect.unreachable('the call should end'),
+    (reason: unknown) => fromDatabaseError(reason, 'postgres'),
+  )
+  expect(error).toMatchObject({ code: 'OPS_001', message: expect.stringContaining('ETIMEDOUT') })
+  expect(isRetryable(error)).toBe(true)
+  expect(await ask()).not.toEqual([])
+  await transport.close()
 })

@@ -5,6 +5,7 @@
  */
 export type * from './types/engine.js'
 export type * from './types/events.js'
+export type * from './types/installation.js'
 export type * from './types/json.js'
 export type * from './types/operations.js'
 export type * from './types/policies.js'

@@ -6,6 +6,7 @@ import type {
   SettledEvent,
   SettleItem,
 } from './events.js'
+import type { Installation, Overview } from './installation.js'
 import type { JsonObject, Timestamp } from './json.js'
 import type {
   Archived,
@@ -207,6 +208,12 @@ export interface Engine {
   recordHeartbeat(ok: boolean, report: JsonObject): Promise<string>
 
   health(): Promise<Health>
+
+  /** Queues by executor, and workers. */
+  overview(): Promise<Overview>
+
+  /** What `ops-loop doctor` judges: roles, rights, connections, heartbeat. */
+  doctor(): Promise<Installation>
 
   /** Whether this database is a restored copy whose work waits for an operator, and what is in flight in it. */
   hold(): Promise<Hold>

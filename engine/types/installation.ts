@@ -1,0 +1,62 @@
+import { z } from 'zod'
+import { count, id, timestamp } from './json.js'
+
+const executorQueue = z.looseObject({
+  executor: z.string(),
+  /** Claimable now. */
+  queued: count,
+  /** Claimable later. */
+  scheduled: count,
+  running: count,
+  /** How long the oldest claimable step has been due. */
+  oldest_seconds: count,
+  /** Live workers that have this executor. */
+  live_workers: count,
+  /** Kept from being claimed by policy `control` or `worker_policy`. */
+  blocked: z.boolean(),
+})
+export type ExecutorQueue = z.infer<typeof executorQueue>
+
+const workerRow = z.looseObject({
+  id,
+  name: z.string(),
+  version: z.string(),
+  executors: z.array(z.string()),
+  concurrency: count,
+  /** Steps that it has claimed and that have not ended. */
+  running: count,
+  /** Seen within two minutes. */
+  live: z.boolean(),
+  registered_at: timestamp,
+  last_seen_at: timestamp,
+})
+export type WorkerRow = z.infer<typeof workerRow>
+
+export const overview = z.looseObject({
+  now: timestamp,
+  executors: z.array(executorQueue),
+  /** Seen within ten minutes. */
+  workers: z.array(workerRow),
+  /** Leases that ended more than five minutes ago and that nobody has recovered. */
+  expired_leases: count,
+})
+export type Overview = z.infer<typeof overview>
+
+/** Facts about an installation; names of objects are those of the database. */
+export const installation = z.looseObject({
+  now: timestamp,
+  login: z.string(),
+  /** A replica, or a database that takes no writes. */
+  read_only: z.boolean(),
+  connections: z.looseObject({ used: count, most: count }),
+  missing_roles: z.array(z.string()),
+  /** `role: object` */
+  missing_rights: z.array(z.string()),
+  /** What anonymous or merely signed-in users may do, as `role: object`. */
+  open_rights: z.array(z.string()),
+  /** Tables without row level security. */
+  unguarded_tables: z.array(z.string()),
+  last_heartbeat: z.looseObject({ at: timestamp, ok: z.boolean(), error: z.string().nullable() }).nullable(),
+  oldest_event_seconds: count,
+})
+export type Installation = z.infer<typeof installation>
