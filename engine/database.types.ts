@@ -1253,6 +1253,7 @@ export type Database = {
         Args: { p_description: string; p_name: string; p_severity: string; p_sql: string }
         Returns: undefined
       }
+      ops_doctor: { Args: Record<PropertyKey, never>; Returns: Json }
       ops_due_schedules: {
         Args: { p_limit?: number }
         Returns: {
@@ -1335,6 +1336,7 @@ export type Database = {
       ops_list_violations: { Args: { p_after?: string; p_filter?: Json; p_limit?: number }; Returns: Json[] }
       ops_maybe_finalize_mission: { Args: { p_mission_id: string }; Returns: undefined }
       ops_metrics: { Args: Record<PropertyKey, never>; Returns: Json }
+      ops_overview: { Args: Record<PropertyKey, never>; Returns: Json }
       ops_pending_events: {
         Args: { p_limit: number }
         Returns: {

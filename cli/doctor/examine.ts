@@ -4,7 +4,7 @@ import { SCHEMA_VERSION } from '../../worker/presence.js'
 import { checkClock, checkConnection } from './connection.js'
 import { broken, check, type Finding } from './finding.js'
 import { checkRights, checkRoom, checkSchema } from './installation.js'
-import { checkHeartbeat, checkPauses, checkWorkers } from './loop.js'
+import { checkHeartbeat, checkHold, checkPauses, checkWorkers } from './loop.js'
 import { checkPolicies } from './policies.js'
 
 /** All that can be said about a database. What cannot be asked is a finding, not an error. */
@@ -16,7 +16,11 @@ export async function examine(engine: Engine): Promise<Finding[]> {
     const before = Date.now()
     const installation = await engine.doctor()
     const clock = checkClock(installation.now, before, Date.now())
-    const [overview, policies] = await Promise.all([engine.overview(), engine.policies()])
+    const [overview, policies, hold] = await Promise.all([
+      engine.overview(),
+      engine.policies(),
+      engine.hold(),
+    ])
     return [
       ...(await checkConnection(engine)),
       ...schema,
@@ -24,6 +28,7 @@ export async function examine(engine: Engine): Promise<Finding[]> {
       ...checkRoom(installation),
       ...clock,
       ...checkPolicies(policies),
+      ...checkHold(hold),
       ...checkPauses(health),
       ...checkHeartbeat(installation),
       ...checkWorkers(overview, packageJson.version),

@@ -1,4 +1,4 @@
-import type { Health, Installation, Overview } from '../../engine/index.js'
+import type { Health, Hold, Installation, Overview } from '../../engine/index.js'
 import { ago, count } from '../text.js'
 import { broken, check, type Finding, listed, ok, type Verdict, warning } from './finding.js'
 
@@ -40,6 +40,18 @@ export function checkHeartbeat({ last_heartbeat, now, oldest_event_seconds }: In
   ]
   const found = check('heartbeat', ...verdicts)
   return found.length > 0 ? found : check('heartbeat', ok(`the last one was ${told}`))
+}
+
+/** A copy from a backup does nothing until somebody says that it is the one that counts. */
+export function checkHold({ held, home, here }: Hold): Finding[] {
+  if (!held) return []
+  return check(
+    'control',
+    broken(
+      `this is a restored copy (${here}; the work was at home in ${home}): nothing is claimed`,
+      "If work goes on here and nowhere else, run select * from ops_release_hold('your name').",
+    ),
+  )
 }
 
 /** Whether somebody does the work. */
