@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { envSchema, parseEnv } from '../engine/index.js'
 import { SHORTEST_SECRET } from './access/tokens.js'
+import type { ChannelSettings } from './monitors/notices.js'
 import type { ServiceSecrets } from './services/probe.js'
 
 /** What the control plane needs to know, read once from the environment. */
@@ -23,6 +24,8 @@ export interface ApiConfig {
   eventBatchSize: number
   /** Reactions that one call takes through the gate, 1 to 1000. */
   reactionBatchSize: number
+  /** What the channels of policy `alerts` need: their addresses and secrets, by the names of variables. */
+  channels: ChannelSettings
   /** How long one beat may work before it leaves the rest to the next, in milliseconds. */
   beatBudgetMs: number
 }
@@ -88,6 +91,7 @@ export function apiConfigFromEnv(variables: Readonly<Record<string, string | und
     serviceSecrets: serviceSecretsOf(variables),
     eventBatchSize: env.OPS_EVENT_BATCH_SIZE,
     reactionBatchSize: env.OPS_REACTION_BATCH_SIZE,
+    channels: { variables },
     beatBudgetMs: BEAT_BUDGET_MS,
   }
 }

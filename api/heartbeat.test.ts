@@ -40,6 +40,7 @@ describe('a beat', () => {
       housekeepingResult: { archived_chains: 0, forgotten_rows: 0, deleted_rows: 0 },
       checkResult: { run: 0, violated: 0, broken: 0 },
       serviceResult: { checked: 0, unhealthy: 0 },
+      alertResult: { open: 0, delivered: 0, failed: 0 },
       drained: true,
       durations_ms: expect.objectContaining({ trigger: expect.any(Number), total: expect.any(Number) }),
       errors: [],
@@ -230,6 +231,7 @@ describe('what is broken stops nothing else', () => {
       'services OPS_001',
       'metrics OPS_001',
       'housekeeping OPS_001',
+      'alerts OPS_001',
       'record OPS_001',
     ])
   })

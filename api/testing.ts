@@ -23,6 +23,7 @@ export const testConfig: ApiConfig = {
   serviceSecrets: {},
   eventBatchSize: 50,
   reactionBatchSize: 50,
+  channels: { variables: {} },
   beatBudgetMs: 10_000,
 }
 

@@ -67,7 +67,7 @@ export const sqlFunctions = {
   ),
   workerHeartbeat: value(
     'ops_worker_heartbeat',
-    { p_worker_id: 'uuid', p_listening: 'boolean?' },
+    { p_worker_id: 'uuid', p_listening: 'boolean?', p_health: 'jsonb?' },
     steps.workerSettings,
   ),
   claimSteps: rows(
@@ -165,4 +165,29 @@ export const sqlFunctions = {
   runChecks: rows('ops_run_checks', { p_names: 'text[]?', p_everything: 'boolean?' }, watch.checkOutcome),
   listChecks: values('ops_list_checks', {}, watch.checkRecord),
   listViolations: values('ops_list_violations', page, watch.violationRecord),
+  evaluateAlerts: value('ops_evaluate_alerts', { p_reports: 'jsonb?' }, count.nullable()),
+  claimNotices: rows('ops_claim_notices', { p_limit: 'int?', p_lease_seconds: 'int?' }, watch.claimedNotice),
+  recordNotice: value(
+    'ops_record_notice',
+    {
+      p_id: 'uuid',
+      p_token: 'uuid',
+      p_outcome: 'text',
+      p_detail: 'jsonb?',
+      p_error: 'text?',
+      p_after_seconds: 'int?',
+    },
+    z.enum(['ok', 'lost']),
+  ),
+  listAlerts: values('ops_list_alerts', page, watch.alertRecord),
+  acknowledgeAlert: value(
+    'ops_acknowledge_alert',
+    { p_alert_id: 'uuid', p_actor: 'text', p_note: 'text?' },
+    watch.alertRecord,
+  ),
+  silenceAlerts: row(
+    'ops_silence_alerts',
+    { p_rule: 'text', p_minutes: 'int', p_reason: 'text', p_actor: 'text', p_subject: 'text?' },
+    watch.silence,
+  ),
 }

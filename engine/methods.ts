@@ -70,6 +70,9 @@ export function createEngine(transport: Transport): Engine {
     workerHeartbeat: (workerId, listening) =>
       call(sql.workerHeartbeat, { p_worker_id: workerId, p_listening: listening }),
     claimSteps: ({ worker_id, executors, limit, lease_seconds, room, past }) =>
+    workerHeartbeat: (workerId, listening, health) =>
+      call(sql.workerHeartbeat, { p_worker_id: workerId, p_listening: listening, p_health: health }),
+    claimSteps: ({ worker_id, executors, limit, lease_seconds, room }) =>
       call(sql.claimSteps, {
         p_worker_id: worker_id,
         p_executors: executors,
@@ -155,6 +158,31 @@ export function createEngine(transport: Transport): Engine {
     listChecks: () => call(sql.listChecks, {}),
     listViolations: (filter, limit, after) =>
       call(sql.listViolations, { p_filter: filter, p_limit: limit, p_after: after }),
+
+    evaluateAlerts: (reports) => call(sql.evaluateAlerts, { p_reports: reports }),
+    claimNotices: (limit, leaseSeconds) =>
+      call(sql.claimNotices, { p_limit: limit, p_lease_seconds: leaseSeconds }),
+    recordNotice: ({ id, token, outcome, detail, error, after_seconds }) =>
+      call(sql.recordNotice, {
+        p_id: id,
+        p_token: token,
+        p_outcome: outcome,
+        p_detail: detail,
+        p_error: error,
+        p_after_seconds: after_seconds,
+      }),
+    listAlerts: (filter, limit, after) =>
+      call(sql.listAlerts, { p_filter: filter, p_limit: limit, p_after: after }),
+    acknowledgeAlert: (alertId, { actor, note }) =>
+      call(sql.acknowledgeAlert, { p_alert_id: alertId, p_actor: actor, p_note: note }),
+    silenceAlerts: ({ rule, minutes, reason, actor, subject }) =>
+      call(sql.silenceAlerts, {
+        p_rule: rule,
+        p_minutes: minutes,
+        p_reason: reason,
+        p_actor: actor,
+        p_subject: subject,
+      }),
 
     ...(listen && {
       listen: async (channel: string, onNotify: () => void) => {

@@ -1,3 +1,4 @@
+import { totalmem } from 'node:os'
 import { z } from 'zod'
 import {
   type Engine,
@@ -94,7 +95,9 @@ export class Presence {
 
   async #beat(asleep: boolean): Promise<void> {
     try {
-      this.settings = await this.engine.workerHeartbeat(this.workerId, asleep)
+      this.settings = await this.engine.workerHeartbeat(this.workerId, asleep, {
+        memory_percent: memoryPercent(),
+      })
       this.#asleep = asleep
     } catch (error) {
       // Nobody has to be told about us for the work to go on.
@@ -120,4 +123,10 @@ function outdated(schema: number, version: string): OpsError {
     `the database has schema ${schema}, this worker (${version}) understands up to ${SCHEMA_VERSION}`,
     { hint: 'update the worker' },
   )
+}
+
+/** What this process takes of the memory that its container or machine allows it, with one decimal. */
+function memoryPercent(): number {
+  const limits = [totalmem(), process.constrainedMemory()].filter((bytes) => bytes > 0)
+  return Math.round((1000 * process.memoryUsage.rss()) / Math.min(...limits)) / 10
 }

@@ -1,3 +1,4 @@
+import { alertsPhase } from '../monitors/alerts.js'
 import { canaryPhase } from '../monitors/canary.js'
 import { checksPhase } from '../monitors/checks.js'
 import type { Phase } from './phase.js'
@@ -23,4 +24,5 @@ export const phases: readonly Phase[] = [
   servicesPhase,
   metricsPhase,
   housekeepingPhase,
+  alertsPhase,
 ]

@@ -71,14 +71,21 @@ import type {
   StepFailure,
   StepResult,
   StepSnooze,
+  WorkerHealth,
   WorkerRegistration,
   WorkerSettings,
 } from './steps.js'
 import type {
+  AlertFilter,
+  AlertRecord,
   CheckOutcome,
   CheckRecord,
   CheckRound,
   CheckRun,
+  ClaimedNotice,
+  NoticeOutcome,
+  Silence,
+  SilenceRecord,
   ViolationFilter,
   ViolationRecord,
 } from './watch.js'
@@ -143,8 +150,8 @@ export interface Engine {
   /** Errors: `OPS_011` when the database is newer than this worker. */
   registerWorker(registration: WorkerRegistration): Promise<WorkerSettings>
 
-  /** `listening`: this worker now sleeps until it is notified. Errors: `OPS_013` for an unknown worker. */
-  workerHeartbeat(workerId: string, listening?: boolean): Promise<WorkerSettings>
+  /** `listening`: this worker now sleeps until it is notified; `health`: how it is. Errors: `OPS_013` for an unknown worker. */
+  workerHeartbeat(workerId: string, listening?: boolean, health?: WorkerHealth): Promise<WorkerSettings>
 
   /** Leases up to `limit` due steps; each claim is an attempt. Claims nothing while claims are paused. */
   claimSteps(request: ClaimRequest): Promise<ClaimedStep[]>
@@ -301,6 +308,22 @@ export interface Engine {
   listChecks(): Promise<CheckRecord[]>
 
   listViolations(filter?: ViolationFilter, limit?: number, after?: string): Promise<ViolationRecord[]>
+
+  /** Looks at every rule when it is time to, for one of all callers; answers how many alerts are open, or null. */
+  evaluateAlerts(reports?: Readonly<Record<string, number>>): Promise<number | null>
+
+  /** Takes up to `limit` (default 20) notices for delivery, under a lease (default 120 s). */
+  claimNotices(limit?: number, leaseSeconds?: number): Promise<ClaimedNotice[]>
+
+  recordNotice(outcome: NoticeOutcome): Promise<'ok' | 'lost'>
+
+  listAlerts(filter?: AlertFilter, limit?: number, after?: string): Promise<AlertRecord[]>
+
+  /** Errors: `OPS_013`, `OPS_014` (it is over). */
+  acknowledgeAlert(alertId: string, by: { actor: string; note?: string | undefined }): Promise<AlertRecord>
+
+  /** Errors: `OPS_011` (no such rule, no reason, too long). */
+  silenceAlerts(silence: Silence): Promise<SilenceRecord>
 
   // --- connection -----------------------------------------------------------------------------------------------
 

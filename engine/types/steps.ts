@@ -9,6 +9,12 @@ export type MissionStatus = z.infer<typeof missionStatus>
 export const stepStatus = z.enum(Constants.public.Enums.ops_step_status)
 export type StepStatus = z.infer<typeof stepStatus>
 
+/** How a worker is, as it tells with each sign of life. */
+export interface WorkerHealth {
+  /** Of what its machine or container allows it, in percent. */
+  memory_percent: number
+}
+
 export interface WorkerRegistration {
   name: string
   /** The program's version. */

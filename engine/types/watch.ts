@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { count, id, jsonObject, timestamp } from './json.js'
+import { count, id, type JsonObject, jsonObject, timestamp } from './json.js'
 
 export const severity = z.enum(['critical', 'high', 'warning', 'info'])
 export type Severity = z.infer<typeof severity>
@@ -73,3 +73,69 @@ export const violationRecord = z.looseObject({
   resolved_at: timestamp.nullable(),
 })
 export type ViolationRecord = z.infer<typeof violationRecord>
+
+/** A notice that was taken for delivery. */
+export const claimedNotice = z.object({
+  /** The same however often it is sent. */
+  id,
+  token: id,
+  channel: z.string(),
+  /** The channel as policy `alerts` describes it. */
+  config: z.unknown(),
+  message: jsonObject,
+  /** From 1. */
+  attempt: count,
+})
+export type ClaimedNotice = z.infer<typeof claimedNotice>
+
+/** What came of sending a notice. */
+export interface NoticeOutcome {
+  id: string
+  token: string
+  outcome: 'delivered' | 'later' | 'refused' | 'skipped'
+  detail?: JsonObject | undefined
+  error?: string | undefined
+  /** Not before so many seconds. */
+  after_seconds?: number | undefined
+}
+
+export interface AlertFilter {
+  id?: string | undefined
+  status?: 'open' | 'resolved' | undefined
+  rule?: string | undefined
+  severity?: Severity | undefined
+}
+
+export const alertRecord = z.looseObject({
+  id,
+  rule: z.string(),
+  /** What the rule tells apart: an executor, a check, a service. Empty where it tells nothing apart. */
+  subject: z.string(),
+  severity,
+  priority: z.enum(['P0', 'P1', 'P2', 'P3']),
+  status: z.enum(['open', 'resolved']),
+  summary: z.string(),
+  value: z.number().nullable(),
+  threshold: z.number().nullable(),
+  opened_at: timestamp,
+  resolved_at: timestamp.nullable(),
+  acknowledged_at: timestamp.nullable(),
+  acknowledged_by: z.string().nullable(),
+  note: z.string().nullable(),
+  silenced: z.boolean(),
+})
+export type AlertRecord = z.infer<typeof alertRecord>
+
+export interface Silence {
+  /** `*` for all of them. */
+  rule: string
+  /** 1 to 43200. */
+  minutes: number
+  reason: string
+  actor: string
+  /** Only this one; default all. */
+  subject?: string | undefined
+}
+
+export const silence = z.object({ silence_id: id, until: timestamp })
+export type SilenceRecord = z.infer<typeof silence>

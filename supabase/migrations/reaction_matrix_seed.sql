@@ -336,15 +336,25 @@ insert into public.ops_policy (key, value) values
 }$json$),
   ('alerts', $json${
   "enabled": true,
+  "every_minutes": 1,
   "repeat_minutes": 240,
+  "resolve_after_minutes": 5,
   "rules": {
     "heartbeat_failures": {
       "warning": 3,
       "critical": 5
     },
+    "heartbeat_silence_minutes": {
+      "warning": 15,
+      "critical": 60
+    },
     "worker_idle_minutes": {
       "warning": 10,
       "critical": 30
+    },
+    "unclaimable_minutes": {
+      "warning": 10,
+      "critical": 60
     },
     "proposal_latency_p95_seconds": {
       "warning": 300,
@@ -353,6 +363,10 @@ insert into public.ops_policy (key, value) values
     "mission_success_percent": {
       "warning": 95,
       "critical": 80
+    },
+    "step_error_percent": {
+      "warning": 25,
+      "critical": 50
     },
     "dead_letters_per_hour": {
       "warning": 5,
@@ -374,7 +388,64 @@ insert into public.ops_policy (key, value) values
     },
     "pattern_errors_per_hour": {
       "warning": 1
+    },
+    "quarantined_patterns": {
+      "warning": 1
+    },
+    "api_error_percent": {
+      "warning": 5,
+      "critical": 20
+    },
+    "api_p99_ms": {
+      "warning": 1000,
+      "critical": 5000
+    },
+    "database_latency_ms": {
+      "warning": 500,
+      "critical": 2000
+    },
+    "connections_percent": {
+      "warning": 80,
+      "critical": 90
+    },
+    "longest_query_seconds": {
+      "warning": 60,
+      "critical": 600
+    },
+    "worker_memory_percent": {
+      "warning": 80,
+      "critical": 90
+    },
+    "backup_age_hours": {
+      "warning": 26,
+      "critical": 50
+    },
+    "service_down_minutes": {
+      "warning": 0,
+      "critical": 10
+    },
+    "channel_failures": {
+      "warning": 3
     }
+  },
+  "violations": true,
+  "channels": {
+    "slack": {
+      "type": "slack",
+      "url_variable": "SLACK_WEBHOOK_URL"
+    }
+  },
+  "routes": {
+    "critical": [
+      "slack"
+    ],
+    "high": [
+      "slack"
+    ],
+    "warning": [
+      "slack"
+    ],
+    "info": []
   }
 }$json$),
   ('invariants', $json${

@@ -60,13 +60,13 @@ end
 $$;
 
 -- A worker's sign of life, at least once a minute. `p_listening` says that it sleeps until it is notified on channel
--- `ops_steps`. Returns the policies it works under. Errors: OPS_013 when it has never registered.
-create function public.ops_worker_heartbeat(p_worker_id uuid, p_listening boolean default false) returns jsonb
+-- `ops_steps`; `p_health` tells how it is: {"memory_percent"}. Returns the policies it works under. Errors: OPS_013 when it has never registered.
+create function public.ops_worker_heartbeat(p_worker_id uuid, p_listening boolean default false, p_health jsonb default null) returns jsonb
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  update ops.workers set last_seen_at = ops.now() where id = p_worker_id;
+  update ops.workers set last_seen_at = ops.now(), health = coalesce(p_health, health) where id = p_worker_id;
   if not found then
     perform ops.fail('OPS_013', format('there is no worker %s', p_worker_id), 'p_worker_id', 'register first');
   end if;

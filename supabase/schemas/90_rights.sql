@@ -16,11 +16,11 @@ declare
   v_reader text[] := array['ops_hold', 'ops_overview', 'ops_doctor', 'ops_trace', 'ops_why', 'ops_timeline', 'ops_health', 'ops_read_policies', 'ops_list_events', 'ops_list_proposals',
     'ops_list_missions', 'ops_list_steps', 'ops_radar_list', 'ops_cap_usage', 'ops_gate_proposal', 'ops_is_auto_approvable', 'ops_extract_step_kinds',
     'ops_list_services', 'ops_policy_changes', 'ops_policies_at', 'ops_recording',
-    'ops_list_checks', 'ops_list_violations'];
+    'ops_list_checks', 'ops_list_violations', 'ops_list_alerts'];
   v_operator text[] := array['ops_release_hold', 'ops_approve_proposal', 'ops_reject_proposal', 'ops_cancel_mission', 'ops_cancel_step', 'ops_retry_step',
     'ops_retry_dead_steps', 'ops_policy_rollback', 'ops_apply_policies', 'ops_maybe_finalize_mission', 'ops_recover_expired_leases', 'ops_recover_stale_steps',
     'ops_emit_events', 'ops_create_proposal_and_maybe_autoapprove', 'ops_archive', 'ops_radar_add', 'ops_radar_update',
-    'ops_run_checks', 'ops_define_check'];
+    'ops_run_checks', 'ops_define_check', 'ops_acknowledge_alert', 'ops_silence_alerts'];
 begin
   -- One at a time: two that change the same grants at once would fail.
   perform pg_advisory_xact_lock(hashtextextended('ops seal', 0));

@@ -66,6 +66,7 @@ const readerFunctions = [
   'ops_health',
   'ops_hold',
   'ops_is_auto_approvable',
+  'ops_list_alerts',
   'ops_list_checks',
   'ops_list_events',
   'ops_list_missions',
@@ -84,6 +85,7 @@ const readerFunctions = [
 ]
 
 const operatorFunctions = [
+  'ops_acknowledge_alert',
   'ops_apply_policies',
   'ops_approve_proposal',
   'ops_archive',
@@ -103,6 +105,7 @@ const operatorFunctions = [
   'ops_retry_dead_steps',
   'ops_retry_step',
   'ops_run_checks',
+  'ops_silence_alerts',
 ]
 
 interface Routine {
