@@ -649,6 +649,118 @@ export type Database = {
         }
         Relationships: []
       }
+      ops_alert_notices: {
+        Row: {
+          alert_id: string | null
+          attempts: number
+          channel: string
+          created_at: string
+          delivered_at: string | null
+          due_at: string
+          id: string
+          last_error: string | null
+          message: NonNullable<Json>
+          number: number
+          status: string
+          transition: string
+        }
+        ComputedFields: never
+        Insert: {
+          alert_id?: string | null
+          attempts?: number | null
+          channel?: string | null
+          created_at?: string | null
+          delivered_at?: string | null
+          due_at?: string | null
+          id?: string | null
+          last_error?: string | null
+          message?: Json | null
+          number?: number | null
+          status?: string | null
+          transition?: string | null
+        }
+        Update: {
+          alert_id?: string | null
+          attempts?: number | null
+          channel?: string | null
+          created_at?: string | null
+          delivered_at?: string | null
+          due_at?: string | null
+          id?: string | null
+          last_error?: string | null
+          message?: Json | null
+          number?: number | null
+          status?: string | null
+          transition?: string | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: 'alert_notices_alert_id_fkey'
+            columns: ['alert_id']
+            isOneToOne: false
+            referencedRelation: 'ops_alerts'
+            referencedColumns: ['id']
+          },
+        ]
+      }
+      ops_alerts: {
+        Row: {
+          acknowledged_at: string | null
+          acknowledged_by: string | null
+          id: string
+          last_seen_at: string
+          note: string | null
+          notices: number
+          opened_at: string
+          priority: string | null
+          resolved_at: string | null
+          rule: string
+          severity: string
+          status: string
+          subject: string
+          summary: string
+          threshold: number | null
+          value: number | null
+        }
+        ComputedFields: never
+        Insert: {
+          acknowledged_at?: string | null
+          acknowledged_by?: string | null
+          id?: string | null
+          last_seen_at?: string | null
+          note?: string | null
+          notices?: number | null
+          opened_at?: string | null
+          priority?: never
+          resolved_at?: string | null
+          rule?: string | null
+          severity?: string | null
+          status?: string | null
+          subject?: string | null
+          summary?: string | null
+          threshold?: number | null
+          value?: number | null
+        }
+        Update: {
+          acknowledged_at?: string | null
+          acknowledged_by?: string | null
+          id?: string | null
+          last_seen_at?: string | null
+          note?: string | null
+          notices?: number | null
+          opened_at?: string | null
+          priority?: never
+          resolved_at?: string | null
+          rule?: string | null
+          severity?: string | null
+          status?: string | null
+          subject?: string | null
+          summary?: string | null
+          threshold?: number | null
+          value?: number | null
+        }
+        Relationships: []
+      }
       ops_canary: {
         Row: {
           event_id: string | null
@@ -978,6 +1090,37 @@ export type Database = {
         ComputedFields: never
         Relationships: []
       }
+      ops_silences: {
+        Row: {
+          actor: string
+          created_at: string
+          id: string
+          reason: string
+          rule: string
+          subject: string | null
+          until: string
+        }
+        ComputedFields: never
+        Insert: {
+          actor?: string | null
+          created_at?: string | null
+          id?: string | null
+          reason?: string | null
+          rule?: string | null
+          subject?: string | null
+          until?: string | null
+        }
+        Update: {
+          actor?: string | null
+          created_at?: string | null
+          id?: string | null
+          reason?: string | null
+          rule?: string | null
+          subject?: string | null
+          until?: string | null
+        }
+        Relationships: []
+      }
       ops_step_durations: {
         Row: {
           avg_attempt_seconds: number | null
@@ -1076,6 +1219,7 @@ export type Database = {
       }
     }
     Functions: {
+      ops_acknowledge_alert: { Args: { p_actor: string; p_alert_id: string; p_note?: string }; Returns: Json }
       ops_apply_policies: {
         Args: { p_actor?: string; p_policies: Json }
         Returns: {
@@ -1178,6 +1322,17 @@ export type Database = {
           isSetofReturn: true
         }
       }
+      ops_claim_notices: {
+        Args: { p_lease_seconds?: number; p_limit?: number }
+        Returns: {
+          attempt: number
+          channel: string
+          config: Json
+          id: string
+          message: Json
+          token: string
+        }[]
+      }
       ops_claim_steps: {
         Args: {
           p_executors: string[]
@@ -1273,6 +1428,7 @@ export type Database = {
           outcome: string
         }[]
       }
+      ops_evaluate_alerts: { Args: { p_reports?: Json }; Returns: number }
       ops_expire_proposals: { Args: { p_limit?: number }; Returns: number }
       ops_extract_step_kinds: { Args: { p_template: Json }; Returns: string[] }
       ops_fail_steps: {
@@ -1327,6 +1483,7 @@ export type Database = {
         }[]
       }
       ops_is_auto_approvable: { Args: { p_template: Json }; Returns: boolean }
+      ops_list_alerts: { Args: { p_after?: string; p_filter?: Json; p_limit?: number }; Returns: Json[] }
       ops_list_checks: { Args: Record<PropertyKey, never>; Returns: Json[] }
       ops_list_events: { Args: { p_after?: string; p_filter?: Json; p_limit?: number }; Returns: Json[] }
       ops_list_missions: { Args: { p_after?: string; p_filter?: Json; p_limit?: number }; Returns: Json[] }
@@ -1399,6 +1556,17 @@ export type Database = {
         }[]
       }
       ops_record_heartbeat: { Args: { p_ok: boolean; p_report: Json }; Returns: string }
+      ops_record_notice: {
+        Args: {
+          p_after_seconds?: number
+          p_detail?: Json
+          p_error?: string
+          p_id: string
+          p_outcome: string
+          p_token: string
+        }
+        Returns: string
+      }
       ops_record_service_check: {
         Args: {
           p_error?: string
@@ -1526,6 +1694,13 @@ export type Database = {
           schedule_id: string
         }[]
       }
+      ops_silence_alerts: {
+        Args: { p_actor: string; p_minutes: number; p_reason: string; p_rule: string; p_subject?: string }
+        Returns: {
+          silence_id: string
+          until: string
+        }[]
+      }
       ops_snooze_steps: {
         Args: { p_snoozes: Json }
         Returns: {
@@ -1575,7 +1750,10 @@ export type Database = {
           reaction_id: string
         }[]
       }
-      ops_worker_heartbeat: { Args: { p_listening?: boolean; p_worker_id: string }; Returns: Json }
+      ops_worker_heartbeat: {
+        Args: { p_health?: Json; p_listening?: boolean; p_worker_id: string }
+        Returns: Json
+      }
     }
     Enums: {
       ops_mission_status: 'approved' | 'running' | 'succeeded' | 'failed' | 'cancelled'

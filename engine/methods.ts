@@ -67,12 +67,9 @@ export function createEngine(transport: Transport): Engine {
         p_schema_version: schema_version,
         p_settings: settings,
       }),
-    workerHeartbeat: (workerId, listening) =>
-      call(sql.workerHeartbeat, { p_worker_id: workerId, p_listening: listening }),
-    claimSteps: ({ worker_id, executors, limit, lease_seconds, room, past }) =>
     workerHeartbeat: (workerId, listening, health) =>
       call(sql.workerHeartbeat, { p_worker_id: workerId, p_listening: listening, p_health: health }),
-    claimSteps: ({ worker_id, executors, limit, lease_seconds, room }) =>
+    claimSteps: ({ worker_id, executors, limit, lease_seconds, room, past }) =>
       call(sql.claimSteps, {
         p_worker_id: worker_id,
         p_executors: executors,

@@ -478,6 +478,7 @@ create table ops.workers (
   concurrency integer not null,
   settings jsonb not null default '{}',
   role text not null,
+  health jsonb not null default '{}',
   registered_at timestamptz not null default ops.now(),
   last_seen_at timestamptz not null default ops.now()
 );
