@@ -4,6 +4,9 @@
 -- and the numbers compared. A rejection uses up nothing. A held proposal keeps its place under the caps until it is
 -- rejected or expires; approving it on a later day takes a place of that day.
 --
+-- Many proposals pass as they would one by one, in their order, but in few statements: as long as all of them fit, or none of
+-- them does, their order makes no difference. A batch of which neither is true, or whose items share a key, is cut in two.
+--
 -- Codes: auto_approved, pending_approval, duplicate, depth, missions_per_root_event, cap_daily, cap_source, cap_agent,
 -- cap_step_kind, cap_pattern, budget, canary (the engine's own, which no cap and no rule holds); later approved, rejected, expired.
 
@@ -16,47 +19,67 @@ begin
 end
 $$;
 
+-- The values of the policies that decide at the gate, by key, and under `snapshot` the versions of all that bear on a mission.
+create function ops.gate_policies() returns jsonb
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return (select coalesce(jsonb_object_agg(key, value) filter (where key in ('auto_approve', 'proposal_caps', 'control', 'approvals')), '{}')
+      || jsonb_build_object('snapshot', coalesce(jsonb_object_agg(key, version), '{}'))
+    from public.ops_policy where key in ('auto_approve', 'proposal_caps', 'worker_policy', 'control', 'approvals', 'agent_roles'));
+end
+$$;
+
 -- Why policy `auto_approve` does not let the template run without a person, or null when it does: it is enabled, the risk is not
 -- above `max_risk_level` and every step kind is listed (no list allows all; `kind:agent` lists one agent's steps of a kind). A
 -- step that names an executor or agent of its own needs that listed too: what it calls itself opens no door. A missing or
 -- disabled policy denies; a template without a risk level counts as medium.
-create function ops.auto_approve_obstacle(p_template jsonb) returns text
-language plpgsql stable
+create function ops.auto_approve_obstacle(p_template jsonb, p_policy jsonb) returns text
+language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_policy jsonb := ops.policy('auto_approve');
-  v_kind text;
+  v_allowed jsonb := p_policy -> 'allowed_step_kinds';
+  v_step jsonb;
+  v_agent text;
+  v_name text;
 begin
-  if v_policy is null then
+  if p_policy is null then
     return 'there is no policy auto_approve';
-  elsif not coalesce((v_policy ->> 'enabled')::boolean, false) then
+  elsif not coalesce((p_policy -> 'enabled')::boolean, false) then
     return 'policy auto_approve is not enabled';
   elsif jsonb_typeof(p_template -> 'steps') is distinct from 'array' then
     return 'the template has no steps';
-  elsif v_policy ? 'max_risk_level'
-    and coalesce(ops.risk_rank(p_template ->> 'risk_level'), 99) > ops.risk_rank(v_policy ->> 'max_risk_level')
+  elsif p_policy ? 'max_risk_level'
+    and coalesce(ops.risk_rank(p_template ->> 'risk_level'), 99) > ops.risk_rank(p_policy ->> 'max_risk_level')
   then
     return format('risk "%s" is above "%s", the highest that policy auto_approve admits',
-      coalesce(p_template ->> 'risk_level', 'medium'), v_policy ->> 'max_risk_level');
+      coalesce(p_template ->> 'risk_level', 'medium'), p_policy ->> 'max_risk_level');
+  elsif v_allowed is null then
+    return null;
   end if;
-  if v_policy ? 'allowed_step_kinds' then
-    select concat_ws(':', n.name, s.agent) into v_kind
-    from ops.template_steps(p_template) s, unnest(array[split_part(s.kind, ':', 1), s.executor]) n(name)
-    where not (v_policy -> 'allowed_step_kinds') ?| array[n.name, n.name || ':' || coalesce(s.agent, '')]
-    order by s."position" limit 1;
-  end if;
-  return 'step kind "' || v_kind || '" is not among those that policy auto_approve admits';
+  for v_at in 0 .. jsonb_array_length(p_template -> 'steps') - 1 loop
+    v_step := p_template -> 'steps' -> v_at;
+    v_agent := coalesce(v_step ->> 'agent', nullif(split_part(v_step ->> 'kind', ':', 2), ''), p_template ->> 'agent');
+    foreach v_name in array array_remove(array[split_part(v_step ->> 'kind', ':', 1), v_step ->> 'executor'], null) loop
+      if not v_allowed ?| array[v_name, v_name || ':' || coalesce(v_agent, '')] then
+        return format('step kind "%s" is not among those that policy auto_approve admits', concat_ws(':', v_name, v_agent));
+      end if;
+    end loop;
+  end loop;
+  return null;
 end
 $$;
 
 -- Why a person must decide on the template at this moment, or null.
-create function ops.approval_obstacle(p_template jsonb) returns text
-language plpgsql stable
+create function ops.approval_obstacle(p_template jsonb, p_policies jsonb) returns text
+language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  return case when ops.paused('approvals') then 'approvals are paused by the control switch' else ops.auto_approve_obstacle(p_template) end;
+  return case when coalesce((p_policies #> '{control,pause,approvals}')::boolean, false) then 'approvals are paused by the control switch'
+    else ops.auto_approve_obstacle(p_template, p_policies -> 'auto_approve') end;
 end
 $$;
 
@@ -66,215 +89,7 @@ language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  return ops.auto_approve_obstacle(p_template) is null;
-end
-$$;
-
--- The day that caps count in, by the policy's time zone.
-create function ops.cap_day() returns date
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return (ops.now() at time zone coalesce(ops.policy('proposal_caps') ->> 'time_zone', 'UTC'))::date;
-end
-$$;
-
--- What a template's steps say they will cost, in the counters' own precision.
-create function ops.declared_usd(p_template jsonb) returns numeric
-language plpgsql immutable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return (select round(coalesce(sum((s ->> 'cost_usd')::numeric), 0), 6) from jsonb_array_elements(p_template -> 'steps') s);
-end
-$$;
-
--- What a proposal takes from one counter, beside the limit in force (null: none).
-create type ops.cap_unit as (scope text, name text, units integer, usd numeric, max_units integer, max_usd numeric);
-
--- All that a proposal takes. A step counts under its kind and, where it names another, under its executor; agents of a kind
--- count together.
-create function ops.cap_units(p_source text, p_pattern_id text, p_template jsonb) returns ops.cap_unit[]
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_caps jsonb := coalesce(ops.policy('proposal_caps'), '{}');
-  v_agent text := p_template ->> 'agent';
-  v_kinds ops.cap_unit[];
-  v_units ops.cap_unit[] := '{}';
-  v_usd numeric;
-begin
-  select array_agg(row('step_kind', k.kind, k.n, 0, (v_caps #>> array['per_step_kind', k.kind])::integer, null)::ops.cap_unit order by k.kind)
-    into v_kinds
-  from (select n.kind, count(*) as n
-        from jsonb_array_elements(p_template -> 'steps') s,
-          lateral (select split_part(s ->> 'kind', ':', 1) as kind union select s ->> 'executor') n
-        where n.kind is not null group by n.kind) k;
-  v_usd := ops.declared_usd(p_template);
-  if v_agent is not null then
-    v_units := v_units || row('agent', v_agent, 1, 0, (v_caps #>> array['per_agent', v_agent])::integer, null)::ops.cap_unit;
-  end if;
-  v_units := v_units || row('daily', '', 1, v_usd, (v_caps ->> 'daily_limit')::integer, (v_caps ->> 'daily_budget_usd')::numeric)::ops.cap_unit;
-  if p_pattern_id is not null then
-    v_units := v_units || row('pattern', p_pattern_id, 1, 0, (v_caps #>> array['per_pattern', p_pattern_id])::integer, null)::ops.cap_unit;
-  end if;
-  v_units := v_units || row('source', p_source, 1, 0,
-    coalesce(v_caps #>> array['per_source', p_source], v_caps #>> array['per_source_limits', p_source])::integer, null)::ops.cap_unit;
-  return v_units || v_kinds;
-end
-$$;
-
--- The first cap that has no room for p_units, as a verdict; null when there is room under all of them. Reads only.
--- p_held: the units are counted already, so the question is whether the count still fits.
-create function ops.cap_verdict(p_day date, p_units ops.cap_unit[], p_held boolean default false) returns jsonb
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_unit record;
-  v_over_units boolean;
-  v_over_usd boolean;
-begin
-  for v_unit in
-    select u.*, coalesce(c.used, 0) as used, coalesce(c.used_usd, 0) as used_usd
-    from unnest(p_units) with ordinality u
-    left join ops.cap_counters c on c.day = p_day and c.scope = u.scope and c.name = u.name
-    where u.max_units is not null or u.max_usd is not null
-    order by u.ordinality
-  loop
-    v_over_units := v_unit.used + (case when p_held then 0 else v_unit.units end) > v_unit.max_units;
-    v_over_usd := v_unit.usd > 0 and v_unit.used_usd + (case when p_held then 0 else v_unit.usd end) > v_unit.max_usd;
-    if v_over_units or v_over_usd then
-      return jsonb_strip_nulls(jsonb_build_object(
-        'code', case when v_over_units then 'cap_' || v_unit.scope else 'budget' end,
-        'name', nullif(v_unit.name, ''),
-        'used', case when v_over_units then v_unit.used else v_unit.used_usd end,
-        'wanted', case when v_over_units then v_unit.units else v_unit.usd end,
-        'limit', case when v_over_units then v_unit.max_units else v_unit.max_usd end,
-        'day', p_day,
-        'time_zone', coalesce(ops.policy('proposal_caps') ->> 'time_zone', 'UTC')));
-    end if;
-  end loop;
-  return null;
-end
-$$;
-
-create function ops.verdict_reason(p_verdict jsonb) returns text
-language plpgsql immutable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return case p_verdict ->> 'code'
-    when 'depth' then format('loop guard: %s missions deep, at most %s are allowed', p_verdict ->> 'depth', p_verdict ->> 'limit')
-    when 'missions_per_root_event' then format('loop guard: the chain of one event has started %s missions, at most %s are allowed',
-      p_verdict ->> 'used', p_verdict ->> 'limit')
-    when 'budget' then format('daily budget: $%s of $%s used on %s (%s), this needs $%s',
-      p_verdict ->> 'used', p_verdict ->> 'limit', p_verdict ->> 'day', p_verdict ->> 'time_zone', p_verdict ->> 'wanted')
-    else format('%s: %s of %s used on %s (%s), this needs %s',
-      case when p_verdict ->> 'code' = 'cap_daily' then 'daily limit'
-        else format('limit for %s "%s"', replace(substr(p_verdict ->> 'code', 5), '_', ' '), p_verdict ->> 'name') end,
-      p_verdict ->> 'used', p_verdict ->> 'limit', p_verdict ->> 'day', p_verdict ->> 'time_zone', p_verdict ->> 'wanted')
-  end;
-end
-$$;
-
--- What was counted, beside the limits in force: the numbers of a verdict that found room.
-create function ops.caps_counted(p_day date, p_units ops.cap_unit[]) returns jsonb
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return jsonb_build_object(
-    'day', p_day,
-    'time_zone', coalesce(ops.policy('proposal_caps') ->> 'time_zone', 'UTC'),
-    'counted', (
-      select coalesce(jsonb_agg(jsonb_strip_nulls(jsonb_build_object(
-          'scope', u.scope, 'name', nullif(u.name, ''), 'used', coalesce(c.used, 0), 'limit', u.max_units,
-          'used_usd', case when u.max_usd is not null then coalesce(c.used_usd, 0) end, 'limit_usd', u.max_usd)) order by u.ordinality), '[]')
-      from unnest(p_units) with ordinality u
-      left join ops.cap_counters c on c.day = p_day and c.scope = u.scope and c.name = u.name
-      where u.max_units is not null or u.max_usd is not null));
-end
-$$;
-
--- Locks what a proposal counts in, and makes what is missing, so caps hold however many gates stand open at once. The day's
--- own counter comes first: every proposal takes it, so whoever holds it meets nobody at the others, and only then makes them.
-create function ops.lock_caps(p_day date, p_units ops.cap_unit[]) returns void
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_locked integer;
-  v_day_is_locked boolean;
-begin
-  loop
-    select count(*), coalesce(bool_or(l.scope = 'daily'), false) into v_locked, v_day_is_locked from (
-      select c.scope from ops.cap_counters c
-      join unnest(p_units) u on c.day = p_day and c.scope = u.scope and c.name = u.name
-      order by c.scope <> 'daily', c.scope, c.name
-      for no key update of c) l;
-    exit when v_locked = array_length(p_units, 1);
-    insert into ops.cap_counters (day, scope, name)
-    select p_day, u.scope, u.name from unnest(p_units) u where v_day_is_locked or u.scope = 'daily'
-    on conflict do nothing;
-  end loop;
-end
-$$;
-
--- Takes a place under every cap, or none; returns the verdict of the cap that has no room, or null. The counters are locked.
-create function ops.take_caps(p_day date, p_units ops.cap_unit[]) returns jsonb
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_verdict jsonb := ops.cap_verdict(p_day, p_units);
-begin
-  if v_verdict is null then
-    perform ops.move_caps(p_day, p_units, 1);
-  end if;
-  return v_verdict;
-end
-$$;
-
--- Adds (+1) or gives back (-1) what a proposal takes. The counters are locked.
-create function ops.move_caps(p_day date, p_units ops.cap_unit[], p_sign integer) returns void
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  update ops.cap_counters c
-  set used = c.used + p_sign * u.units, used_usd = c.used_usd + p_sign * u.usd
-  from unnest(p_units) u
-  where c.day = p_day and c.scope = u.scope and c.name = u.name;
-end
-$$;
-
--- Counts a mission against its root event, or answers the verdict that forbids it. The day's counter is locked.
-create function ops.take_root(p_root_event_id uuid, p_depth integer) returns jsonb
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_control jsonb := coalesce(ops.policy('control'), '{}');
-  v_max_depth integer := coalesce((v_control ->> 'max_depth')::integer, 8);
-  v_max integer := coalesce((v_control ->> 'max_missions_per_root_event')::integer, 50);
-  v_used integer;
-begin
-  if p_root_event_id is null then
-    return null;
-  end if;
-  if p_depth >= v_max_depth then
-    return jsonb_build_object('code', 'depth', 'depth', p_depth, 'limit', v_max_depth);
-  end if;
-  insert into ops.root_missions as r (root_event_id, missions) values (p_root_event_id, 1)
-  on conflict (root_event_id) do update set missions = r.missions + 1 where r.missions < v_max
-  returning missions into v_used;
-  if v_used is null then
-    return jsonb_build_object('code', 'missions_per_root_event', 'used', v_max, 'limit', v_max);
-  end if;
-  return null;
+  return ops.auto_approve_obstacle(p_template, ops.policy('auto_approve')) is null;
 end
 $$;
 
@@ -305,8 +120,7 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  return (select coalesce(jsonb_object_agg(key, version), '{}') from public.ops_policy
-  where key in ('auto_approve', 'proposal_caps', 'worker_policy', 'control', 'approvals', 'agent_roles'));
+  return ops.gate_policies() -> 'snapshot';
 end
 $$;
 
@@ -327,114 +141,6 @@ begin
 end
 $$;
 
--- One proposal through the gate. Whoever calls has locked its keys (ops.lock_keys).
-create function ops.pass_gate(
-  p_template jsonb, p_source text, p_dedupe_key text, p_dedupe_minutes numeric, p_idempotency_key text, p_proposed_by text,
-  p_reaction_id uuid default null, p_pattern_id text default null, p_root_event_id uuid default null, p_depth integer default 0)
-returns ops.gate_answer
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_id uuid := ops.new_id();
-  v_now timestamptz := ops.now();
-  v_day date := ops.cap_day();
-  v_path text;
-  v_problem text;
-  v_holder uuid;
-  v_units ops.cap_unit[];
-  v_verdict jsonb;
-  v_obstacle text;
-  v_auto boolean;
-  v_canary boolean;
-begin
-  select t.path, t.problem into v_path, v_problem from ops.template_problem(p_template) t;
-  if v_problem is not null then
-    perform ops.fail('OPS_004', format('template: %s %s', coalesce(nullif(v_path, ''), 'it'), v_problem), v_path);
-  end if;
-  if p_source is null or p_source !~ '^[A-Za-z0-9][A-Za-z0-9_.:-]{0,99}$' then
-    perform ops.fail('OPS_011', 'source must be 1 to 100 letters, digits, "_", ".", ":" or "-"', 'source');
-  end if;
-  v_canary := ops.is_canary(p_source, p_pattern_id, p_template);
-  if length(p_dedupe_key) not between 1 and 500 then
-    perform ops.fail('OPS_011', 'dedupe_key must have 1 to 500 characters', 'dedupe_key');
-  elsif p_dedupe_minutes not between 0 and 525600 then
-    perform ops.fail('OPS_011', 'dedupe_minutes must be between 0 and 525600, a year', 'dedupe_minutes');
-  elsif length(p_idempotency_key) not between 1 and 500 then
-    perform ops.fail('OPS_011', 'idempotency_key must have 1 to 500 characters', 'idempotency_key');
-  elsif length(p_proposed_by) not between 1 and 200 then
-    perform ops.fail('OPS_011', 'proposed_by must have 1 to 200 characters', 'proposed_by');
-  end if;
-
-  -- The same question asked again gets the same answer.
-  select id into v_holder from public.ops_mission_proposals
-  where idempotency_key = p_idempotency_key or reaction_id = p_reaction_id;
-  if found then
-    return ops.gate_answer_of(v_holder);
-  end if;
-
-  if p_dedupe_key is not null then
-    v_holder := ops.take_key(p_dedupe_key, v_id, v_now + p_dedupe_minutes * interval '1 minute');
-    if v_holder is not null then
-      return ops.gate_answer_of(v_holder, 'duplicate', format('dedupe key "%s" is held by this proposal', p_dedupe_key));
-    end if;
-  end if;
-
-  if v_canary then
-    v_day := null;
-  else
-    v_units := ops.cap_units(p_source, p_pattern_id, p_template);
-    perform ops.lock_caps(v_day, v_units);
-    v_verdict := ops.take_root(p_root_event_id, p_depth);
-    if v_verdict is null then
-      v_verdict := ops.take_caps(v_day, v_units);
-      if v_verdict is not null and p_root_event_id is not null then
-        update ops.root_missions set missions = missions - 1 where root_event_id = p_root_event_id;
-      end if;
-    end if;
-  end if;
-
-  if v_verdict is not null then
-    delete from ops.live_keys where dedupe_key = p_dedupe_key and proposal_id = v_id;
-  else
-    v_obstacle := case when v_canary and not ops.paused('approvals') then null else ops.approval_obstacle(p_template) end;
-    v_auto := v_obstacle is null;
-  end if;
-
-  insert into public.ops_mission_proposals (
-    id, dedupe_key, source, status, template, reason, policy_snapshot, approved_at, created_at, code, verdict, digest,
-    idempotency_key, proposed_by, pattern_id, reaction_id, root_event_id, depth, cap_day, reserved_usd, expires_at,
-    decided_at, decided_by, updated_at)
-  values (
-    v_id, p_dedupe_key, p_source,
-    (case when v_verdict is not null then 'rejected' when v_auto then 'auto_approved' else 'pending' end)::public.ops_proposal_status,
-    p_template,
-    case when v_verdict is not null then ops.verdict_reason(v_verdict)
-      when v_auto and v_canary then 'the engine''s own canary' when v_auto then 'admitted by policy auto_approve' else 'waits for approval: ' || v_obstacle end,
-    ops.policy_snapshot(), case when v_auto then v_now end, v_now,
-    case when v_verdict is not null then v_verdict ->> 'code' when v_auto and v_canary then 'canary' when v_auto then 'auto_approved'
-      else 'pending_approval' end,
-    coalesce(v_verdict, ops.caps_counted(v_day, v_units)), ops.template_digest(p_template),
-    p_idempotency_key, coalesce(p_proposed_by, p_template ->> 'agent'), p_pattern_id, p_reaction_id, p_root_event_id, p_depth,
-    case when v_verdict is null then v_day end,
-    case when v_verdict is null then ops.declared_usd(p_template) else 0 end,
-    case when v_verdict is null and not v_auto
-      then v_now + coalesce((ops.policy('approvals') ->> 'expires_minutes')::numeric, 1440) * interval '1 minute' end,
-    case when v_verdict is not null or v_auto then v_now end,
-    case when v_verdict is not null then 'gate' when v_auto then 'policy:auto_approve' end, v_now);
-
-  if v_auto then
-    insert into ops.decisions (proposal_id, decision, digest, actor, actor_context)
-    values (v_id, 'auto_approved', ops.template_digest(p_template), 'policy:auto_approve', ops.actor_context());
-    perform ops.start_mission(v_id);
-  elsif v_verdict is null then
-    perform ops.emit_own('proposal:pending', jsonb_build_object('proposal_id', v_id, 'title', p_template ->> 'title',
-      'source', p_source, 'risk_level', coalesce(p_template ->> 'risk_level', 'medium')), v_id, p_root_event_id, p_depth + 1);
-  end if;
-  return ops.gate_answer_of(v_id);
-end
-$$;
-
 -- An event of the engine itself about a proposal.
 create function ops.emit_own(p_type text, p_data jsonb, p_proposal_id uuid, p_root_event_id uuid, p_depth integer) returns void
 language plpgsql
@@ -452,6 +158,9 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+  if array_remove(p_keys, null) = '{}' then
+    return;
+  end if;
   perform pg_advisory_xact_lock(h) from (
     select distinct hashtextextended('ops:' || k, 0) as h from unnest(p_keys) k where k is not null order by 1) l;
   perform ops.lock_held_keys(p_keys);
@@ -468,148 +177,369 @@ begin
 end
 $$;
 
--- Proposes one mission: the single entry for clients. A dedupe key that live work holds answers with that proposal.
--- Errors: OPS_004 with the JSON path of the template's problem, OPS_011 for the source or key.
-create function public.ops_create_proposal_and_maybe_autoapprove(p_dedupe_key text, p_source text, p_template jsonb)
-returns table (proposal_id uuid, status text, mission_id uuid, reason text, code text, verdict jsonb)
-language plpgsql security definer
+-- What comes to the gate. `n` numbers the items of a batch; `id` is the proposal's, should it become one.
+create type ops.gate_item as (
+  n integer, id uuid, template jsonb, source text, dedupe_key text, dedupe_minutes numeric, idempotency_key text, proposed_by text,
+  reaction_id uuid, pattern_id text, root_event_id uuid, depth integer);
+
+-- The proposal that answers an item, its own or another; code and reason where they are not that proposal's.
+create type ops.gate_pointer as (n integer, proposal_id uuid, code text, reason text);
+
+-- What is wrong with an item, as {"code", "path", "message"}, or null.
+create function ops.item_problem(p_item ops.gate_item) returns jsonb
+language plpgsql immutable
 set search_path = pg_catalog, pg_temp
-set enable_seqscan = off
-set enable_mergejoin = off
-set random_page_cost = 1.1
 as $$
+declare
+  v_wrong text[];
 begin
-  perform ops.lock_keys(array[p_dedupe_key]);
-  return query select a.* from ops.pass_gate(p_template, p_source, p_dedupe_key, null, null, null) a;
+  if p_item.dedupe_minutes = 'NaN' then
+    return '{"code": "OPS_011", "path": "dedupe_minutes", "message": "dedupe_minutes must be a number"}';
+  end if;
+  v_wrong := ops.template_fault(p_item.template);
+  if v_wrong is not null then
+    return jsonb_build_object('code', 'OPS_004', 'path', v_wrong[1],
+      'message', format('template: %s %s', coalesce(nullif(v_wrong[1], ''), 'it'), v_wrong[2]));
+  end if;
+  v_wrong := case
+    when p_item.source is null or p_item.source !~ '^[A-Za-z0-9][A-Za-z0-9_.:-]{0,99}$'
+      then array['source', 'source must be 1 to 100 letters, digits, "_", ".", ":" or "-"']
+    when p_item.source = 'canary' and not ops.is_canary(p_item.pattern_id, p_item.template)
+      then array['source', 'source "canary" belongs to the engine''s own canary; choose another']
+    when length(p_item.dedupe_key) not between 1 and 500 then array['dedupe_key', 'dedupe_key must have 1 to 500 characters']
+    when p_item.dedupe_minutes not between 0 and 525600
+      then array['dedupe_minutes', 'dedupe_minutes must be between 0 and 525600, a year']
+    when length(p_item.idempotency_key) not between 1 and 500 then array['idempotency_key', 'idempotency_key must have 1 to 500 characters']
+    when length(p_item.proposed_by) not between 1 and 200 then array['proposed_by', 'proposed_by must have 1 to 200 characters']
+  end;
+  if v_wrong is not null then
+    return jsonb_build_object('code', 'OPS_011', 'path', v_wrong[1], 'message', v_wrong[2]);
+  end if;
+  return null;
 end
 $$;
 
--- Proposes up to 1,000 missions: [{"template", "source", "dedupe_key"?, "dedupe_minutes"?, "idempotency_key"?, "proposed_by"?}].
--- `dedupe_minutes` keeps the key taken that long even when the work ends sooner; `idempotency_key` makes a retry answer as
--- the first call did. An item that is not valid is answered with status `invalid` and does not stop the others.
-create function public.ops_create_proposals(p_proposals jsonb)
-returns table (ordinal integer, proposal_id uuid, status text, mission_id uuid, reason text, code text, verdict jsonb)
-language plpgsql security definer
+-- Items through the gate, in their order. Whoever calls has locked their keys (ops.lock_keys). What is not valid is answered with
+-- status `invalid`, code and reason, and where in `verdict`.
+create function ops.pass_gate(p_items ops.gate_item[])
+returns table (n integer, proposal_id uuid, status text, mission_id uuid, reason text, code text, verdict jsonb)
+language plpgsql
 set search_path = pg_catalog, pg_temp
-set enable_seqscan = off
-set enable_mergejoin = off
-set random_page_cost = 1.1
 as $$
 #variable_conflict use_column
 declare
-  v_item record;
-  v_answer ops.gate_answer;
-  v_detail text;
+  v_problems jsonb[] := array(select ops.item_problem(i) from unnest(p_items) i);
+  v_pointers ops.gate_pointer[];
 begin
-  perform ops.require_array(p_proposals, 'p_proposals', 1000);
-  perform ops.lock_keys(array(
-    select unnest(array[i ->> 'dedupe_key', i ->> 'idempotency_key']) from jsonb_array_elements(p_proposals) i));
-  for v_item in select e.value as item, e.ordinality::integer as n from jsonb_array_elements(p_proposals) with ordinality e loop
-    begin
-      if jsonb_typeof(v_item.item -> 'dedupe_minutes') not in ('number', 'null') then
-        perform ops.fail('OPS_011', 'dedupe_minutes must be a number', 'dedupe_minutes');
-      end if;
-      v_answer := ops.pass_gate(v_item.item -> 'template', v_item.item ->> 'source', v_item.item ->> 'dedupe_key',
-        (v_item.item ->> 'dedupe_minutes')::numeric, v_item.item ->> 'idempotency_key', v_item.item ->> 'proposed_by');
-    exception
-      when sqlstate 'OP004' or sqlstate 'OP011' then
-        get stacked diagnostics v_detail = pg_exception_detail;
-        v_answer := row(null, 'invalid', null, sqlerrm, 'OPS_' || right(sqlstate, 3), v_detail);
-    end;
-    ordinal := v_item.n;
-    proposal_id := v_answer.proposal_id; status := v_answer.status; mission_id := v_answer.mission_id;
-    reason := v_answer.reason; code := v_answer.code; verdict := v_answer.verdict;
-    return next;
-  end loop;
+  v_pointers := ops.decide(case when array_remove(v_problems, null) = '{}' then p_items
+    else array(select p_items[at] from generate_subscripts(p_items, 1) at where v_problems[at] is null order by at) end);
+  return query
+  select o.n, p.id, p.status::text, m.id, coalesce(o.reason, p.reason), coalesce(o.code, p.code), p.verdict
+  from unnest(v_pointers) o
+  left join public.ops_mission_proposals p on p.id = o.proposal_id
+  left join public.ops_missions m on m.proposal_id = p.id
+  union all
+  select p_items[at].n, null, 'invalid', null, v_problems[at] ->> 'message', v_problems[at] ->> 'code',
+    jsonb_build_object('path', v_problems[at] ->> 'path')
+  from generate_subscripts(p_items, 1) at where v_problems[at] is not null
+  order by 1;
 end
 $$;
 
--- What the gate would say to a template now. Changes nothing.
-create function public.ops_gate_proposal(p_template jsonb)
-returns table (ok boolean, reason text, code text, verdict jsonb)
-language plpgsql stable security definer
+-- What becomes of items that are valid.
+create function ops.decide(p_items ops.gate_item[]) returns ops.gate_pointer[]
+language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_problem record;
-  v_day date := ops.cap_day();
-  v_units ops.cap_unit[];
+  v_known ops.gate_pointer[] := '{}';
+  v_items ops.gate_item[] := p_items;
+  v_has_keys boolean := (
+    select bool_or(i.dedupe_key is not null or i.idempotency_key is not null or i.reaction_id is not null) from unnest(p_items) i);
+  v_policies jsonb;
+  v_day date;
+  v_units ops.item_unit[];
+  v_totals ops.cap_unit[];
+  v_stops jsonb[];
 begin
-  select t.path, t.problem into v_problem from ops.template_problem(p_template) t;
-  if v_problem.problem is not null then
-    return query select false, format('template: %s %s', v_problem.path, v_problem.problem), 'OPS_004',
-      jsonb_build_object('path', v_problem.path);
-    return;
+  if v_has_keys then
+    v_known := ops.known_answers(p_items);
+    if v_known <> '{}' then
+      v_items := array(select i from unnest(p_items) i where i.n not in (select k.n from unnest(v_known) k));
+    end if;
   end if;
-  v_units := ops.cap_units('api', null, p_template);
-  return query select * from ops.foresee(p_template, v_day, v_units, ops.cap_verdict(v_day, v_units));
+  if coalesce(array_length(v_items, 1), 0) = 0 then
+    return v_known;
+  elsif v_has_keys and ops.share_keys(v_items) then
+    return v_known || ops.decide_in_halves(v_items);
+  elsif v_has_keys and not ops.take_keys(v_items) then
+    -- Work that was reopened took a key a moment ago.
+    return v_known || ops.decide(v_items);
+  end if;
+
+  v_policies := ops.gate_policies();
+  if v_has_keys and exists (select from unnest(v_items) i where i.source = 'canary') then
+    perform ops.admit(array(select i from unnest(v_items) i where i.source = 'canary'), '{}', '{}', null, v_policies);
+    v_known := v_known || array(select row(i.n, i.id, null, null)::ops.gate_pointer from unnest(v_items) i where i.source = 'canary');
+    return v_known || ops.decide(array(select i from unnest(v_items) i where i.source <> 'canary'));
+  end if;
+  v_day := ops.cap_day(v_policies #>> '{proposal_caps,time_zone}');
+  select array_agg(u) into v_units from (
+    select array_agg(i.n) as n, array_agg(i.source) as source, array_agg(i.pattern_id) as pattern_id, array_agg(i.template) as template
+    from unnest(v_items) i) i, ops.units_of(i.n, i.source, i.pattern_id, i.template, coalesce(v_policies -> 'proposal_caps', '{}')) u;
+  v_totals := array(select row(u.scope, u.name, sum(u.units), sum(u.usd), max(u.max_units), max(u.max_usd))::ops.cap_unit
+    from unnest(v_units) u group by u.scope, u.name);
+  perform ops.lock_caps(v_day, v_totals);
+
+  if ops.all_fit(v_items, v_totals, v_day, v_policies) then
+    perform ops.admit(v_items, v_units, v_totals, v_day, v_policies);
+  else
+    v_stops := array(
+      select ops.what_stops(v_items[u.at], u.units, v_day, v_policies)
+      from (select row_number() over (order by u.n) as at,
+              array_agg(row(u.scope, u.name, u.units, u.usd, u.max_units, u.max_usd)::ops.cap_unit order by u.scope, u.name) as units
+            from unnest(v_units) u group by u.n) u order by u.at);
+    if array_position(v_stops, null) is not null then
+      return v_known || ops.decide_in_halves(v_items);
+    end if;
+    perform ops.turn_away(v_items, v_stops, v_policies);
+  end if;
+  return v_known || array(select row(i.n, i.id, null, null)::ops.gate_pointer from unnest(v_items) i);
 end
 $$;
 
-create function ops.foresee(p_template jsonb, p_day date, p_units ops.cap_unit[], p_verdict jsonb)
-returns table (ok boolean, reason text, code text, verdict jsonb)
+create function ops.decide_in_halves(p_items ops.gate_item[]) returns ops.gate_pointer[]
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_half integer := array_length(p_items, 1) / 2;
+begin
+  return ops.decide(p_items[:v_half]) || ops.decide(p_items[v_half + 1:]);
+end
+$$;
+
+-- The same question asked again gets the same answer, and a dedupe key that is held answers with the proposal that holds it.
+create function ops.known_answers(p_items ops.gate_item[]) returns ops.gate_pointer[]
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_now timestamptz := ops.now();
+begin
+  return array(
+    select row(i.n, coalesce(same.id, again.id, k.proposal_id),
+      case when same.id is null and again.id is null then 'duplicate' end,
+      case when same.id is null and again.id is null then format('dedupe key "%s" is held by this proposal', i.dedupe_key) end)::ops.gate_pointer
+    from unnest(p_items) i
+    left join public.ops_mission_proposals same on same.idempotency_key = i.idempotency_key
+    left join public.ops_mission_proposals again on again.reaction_id = i.reaction_id
+    left join ops.live_keys k on k.dedupe_key = i.dedupe_key and k.proposal_id <> i.id and (k.live or k.held_until > v_now)
+    where same.id is not null or again.id is not null or k.proposal_id is not null);
+end
+$$;
+
+-- True when the answer to one item could be the proposal of another.
+create function ops.share_keys(p_items ops.gate_item[]) returns boolean
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return array_length(p_items, 1) > 1 and (
+    select count(i.dedupe_key) > count(distinct i.dedupe_key) or count(i.idempotency_key) > count(distinct i.idempotency_key)
+      or count(i.reaction_id) > count(distinct i.reaction_id)
+    from unnest(p_items) i);
+end
+$$;
+
+-- Takes the dedupe keys of items that do not share any. False when one of them is held.
+create function ops.take_keys(p_items ops.gate_item[]) returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_now timestamptz := ops.now();
+  v_wanted integer := (select count(i.dedupe_key) from unnest(p_items) i);
+  v_taken integer;
+begin
+  if v_wanted = 0 then
+    return true;
+  end if;
+  insert into ops.live_keys as k (dedupe_key, proposal_id, live, held_until)
+  select i.dedupe_key, i.id, true, v_now + i.dedupe_minutes * interval '1 minute'
+  from unnest(p_items) i where i.dedupe_key is not null order by i.dedupe_key
+  on conflict (dedupe_key) do update set proposal_id = excluded.proposal_id, live = true, held_until = excluded.held_until
+  where k.proposal_id = excluded.proposal_id or (not k.live and coalesce(k.held_until, '-infinity') <= v_now);
+  get diagnostics v_taken = row_count;
+  return v_taken = v_wanted;
+end
+$$;
+
+-- True when there is room for all of the items together: under the loop guard and under every cap. The counters are locked, and
+-- the root events are from here on.
+create function ops.all_fit(p_items ops.gate_item[], p_totals ops.cap_unit[], p_day date, p_policies jsonb) returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_max_depth integer := coalesce((p_policies #> '{control,max_depth}')::integer, 8);
+  v_max integer := coalesce((p_policies #> '{control,max_missions_per_root_event}')::integer, 50);
+begin
+  if exists (select from unnest(p_items) i where i.root_event_id is not null) then
+    perform from ops.root_missions r where r.root_event_id = any (array(select i.root_event_id from unnest(p_items) i))
+    order by r.root_event_id for no key update;
+    if exists (select from unnest(p_items) i where i.root_event_id is not null and i.depth >= v_max_depth)
+      or exists (
+        select from unnest(p_items) i left join ops.root_missions r on r.root_event_id = i.root_event_id
+        where i.root_event_id is not null group by i.root_event_id, r.missions having count(*) + coalesce(r.missions, 0) > v_max)
+    then
+      return false;
+    end if;
+  end if;
+  return not exists (
+    select from unnest(p_totals) t join ops.cap_counters c on c.day = p_day and c.scope = t.scope and c.name = t.name
+    where c.used + t.units > t.max_units or (t.usd > 0 and c.used_usd + t.usd > t.max_usd));
+end
+$$;
+
+-- What stops an item if it came alone, as a verdict, or null.
+create function ops.what_stops(p_item ops.gate_item, p_units ops.cap_unit[], p_day date, p_policies jsonb) returns jsonb
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_obstacle text := ops.approval_obstacle(p_template);
+  v_max_depth integer := coalesce((p_policies #> '{control,max_depth}')::integer, 8);
+  v_max integer := coalesce((p_policies #> '{control,max_missions_per_root_event}')::integer, 50);
 begin
-  if p_verdict is not null then
-    return query select false, ops.verdict_reason(p_verdict), p_verdict ->> 'code', p_verdict;
-  elsif v_obstacle is not null then
-    return query select false, 'waits for approval: ' || v_obstacle, 'pending_approval', ops.caps_counted(p_day, p_units);
-  else
-    return query select true, 'policy auto_approve would admit it now', 'auto_approved', ops.caps_counted(p_day, p_units);
+  if p_item.root_event_id is not null then
+    if p_item.depth >= v_max_depth then
+      return jsonb_build_object('code', 'depth', 'depth', p_item.depth, 'limit', v_max_depth);
+    elsif v_max <= coalesce((select r.missions from ops.root_missions r where r.root_event_id = p_item.root_event_id), 0) then
+      return jsonb_build_object('code', 'missions_per_root_event', 'used', v_max, 'limit', v_max);
+    end if;
   end if;
+  return ops.cap_verdict(p_day, p_units);
 end
 $$;
 
--- The same for a proposal that is there: a pending one is judged as if it came now, another answers its verdict; null answers
--- nothing. Errors: OPS_013 unknown proposal.
-create function public.ops_gate_proposal(p_proposal_id uuid)
-returns table (ok boolean, reason text, code text, verdict jsonb)
-language plpgsql stable security definer
+-- Stores items that are rejected, and sets their keys free.
+create function ops.turn_away(p_items ops.gate_item[], p_verdicts jsonb[], p_policies jsonb) returns void
+language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_proposal public.ops_mission_proposals;
-  v_day date := ops.cap_day();
-  v_units ops.cap_unit[];
+  v_now timestamptz := ops.now();
+  v_snapshot jsonb := p_policies -> 'snapshot';
 begin
-  if p_proposal_id is null then
-    return;
-  end if;
-  select * into v_proposal from public.ops_mission_proposals where id = p_proposal_id;
-  if not found then
-    perform ops.fail('OPS_013', format('there is no proposal %s', p_proposal_id), 'p_proposal_id');
-  end if;
-  if v_proposal.status <> 'pending' then
-    return query select v_proposal.status in ('approved', 'auto_approved'), v_proposal.reason, v_proposal.code, v_proposal.verdict;
-    return;
-  end if;
-  v_units := ops.cap_units(v_proposal.source, v_proposal.pattern_id, v_proposal.template);
-  return query select * from ops.foresee(v_proposal.template, v_day, v_units,
-    ops.cap_verdict(v_day, v_units, v_proposal.cap_day = v_day));
+  insert into public.ops_mission_proposals (
+    id, dedupe_key, source, status, template, reason, policy_snapshot, created_at, code, verdict, digest, idempotency_key, proposed_by,
+    pattern_id, reaction_id, root_event_id, depth, decided_at, decided_by, updated_at)
+  select i.id, i.dedupe_key, i.source, 'rejected', i.template, ops.verdict_reason(p_verdicts[i.at]), v_snapshot, v_now,
+    p_verdicts[i.at] ->> 'code', p_verdicts[i.at], ops.template_digest(i.template), i.idempotency_key, coalesce(i.proposed_by, i.template ->> 'agent'),
+    i.pattern_id, i.reaction_id, i.root_event_id, coalesce(i.depth, 0), v_now, 'gate', v_now
+  from unnest(p_items) with ordinality i(n, id, template, source, dedupe_key, dedupe_minutes, idempotency_key, proposed_by, reaction_id,
+    pattern_id, root_event_id, depth, at);
+  delete from ops.live_keys k using unnest(p_items) i where k.dedupe_key = i.dedupe_key and k.proposal_id = i.id;
 end
 $$;
 
--- Today's counters beside the limits in force, also limits that nothing has used yet.
-create function public.ops_cap_usage()
-returns table (day date, scope text, name text, used integer, max_units integer, used_usd numeric, max_usd numeric)
-language sql stable security definer
+-- Admits items that fit, each with its place under the caps: at work at once, or held for a person. The engine's own canaries, which
+-- no cap and no rule holds, come by themselves, without units and day.
+create function ops.admit(p_items ops.gate_item[], p_units ops.item_unit[], p_totals ops.cap_unit[], p_day date, p_policies jsonb)
+returns void
+language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
-  with today as (select ops.cap_day() as day),
-  caps as (select coalesce(ops.policy('proposal_caps'), '{}') as p),
-  limits as (
-    select 'daily' as scope, '' as name, (p ->> 'daily_limit')::integer as max_units, (p ->> 'daily_budget_usd')::numeric as max_usd from caps
-    union all
-    select l.scope, e.key, e.value::integer, null
-    from caps, (values ('source', 'per_source'), ('source', 'per_source_limits'), ('agent', 'per_agent'), ('step_kind', 'per_step_kind'),
-      ('pattern', 'per_pattern')) l(scope, field), jsonb_each_text(coalesce(p -> l.field, '{}')) e
-  ),
-  counted as (select c.* from ops.cap_counters c, today where c.day = today.day)
-  select today.day, coalesce(c.scope, l.scope), coalesce(c.name, l.name), coalesce(c.used, 0), l.max_units, coalesce(c.used_usd, 0), l.max_usd
-  from today, counted c full join limits l on l.scope = c.scope and l.name = c.name
-  order by 2, 3
+declare
+  v_now timestamptz := ops.now();
+  v_canary boolean := p_day is null;
+  v_obstacles text[] := array(
+    select ops.approval_obstacle(i.template, case when v_canary then p_policies || '{"auto_approve": {"enabled": true}}' else p_policies end)
+    from unnest(p_items) i);
+  v_expires timestamptz := v_now + coalesce((p_policies #> '{approvals,expires_minutes}')::numeric, 1440) * interval '1 minute';
+  v_verdict jsonb := jsonb_build_object('day', p_day, 'time_zone', coalesce(p_policies #>> '{proposal_caps,time_zone}', 'UTC'));
+  v_snapshot jsonb := p_policies -> 'snapshot';
+  v_actor jsonb := ops.actor_context();
+  v_usd numeric[];
+  v_limits jsonb[];
+  v_started uuid[];
+begin
+  -- Each proposal takes from the day's counter, so these are as many as the items, in their order. Beside the limits in force
+  -- stands what the counters say when this proposal has been counted.
+  select array_agg(t.usd order by t.n), array_agg(t.limits order by t.n) into v_usd, v_limits
+  from (select u.n, sum(u.usd) as usd, jsonb_agg(jsonb_strip_nulls(jsonb_build_object(
+          'scope', u.scope, 'name', nullif(u.name, ''), 'used', c.used + u.units_so_far, 'limit', u.max_units,
+          'used_usd', case when u.max_usd is not null then c.used_usd + u.usd_so_far end, 'limit_usd', u.max_usd)) order by u.scope, u.name)
+          filter (where u.max_units is not null or u.max_usd is not null) as limits
+        from unnest(p_units) u join ops.cap_counters c on c.day = p_day and c.scope = u.scope and c.name = u.name
+        group by u.n) t;
+
+  with stored as (
+    insert into public.ops_mission_proposals (
+      id, dedupe_key, source, status, template, reason, policy_snapshot, approved_at, created_at, code, verdict, digest,
+      idempotency_key, proposed_by, pattern_id, reaction_id, root_event_id, depth, cap_day, reserved_usd, expires_at,
+      decided_at, decided_by, updated_at)
+    select i.id, i.dedupe_key, i.source, (case when o is null then 'auto_approved' else 'pending' end)::public.ops_proposal_status,
+      i.template, case when o is not null then 'waits for approval: ' || o
+        when v_canary then 'the engine''s own canary' else 'admitted by policy auto_approve' end,
+      v_snapshot, case when o is null then v_now end, v_now,
+      case when o is not null then 'pending_approval' when v_canary then 'canary' else 'auto_approved' end,
+      v_verdict || jsonb_build_object('counted', coalesce(v_limits[i.at], '[]')), ops.template_digest(i.template),
+      i.idempotency_key, coalesce(i.proposed_by, i.template ->> 'agent'), i.pattern_id, i.reaction_id, i.root_event_id, coalesce(i.depth, 0),
+      p_day, coalesce(v_usd[i.at], 0), case when o is not null then v_expires end,
+      case when o is null then v_now end, case when o is null then 'policy:auto_approve' end, v_now
+    from unnest(p_items) with ordinality i(n, id, template, source, dedupe_key, dedupe_minutes, idempotency_key, proposed_by, reaction_id,
+        pattern_id, root_event_id, depth, at)
+      cross join lateral (select v_obstacles[i.at] as o) obstacle
+    order by i.at
+    returning id, status, digest
+  ), decided as (
+    insert into ops.decisions (proposal_id, decision, digest, actor, actor_context)
+    select s.id, 'auto_approved', s.digest, 'policy:auto_approve', v_actor from stored s where s.status = 'auto_approved'
+    returning proposal_id
+  )
+  select array_agg(proposal_id) into v_started from decided;
+  if not v_canary then
+    perform ops.move_caps(p_day, p_totals, 1);
+    if p_items[1].reaction_id is not null then -- a batch comes from reactions or from clients
+      perform ops.count_roots(p_items, p_policies);
+    end if;
+  end if;
+
+  if v_started is not null then
+    perform ops.start_missions(v_started);
+  end if;
+  if array_remove(v_obstacles, null) <> '{}' then
+    insert into public.ops_agent_events (type, data, proposal_id, root_event_id, depth)
+    select 'proposal:pending', jsonb_build_object('proposal_id', i.id, 'title', i.template ->> 'title', 'source', i.source,
+      'risk_level', coalesce(i.template ->> 'risk_level', 'medium')), i.id, i.root_event_id, coalesce(i.depth, 0) + 1
+    from unnest(p_items, v_obstacles) as i(n, id, template, source, dedupe_key, dedupe_minutes, idempotency_key, proposed_by, reaction_id,
+      pattern_id, root_event_id, depth, obstacle)
+    where i.obstacle is not null order by i.n;
+  end if;
+end
+$$;
+
+-- Counts missions against their root events. Two gates on both sides of midnight hold different counters; if they met at a new
+-- root event, one of them starts again.
+create function ops.count_roots(p_items ops.gate_item[], p_policies jsonb) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_max integer := coalesce((p_policies #> '{control,max_missions_per_root_event}')::integer, 50);
+  v_wanted integer := (select count(distinct i.root_event_id) from unnest(p_items) i);
+  v_counted integer;
+begin
+  if v_wanted = 0 then
+    return;
+  end if;
+  insert into ops.root_missions as r (root_event_id, missions)
+  select i.root_event_id, count(*) from unnest(p_items) i where i.root_event_id is not null group by i.root_event_id order by i.root_event_id
+  on conflict (root_event_id) do update set missions = r.missions + excluded.missions where r.missions + excluded.missions <= v_max;
+  get diagnostics v_counted = row_count;
+  if v_counted < v_wanted then
+    raise exception using errcode = 'serialization_failure', message = 'two gates met at one root event', hint = 'try again';
+  end if;
+end
 $$;

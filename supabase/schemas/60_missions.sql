@@ -1,55 +1,68 @@
 -- Missions: started from an admitted proposal, rolled up by a counter, ended once.
 
--- Turns an admitted proposal into its mission and steps. Only with an unused decision for exactly this template.
+-- Turns admitted proposals into missions with their steps: those that have a decision for exactly their template, and no mission yet.
+-- The proposals are locked, or written just now.
+create function ops.start_missions(p_proposals uuid[]) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_now timestamptz := ops.now();
+  v_missions uuid[];
+  v_templates jsonb[];
+begin
+  with started as (
+    insert into public.ops_missions (proposal_id, policy_snapshot, title, source, agent, dedupe_key, root_event_id, depth,
+      steps_total, steps_open, created_at, updated_at)
+    select p.id, p.policy_snapshot, p.title, p.source, p.template ->> 'agent', p.dedupe_key, p.root_event_id, p.depth,
+      jsonb_array_length(p.template -> 'steps'), jsonb_array_length(p.template -> 'steps'), v_now, v_now
+    from public.ops_mission_proposals p
+    join ops.decisions d on d.proposal_id = p.id and d.decision in ('approved', 'auto_approved') and d.digest = ops.template_digest(p.template)
+    where p.id = any (p_proposals) and not exists (select from public.ops_missions m where m.proposal_id = p.id)
+    order by p.id
+    returning id, proposal_id
+  )
+  select array_agg(s.id), array_agg(p.template) into v_missions, v_templates
+  from started s join public.ops_mission_proposals p on p.id = s.proposal_id;
+
+  insert into public.ops_mission_steps (mission_id, kind, params, status, executor, created_at, updated_at, key, position, agent,
+    depends_on, uses_results, priority, run_at, delay_seconds, ready, timeout_seconds, declared_retries, cost_reserved_usd, revision)
+  select s.owner, s.kind, s.params,
+    case when s.depends_on = '{}' then 'queued' else 'waiting' end::public.ops_step_status,
+    s.executor, v_now, v_now, s.key, s."position", s.agent, s.depends_on, s.params::text ~ '\{\{\s*steps\.', s.priority,
+    r.run_at, coalesce((s.step -> 'delay_seconds')::integer, 0), r.run_at <= v_now,
+    (s.step -> 'timeout_seconds')::integer, (s.step -> 'max_retries')::integer, coalesce((s.step -> 'cost_usd')::numeric, 0), 1
+  from ops.steps_of(v_missions, v_templates) s,
+    lateral (select greatest(v_now + coalesce((s.step -> 'delay_seconds')::integer, 0) * interval '1 second',
+      (s.step ->> 'run_at')::timestamptz) as run_at) r;
+  if found then
+    perform ops.wake_workers();
+  end if;
+end
+$$;
+
+-- The mission of one admitted proposal, made if it is not there yet.
 create function ops.start_mission(p_proposal_id uuid) returns uuid
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_proposal public.ops_mission_proposals;
   v_mission_id uuid;
-  v_now timestamptz := ops.now();
 begin
   select id into v_mission_id from public.ops_missions where proposal_id = p_proposal_id;
   if found then
     return v_mission_id;
   end if;
-  select * into v_proposal from public.ops_mission_proposals where id = p_proposal_id for no key update;
+  perform from public.ops_mission_proposals where id = p_proposal_id for no key update;
   if not found then
     perform ops.fail('OPS_013', format('there is no proposal %s', p_proposal_id), 'p_proposal_id');
   end if;
-  if not exists (
-    select from ops.decisions d
-    where d.proposal_id = p_proposal_id and d.decision in ('approved', 'auto_approved')
-      and d.digest = ops.template_digest(v_proposal.template))
-  then
+  perform ops.start_missions(array[p_proposal_id]);
+  select id into v_mission_id from public.ops_missions where proposal_id = p_proposal_id;
+  if not found then
     perform ops.fail('OPS_009', format('proposal %s is not approved', p_proposal_id), 'p_proposal_id',
       'only ops_approve_proposal or policy auto_approve opens the way to a mission');
   end if;
-
-  insert into public.ops_missions (proposal_id, policy_snapshot, title, source, agent, dedupe_key, root_event_id, depth,
-    steps_total, steps_open, created_at, updated_at)
-  values (p_proposal_id, v_proposal.policy_snapshot, v_proposal.title, v_proposal.source, v_proposal.template ->> 'agent',
-    v_proposal.dedupe_key, v_proposal.root_event_id, v_proposal.depth,
-    jsonb_array_length(v_proposal.template -> 'steps'), jsonb_array_length(v_proposal.template -> 'steps'), v_now, v_now)
-  on conflict (proposal_id) do nothing
-  returning id into v_mission_id;
-  if v_mission_id is null then
-    return (select id from public.ops_missions where proposal_id = p_proposal_id);
-  end if;
-
-  insert into public.ops_mission_steps (mission_id, kind, params, status, executor, created_at, updated_at, key, position, agent,
-    depends_on, uses_results, priority, run_at, delay_seconds, ready, timeout_seconds, declared_retries, cost_reserved_usd, revision, service)
-  select v_mission_id, s.kind, s.params,
-    case when s.depends_on = '{}' then 'queued' else 'waiting' end::public.ops_step_status,
-    s.executor, v_now, v_now, s.key, s."position", s.agent, s.depends_on, s.params::text ~ '\{\{\s*steps\.',
-    coalesce((s.step ->> 'priority')::smallint, (v_proposal.template ->> 'priority')::smallint, 0),
-    r.run_at, coalesce((s.step ->> 'delay_seconds')::integer, 0), r.run_at <= v_now,
-    (s.step ->> 'timeout_seconds')::integer, (s.step ->> 'max_retries')::integer, coalesce((s.step ->> 'cost_usd')::numeric, 0), 1, s.step ->> 'service'
-  from ops.template_steps(v_proposal.template) s,
-    lateral (select greatest(v_now + coalesce((s.step ->> 'delay_seconds')::integer, 0) * interval '1 second',
-      (s.step ->> 'run_at')::timestamptz) as run_at) r;
-  perform ops.wake_workers();
   return v_mission_id;
 end
 $$;

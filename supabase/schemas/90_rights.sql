@@ -80,7 +80,7 @@ begin
     execute format('grant select on %s to ops_monitor', v_object.name);
   end loop;
   grant execute on function ops.now(), ops.policy(text), ops.paused(text), ops.cap_units(text, text, jsonb), ops.template_digest(jsonb),
-    ops.declared_usd(jsonb), ops.claimable_executors(), ops.blocked_executors() to ops_monitor;
+    ops.units_of(integer[], text[], text[], jsonb[], jsonb), ops.claimable_executors(), ops.blocked_executors() to ops_monitor;
 end
 $$;
 

@@ -1,0 +1,220 @@
+-- Caps: what a proposal takes from the day's counters, and whether there is room.
+--
+-- A counter is a row for a day of the policy's time zone, a scope and a name. Counters are locked, the day's own first, before
+-- they are compared with their limits, so that no cap is ever exceeded however many gates stand open at once.
+
+-- The day that caps count in, in the policy's time zone.
+create function ops.cap_day(p_time_zone text default ops.policy('proposal_caps') ->> 'time_zone') returns date
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return (ops.now() at time zone coalesce(p_time_zone, 'UTC'))::date;
+end
+$$;
+
+-- What a proposal takes from one counter, beside the limit in force (null: none).
+create type ops.cap_unit as (scope text, name text, units integer, usd numeric, max_units integer, max_usd numeric);
+
+-- What one proposal of several takes, by its number; `units_so_far` and `usd_so_far` count it and those before it.
+create type ops.item_unit as (n integer, scope text, name text, units integer, usd numeric, max_units integer, max_usd numeric,
+  units_so_far integer, usd_so_far numeric);
+
+-- All that each of several proposals takes. A step counts under its kind and, where it names another, under
+-- its executor; agents of a kind count together.
+create function ops.units_of(p_numbers integer[], p_sources text[], p_pattern_ids text[], p_templates jsonb[], p_caps jsonb)
+returns setof ops.item_unit
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return query
+  with proposal as materialized (
+    select p.n, p.source, p.pattern_id, p.template
+    from unnest(p_numbers, p_sources, p_pattern_ids, p_templates) p(n, source, pattern_id, template)
+  ), step as materialized (
+    select p.n, split_part(s ->> 'kind', ':', 1) as kind, s ->> 'executor' as executor, (s ->> 'cost_usd')::numeric as usd
+    from proposal p, jsonb_array_elements(p.template -> 'steps') s
+  ), unit as (
+    select p.n, 'agent' as scope, p.template ->> 'agent' as name, 1 as units, 0::numeric as usd,
+      (p_caps #>> array['per_agent', p.template ->> 'agent'])::integer as max_units, null::numeric as max_usd
+    from proposal p where p.template ->> 'agent' is not null
+    union all
+    select s.n, 'daily', '', 1, round(coalesce(sum(s.usd), 0), 6), (p_caps ->> 'daily_limit')::integer, (p_caps ->> 'daily_budget_usd')::numeric
+    from step s group by s.n
+    union all
+    select p.n, 'pattern', p.pattern_id, 1, 0, (p_caps #>> array['per_pattern', p.pattern_id])::integer, null
+    from proposal p where p.pattern_id is not null
+    union all
+    select p.n, 'source', p.source, 1, 0,
+      coalesce(p_caps #>> array['per_source', p.source], p_caps #>> array['per_source_limits', p.source])::integer, null
+    from proposal p
+    union all
+    select k.n, 'step_kind', k.kind, count(*)::integer, 0, (p_caps #>> array['per_step_kind', k.kind])::integer, null
+    from (select s.n, s.kind from step s union all select s.n, s.executor from step s where s.executor <> s.kind) k
+    group by k.n, k.kind
+  )
+  select u.n, u.scope, u.name, u.units, u.usd, u.max_units, u.max_usd,
+    (sum(u.units) over counted)::integer, sum(u.usd) over counted
+  from unit u
+  window counted as (partition by u.scope, u.name order by u.n rows unbounded preceding);
+end
+$$;
+
+-- All that one proposal takes.
+create function ops.cap_units(p_source text, p_pattern_id text, p_template jsonb) returns ops.cap_unit[]
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return array(select row(u.scope, u.name, u.units, u.usd, u.max_units, u.max_usd)::ops.cap_unit
+    from ops.units_of(array[1], array[p_source], array[p_pattern_id], array[p_template], coalesce(ops.policy('proposal_caps'), '{}')) u
+    order by u.scope, u.name);
+end
+$$;
+
+-- The first cap that has no room for p_units, as a verdict; null when there is room under all of them. Reads only.
+-- p_held: the units are counted already, so the question is whether the count still fits.
+create function ops.cap_verdict(p_day date, p_units ops.cap_unit[], p_held boolean default false) returns jsonb
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_unit record;
+  v_over_units boolean;
+  v_over_usd boolean;
+begin
+  for v_unit in
+    select u.*, coalesce(c.used, 0) as used, coalesce(c.used_usd, 0) as used_usd
+    from unnest(p_units) with ordinality u
+    left join ops.cap_counters c on c.day = p_day and c.scope = u.scope and c.name = u.name
+    where u.max_units is not null or u.max_usd is not null
+    order by u.ordinality
+  loop
+    v_over_units := v_unit.used + (case when p_held then 0 else v_unit.units end) > v_unit.max_units;
+    v_over_usd := v_unit.usd > 0 and v_unit.used_usd + (case when p_held then 0 else v_unit.usd end) > v_unit.max_usd;
+    if v_over_units or v_over_usd then
+      return jsonb_strip_nulls(jsonb_build_object(
+        'code', case when v_over_units then 'cap_' || v_unit.scope else 'budget' end,
+        'name', nullif(v_unit.name, ''),
+        'used', case when v_over_units then v_unit.used else v_unit.used_usd end,
+        'wanted', case when v_over_units then v_unit.units else v_unit.usd end,
+        'limit', case when v_over_units then v_unit.max_units else v_unit.max_usd end,
+        'day', p_day,
+        'time_zone', coalesce(ops.policy('proposal_caps') ->> 'time_zone', 'UTC')));
+    end if;
+  end loop;
+  return null;
+end
+$$;
+
+create function ops.verdict_reason(p_verdict jsonb) returns text
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return case p_verdict ->> 'code'
+    when 'depth' then format('loop guard: %s missions deep, at most %s are allowed', p_verdict ->> 'depth', p_verdict ->> 'limit')
+    when 'missions_per_root_event' then format('loop guard: the chain of one event has started %s missions, at most %s are allowed',
+      p_verdict ->> 'used', p_verdict ->> 'limit')
+    when 'budget' then format('daily budget: $%s of $%s used on %s (%s), this needs $%s',
+      p_verdict ->> 'used', p_verdict ->> 'limit', p_verdict ->> 'day', p_verdict ->> 'time_zone', p_verdict ->> 'wanted')
+    else format('%s: %s of %s used on %s (%s), this needs %s',
+      case when p_verdict ->> 'code' = 'cap_daily' then 'daily limit'
+        else format('limit for %s "%s"', replace(substr(p_verdict ->> 'code', 5), '_', ' '), p_verdict ->> 'name') end,
+      p_verdict ->> 'used', p_verdict ->> 'limit', p_verdict ->> 'day', p_verdict ->> 'time_zone', p_verdict ->> 'wanted')
+  end;
+end
+$$;
+
+-- What was counted, beside the limits in force: the numbers of a verdict that found room.
+create function ops.caps_counted(p_day date, p_units ops.cap_unit[]) returns jsonb
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return jsonb_build_object(
+    'day', p_day,
+    'time_zone', coalesce(ops.policy('proposal_caps') ->> 'time_zone', 'UTC'),
+    'counted', (
+      select coalesce(jsonb_agg(jsonb_strip_nulls(jsonb_build_object(
+          'scope', u.scope, 'name', nullif(u.name, ''), 'used', coalesce(c.used, 0), 'limit', u.max_units,
+          'used_usd', case when u.max_usd is not null then coalesce(c.used_usd, 0) end, 'limit_usd', u.max_usd)) order by u.ordinality), '[]')
+      from unnest(p_units) with ordinality u
+      left join ops.cap_counters c on c.day = p_day and c.scope = u.scope and c.name = u.name
+      where u.max_units is not null or u.max_usd is not null));
+end
+$$;
+
+-- Locks what a proposal counts in, and makes what is missing, so caps hold however many gates stand open at once. The day's
+-- own counter comes first: every proposal takes it, so whoever holds it meets nobody at the others, and only then makes them.
+create function ops.lock_caps(p_day date, p_units ops.cap_unit[]) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_locked integer;
+  v_day_is_locked boolean;
+begin
+  loop
+    select count(*), coalesce(bool_or(l.scope = 'daily'), false) into v_locked, v_day_is_locked from (
+      select c.scope from ops.cap_counters c
+      join unnest(p_units) u on c.day = p_day and c.scope = u.scope and c.name = u.name
+      order by c.scope <> 'daily', c.scope, c.name
+      for no key update of c) l;
+    exit when v_locked = array_length(p_units, 1);
+    insert into ops.cap_counters (day, scope, name)
+    select p_day, u.scope, u.name from unnest(p_units) u where v_day_is_locked or u.scope = 'daily'
+    on conflict do nothing;
+  end loop;
+end
+$$;
+
+-- Takes a place under every cap, or none; returns the verdict of the cap that has no room, or null. The counters are locked.
+create function ops.take_caps(p_day date, p_units ops.cap_unit[]) returns jsonb
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_verdict jsonb := ops.cap_verdict(p_day, p_units);
+begin
+  if v_verdict is null then
+    perform ops.move_caps(p_day, p_units, 1);
+  end if;
+  return v_verdict;
+end
+$$;
+
+-- Adds (+1) or gives back (-1) what a proposal takes. The counters are locked.
+create function ops.move_caps(p_day date, p_units ops.cap_unit[], p_sign integer) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  update ops.cap_counters c
+  set used = c.used + p_sign * u.units, used_usd = c.used_usd + p_sign * u.usd
+  from unnest(p_units) u
+  where c.day = p_day and c.scope = u.scope and c.name = u.name;
+end
+$$;
+
+-- Today's counters beside the limits in force, also limits that nothing has used yet.
+create function public.ops_cap_usage()
+returns table (day date, scope text, name text, used integer, max_units integer, used_usd numeric, max_usd numeric)
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  with today as (select ops.cap_day() as day),
+  caps as (select coalesce(ops.policy('proposal_caps'), '{}') as p),
+  limits as (
+    select 'daily' as scope, '' as name, (p ->> 'daily_limit')::integer as max_units, (p ->> 'daily_budget_usd')::numeric as max_usd from caps
+    union all
+    select l.scope, e.key, e.value::integer, null
+    from caps, (values ('source', 'per_source'), ('source', 'per_source_limits'), ('agent', 'per_agent'), ('step_kind', 'per_step_kind'),
+      ('pattern', 'per_pattern')) l(scope, field), jsonb_each_text(coalesce(p -> l.field, '{}')) e
+  ),
+  counted as (select c.* from ops.cap_counters c, today where c.day = today.day)
+  select today.day, coalesce(c.scope, l.scope), coalesce(c.name, l.name), coalesce(c.used, 0), l.max_units, coalesce(c.used_usd, 0), l.max_usd
+  from today, counted c full join limits l on l.scope = c.scope and l.name = c.name
+  order by 2, 3
+$$;
