@@ -1,4 +1,4 @@
-import type { Contender, ContenderName, Context, Subject } from './types.js'
+import type { Contender, ContenderName, Context, Database, Subject } from './types.js'
 
 /**
  * Measures each contender once in every round, one after the other, so that whatever else the machine does hits all. Each
@@ -47,4 +47,24 @@ async function oneRound(
 function reasonOf(error: unknown): string {
   const [first = ''] = (error instanceof Error ? error.message : String(error)).split('\n')
   return first
+}
+
+/** Measures something of ours in each round, in a database of its own. */
+export async function oursInTurn(
+  context: Context,
+  name: string,
+  measure: (database: Database) => Promise<number>,
+): Promise<Subject> {
+  const rounds: number[] = []
+  for (let round = 1; round <= context.rounds; round++) {
+    const database = await context.ourDatabase()
+    try {
+      const value = await measure(database)
+      rounds.push(value)
+      context.log(`  round ${round}: ${name} ${value.toPrecision(4)}`)
+    } finally {
+      await database.drop()
+    }
+  }
+  return { name, rounds }
 }

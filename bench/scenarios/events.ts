@@ -1,5 +1,5 @@
-import { connectEngine, type Engine } from '../../engine/index.js'
 import { triggerReactions } from '../../api/trigger.js'
+import { connectEngine, type Engine } from '../../engine/index.js'
 import { median } from '../harness/numbers.js'
 import { oursInTurn } from '../harness/rounds.js'
 import type { Context, Database, Goal, Scenario, Subject, Table } from '../harness/types.js'
@@ -64,7 +64,7 @@ async function walk(context: Context, database: Database, patterns: number): Pro
   const count = context.quick ? 1000 : 10_000
   const engine = connectEngine({ databaseUrl: database.url, maxConnections: 2 })
   try {
-    await engine.applyPolicy('reaction_matrix', matrix(patterns), 'bench')
+    await engine.applyPolicies([{ key: 'reaction_matrix', value: matrix(patterns) }], 'bench')
     await report(engine, BATCH, patterns)
     await settle(engine)
     await start(engine)
@@ -79,28 +79,35 @@ async function walk(context: Context, database: Database, patterns: number): Pro
 }
 
 /**
- * Two patterns for each type of event, so that an event meets two however many there are: one with a condition, one with a
- * cooldown for each event's own key. Both match every time, which is the most that there can be to do.
+ * Two patterns for each type of event, so that an event meets two however many there are: one with a condition that every second
+ * event meets, one with a cooldown that every second event finds running. On average an event gets one reaction.
  */
 function matrix(patterns: number): Record<string, unknown> {
-  const template = { title: 'answer {{event.data.n}}', risk_level: 'low', steps: [{ kind: 'noop', params: { n: '{{event.data.n}}' } }] }
+  const template = {
+    title: 'answer {{event.data.n}}',
+    risk_level: 'low',
+    steps: [{ kind: 'noop', params: { n: '{{event.data.n}}' } }],
+  }
   return {
     patterns: Array.from({ length: patterns }, (_, n) => ({
       id: `pattern-${n}`,
       event_type: `bench:type-${Math.floor(n / 2)}`,
       ...(n % 2 === 0
-        ? { when: 'event.data.n >= 0 && event.data.label.startsWith("event")', probability: 0.5 }
-        : { cooldown_minutes: 10, cooldown_key: '{{event.data.key}}' }),
+        ? { when: 'event.data.turn % 2 == 0 && event.data.label.startsWith("event")' }
+        : { cooldown_minutes: 10, cooldown_key: '{{event.data.pair}}' }),
       template,
     })),
   }
 }
 
 async function report(engine: Engine, count: number, patterns: number): Promise<void> {
+  const types = patterns / 2
   for (let from = 0; from < count; from += BATCH) {
     const batch = Array.from({ length: Math.min(BATCH, count - from) }, (_, i) => {
       const n = from + i
-      return { type: `bench:type-${n % (patterns / 2)}`, data: { n, key: `key-${n}`, label: `event ${n}` } }
+      const turn = Math.floor(n / types)
+      const data = { n, turn, pair: `${count}-${Math.floor(turn / 2)}`, label: `event ${n}` }
+      return { type: `bench:type-${n % types}`, data }
     })
     await engine.emitEvents(batch)
   }

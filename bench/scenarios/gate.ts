@@ -2,7 +2,7 @@ import postgres from 'postgres'
 import { connectEngine } from '../../engine/index.js'
 import { median } from '../harness/numbers.js'
 import { inTurn, oursInTurn } from '../harness/rounds.js'
-import type { Context, Database, Scenario, Table } from '../harness/types.js'
+import type { Context, Database, Scenario, Subject, Table } from '../harness/types.js'
 
 const CONNECTIONS = 16
 const BATCH = 1000
@@ -40,7 +40,7 @@ async function oneAtATime(context: Context): Promise<Table> {
 }
 
 async function inBulk(context: Context): Promise<Table> {
-  const subjects = []
+  const subjects: Subject[] = []
   for (const connections of [1, 2, 4])
     subjects.push(
       await oursInTurn(context, `ops_create_proposals, ${connections} × ${BATCH}`, (database) =>
@@ -69,7 +69,11 @@ async function bulk(context: Context, database: Database, connections: number): 
   const engine = connectEngine({ databaseUrl: database.url, maxConnections: connections })
   const proposals = Array.from({ length: BATCH }, (_, n) => ({
     source: 'bench',
-    template: { title: `proposal ${n}`, risk_level: 'low' as const, steps: [{ kind: 'noop', params: { n } }] },
+    template: {
+      title: `proposal ${n}`,
+      risk_level: 'low' as const,
+      steps: [{ kind: 'noop', params: { n } }],
+    },
   }))
   const run = async (calls: number) => {
     let left = calls
