@@ -65,11 +65,14 @@ async function walk(context: Context, database: Database, patterns: number): Pro
   const engine = connectEngine({ databaseUrl: database.url, maxConnections: 2 })
   try {
     await engine.applyPolicies([{ key: 'reaction_matrix', value: matrix(patterns) }], 'bench')
-    await report(engine, BATCH, patterns)
+    await report(engine, 'warm-up', BATCH, patterns)
     await settle(engine)
     await start(engine)
-    await report(engine, count, patterns)
-    const settling = await seconds(() => settle(engine))
+    await report(engine, 'measured', count, patterns)
+    const settling = await seconds(async () => {
+      const queued = await settle(engine)
+      if (queued !== count) throw new Error(`${queued} reactions to ${count} events`)
+    })
     const memory = process.memoryUsage().rss / 1e6
     const starting = await seconds(() => start(engine))
     return { settled: count / settling, missions: count / (settling + starting), memory }
@@ -93,28 +96,33 @@ function matrix(patterns: number): Record<string, unknown> {
       id: `pattern-${n}`,
       event_type: `bench:type-${Math.floor(n / 2)}`,
       ...(n % 2 === 0
-        ? { when: 'event.data.turn % 2 == 0 && event.data.label.startsWith("event")' }
+        ? { when: 'event.data.even && event.data.label.startsWith("event")' }
         : { cooldown_minutes: 10, cooldown_key: '{{event.data.pair}}' }),
       template,
     })),
   }
 }
 
-async function report(engine: Engine, count: number, patterns: number): Promise<void> {
+async function report(engine: Engine, phase: string, count: number, patterns: number): Promise<void> {
   const types = patterns / 2
   for (let from = 0; from < count; from += BATCH) {
     const batch = Array.from({ length: Math.min(BATCH, count - from) }, (_, i) => {
       const n = from + i
       const turn = Math.floor(n / types)
-      const data = { n, turn, pair: `${count}-${Math.floor(turn / 2)}`, label: `event ${n}` }
+      const data = { n, even: turn % 2 === 0, pair: `${phase}-${Math.floor(turn / 2)}`, label: `event ${n}` }
       return { type: `bench:type-${n % types}`, data }
     })
     await engine.emitEvents(batch)
   }
 }
 
-async function settle(engine: Engine): Promise<void> {
-  while ((await triggerReactions(engine, BATCH)).found > 0);
+/** Answers how many reactions were queued. */
+async function settle(engine: Engine): Promise<number> {
+  for (let queued = 0; ; ) {
+    const batch = await triggerReactions(engine, BATCH)
+    if (batch.found === 0) return queued
+    queued += batch.queued
+  }
 }
 
 async function start(engine: Engine): Promise<void> {

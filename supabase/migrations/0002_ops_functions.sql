@@ -857,174 +857,183 @@ $$;
 --  priority?, run_at? | delay_seconds?, timeout_seconds?, max_retries?, cost_usd?, service?}]}
 -- Steps run in their order; one that names `depends_on` waits for just those ([] = at once).
 
--- The steps of a template as rows, with all that is implied written out.
+-- The steps of templates as rows, with all that is implied written out; p_owners says whose each template is.
+create function ops.steps_of(p_owners uuid[], p_templates jsonb[])
+returns table (owner uuid, "position" integer, key text, kind text, executor text, agent text, params jsonb, depends_on text[],
+  priority smallint, step jsonb)
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return query
+  select t.owner, s.at::integer, coalesce(s.step ->> 'key', 'step-' || s.at), s.step ->> 'kind',
+    coalesce(s.step ->> 'executor', split_part(s.step ->> 'kind', ':', 1)),
+    coalesce(s.step ->> 'agent', nullif(split_part(s.step ->> 'kind', ':', 2), ''), t.template ->> 'agent'),
+    coalesce(s.step -> 'params', '{}'),
+    case when jsonb_typeof(s.step -> 'depends_on') = 'array' then array(select jsonb_array_elements_text(s.step -> 'depends_on'))
+      when s.at = 1 then '{}'
+      else array[coalesce(t.template -> 'steps' -> (s.at - 2)::integer ->> 'key', 'step-' || s.at - 1)] end,
+    coalesce((s.step -> 'priority')::smallint, (t.template -> 'priority')::smallint, 0::smallint), s.step
+  from unnest(p_owners, p_templates) t(owner, template), jsonb_array_elements(t.template -> 'steps') with ordinality s(step, at);
+end
+$$;
+
+-- The steps of one template, in their order.
 create function ops.template_steps(p_template jsonb)
 returns table ("position" integer, key text, kind text, executor text, agent text, params jsonb, depends_on text[], step jsonb)
 language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-  v_before text;
 begin
-  "position" := 0;
-  for step in select jsonb_array_elements(p_template -> 'steps') loop
-    "position" := "position" + 1;
-    key := coalesce(step ->> 'key', 'step-' || "position");
-    kind := step ->> 'kind';
-    executor := coalesce(step ->> 'executor', split_part(kind, ':', 1));
-    agent := coalesce(step ->> 'agent', nullif(split_part(kind, ':', 2), ''), p_template ->> 'agent');
-    params := coalesce(step -> 'params', '{}');
-    depends_on := case when jsonb_typeof(step -> 'depends_on') = 'array'
-      then array(select jsonb_array_elements_text(step -> 'depends_on'))
-      else array_remove(array[v_before], null) end;
-    v_before := key;
-    return next;
-  end loop;
+  return query
+  select s."position", s.key, s.kind, s.executor, s.agent, s.params, s.depends_on, s.step
+  from ops.steps_of(array[null::uuid], array[p_template]) s order by s."position";
 end
 $$;
 
--- One field of a template or step: its type, and a range or length for numbers and strings.
-create function ops.field_problem(p_holder jsonb, p_field text, p_type text, p_min numeric, p_max numeric) returns text
+-- The first fault of a template as {JSON path, problem}, or null. Every proposal is read here: a level of the template is one
+-- expression, which costs microseconds where a query for each field would cost hundreds.
+create function ops.template_fault(p_template jsonb) returns text[]
 language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_value jsonb := p_holder -> p_field;
-begin
-  if v_value is null then
-    return null;
-  elsif jsonb_typeof(v_value) <> (case p_type when 'integer' then 'number' else p_type end) then
-    return format('must be %s %s', case when p_type in ('object', 'array', 'integer') then 'an' else 'a' end, p_type);
-  elsif p_type = 'integer' and v_value::text like '%.%' then
-    return 'must be a whole number';
-  elsif p_type in ('number', 'integer') and v_value::numeric not between p_min and p_max then
-    return format('must be between %s and %s', p_min, p_max);
-  elsif p_type = 'string' and length(v_value #>> '{}') not between p_min and p_max then
-    return format('must have %s to %s characters', p_min, p_max);
-  end if;
-  return null;
-end
-$$;
-
--- The first problem of a template with its JSON path, or nulls.
-create function ops.template_problem(p_template jsonb, out path text, out problem text)
-language plpgsql immutable
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_step jsonb;
-  v_at text;
-  v_index integer := -1;
+  v_steps jsonb := p_template -> 'steps';
+  v_wrong text[];
   v_keys text[] := '{}';
-  v_key text;
-  v_run_at timestamptz;
+  v_step jsonb;
 begin
   if p_template is null or jsonb_typeof(p_template) <> 'object' then
-    path := ''; problem := 'must be an object'; return;
+    return array['', 'must be an object'];
+  elsif p_template - array['title', 'description', 'risk_level', 'agent', 'priority', 'steps'] <> '{}' then
+    return array[(select k from jsonb_object_keys(p_template - array['title', 'description', 'risk_level', 'agent', 'priority', 'steps']) k limit 1),
+      'is not a field of a template; known fields: title, description, risk_level, agent, priority, steps'];
   end if;
-  select k, format('is not a field of a template; known fields: title, description, risk_level, agent, priority, steps')
-    into path, problem
-  from jsonb_object_keys(p_template) k
-  where k not in ('title', 'description', 'risk_level', 'agent', 'priority', 'steps') limit 1;
-  if problem is not null then return; end if;
-
-  if p_template -> 'title' is null then path := 'title'; problem := 'is required'; return; end if;
-  select f.field, ops.field_problem(p_template, f.field, f.type, f.min, f.max) into path, problem
-  from (values ('title', 'string', 1, 200), ('description', 'string', 0, 4000), ('risk_level', 'string', 1, 20),
-    ('agent', 'string', 1, 100), ('priority', 'integer', -100, 100), ('steps', 'array', 0, 0)) f(field, type, min, max)
-  where ops.field_problem(p_template, f.field, f.type, f.min, f.max) is not null limit 1;
-  if problem is not null then return; end if;
-
-  if p_template ->> 'risk_level' not in ('low', 'medium', 'high', 'critical') then
-    path := 'risk_level'; problem := 'must be low, medium, high or critical'; return;
+  v_wrong := case
+    when p_template -> 'title' is null then array['title', 'is required']
+    when jsonb_typeof(p_template -> 'title') <> 'string' then array['title', 'must be a string']
+    when length(p_template ->> 'title') not between 1 and 200 then array['title', 'must have 1 to 200 characters']
+    when jsonb_typeof(p_template -> 'description') <> 'string' then array['description', 'must be a string']
+    when length(p_template ->> 'description') > 4000 then array['description', 'must have 0 to 4000 characters']
+    when jsonb_typeof(p_template -> 'risk_level') <> 'string' then array['risk_level', 'must be a string']
+    when p_template ->> 'risk_level' not in ('low', 'medium', 'high', 'critical') then array['risk_level', 'must be low, medium, high or critical']
+    when jsonb_typeof(p_template -> 'agent') <> 'string' then array['agent', 'must be a string']
+    when length(p_template ->> 'agent') not between 1 and 100 then array['agent', 'must have 1 to 100 characters']
+    when jsonb_typeof(p_template -> 'priority') <> 'number' then array['priority', 'must be an integer']
+    when p_template ->> 'priority' like '%.%' then array['priority', 'must be a whole number']
+    when (p_template -> 'priority')::numeric not between -100 and 100 then array['priority', 'must be between -100 and 100']
+    when v_steps is null then array['steps', 'is required']
+    when jsonb_typeof(v_steps) <> 'array' then array['steps', 'must be an array']
+    when jsonb_array_length(v_steps) not between 1 and 100 then array['steps', 'must hold 1 to 100 steps']
+  end;
+  if v_wrong is not null then
+    return v_wrong;
   end if;
-  if p_template -> 'steps' is null then path := 'steps'; problem := 'is required'; return; end if;
-  if jsonb_array_length(p_template -> 'steps') not between 1 and 100 then
-    path := 'steps'; problem := 'must hold 1 to 100 steps'; return;
-  end if;
 
-  for v_step in select jsonb_array_elements(p_template -> 'steps') loop
-    v_index := v_index + 1;
-    v_at := 'steps[' || v_index || ']';
-    if jsonb_typeof(v_step) <> 'object' then path := v_at; problem := 'must be an object'; return; end if;
-
-    select v_at || '.' || k, 'is not a field of a step; known fields: key, kind, executor, agent, params, depends_on, '
-      || 'priority, run_at, delay_seconds, timeout_seconds, max_retries, cost_usd, service' into path, problem
-    from jsonb_object_keys(v_step) k
-    where k not in ('key', 'kind', 'executor', 'agent', 'params', 'depends_on', 'priority', 'run_at', 'delay_seconds',
-      'timeout_seconds', 'max_retries', 'cost_usd', 'service') limit 1;
-    if problem is not null then return; end if;
-
-    if v_step -> 'kind' is null then path := v_at || '.kind'; problem := 'is required'; return; end if;
-    select v_at || '.' || f.field, ops.field_problem(v_step, f.field, f.type, f.min, f.max) into path, problem
-    from (values ('key', 'string', 1, 64), ('kind', 'string', 1, 100), ('executor', 'string', 1, 64), ('agent', 'string', 1, 100),
-      ('params', 'object', 0, 0), ('depends_on', 'array', 0, 0), ('priority', 'integer', -100, 100), ('run_at', 'string', 1, 64),
-      ('delay_seconds', 'integer', 0, 31536000), ('timeout_seconds', 'integer', 1, 86400), ('max_retries', 'integer', 0, 100),
-      ('cost_usd', 'number', 0, 1000000), ('service', 'string', 1, 100)) f(field, type, min, max)
-    where ops.field_problem(v_step, f.field, f.type, f.min, f.max) is not null limit 1;
-    if problem is not null then return; end if;
-
-    if v_step ->> 'kind' !~ '^[A-Za-z0-9_.-]+(:[A-Za-z0-9_.-]+)?$' then
-      path := v_at || '.kind'; problem := 'must look like "executor" or "executor:agent"'; return;
+  for v_at in 0 .. jsonb_array_length(v_steps) - 1 loop
+    v_step := v_steps -> v_at;
+    v_wrong := ops.step_fault(v_step, v_keys);
+    if v_wrong is not null then
+      return array[concat_ws('.', 'steps[' || v_at || ']', nullif(v_wrong[1], '')), v_wrong[2]];
     end if;
-    if v_step ->> 'executor' !~ '^[A-Za-z0-9_.-]+$' then
-      path := v_at || '.executor'; problem := 'must be letters, digits, "_", "." or "-"'; return;
-    end if;
-    if v_step ->> 'service' !~ '^[A-Za-z0-9][A-Za-z0-9_.-]*$' then
-      path := v_at || '.service'; problem := 'must be the name of a service: letters, digits, "_", "." or "-"'; return;
-    end if;
-    v_key := coalesce(v_step ->> 'key', 'step-' || v_index + 1);
-    if v_key !~ '^[A-Za-z0-9_-]+$' then
-      path := v_at || '.key'; problem := 'must be letters, digits, "_" or "-"'; return;
-    end if;
-    if v_key = any (v_keys) then
-      path := v_at || '.key'; problem := format('"%s" is the key of an earlier step', v_key); return;
-    end if;
-    v_keys := v_keys || v_key;
-    if v_step ? 'run_at' and v_step ? 'delay_seconds' then
-      path := v_at || '.delay_seconds'; problem := 'cannot stand beside run_at'; return;
-    end if;
-    if v_step ? 'run_at' then
-      begin
-        if v_step ->> 'run_at' !~ '^\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d(:?\d\d)?)$' then
-          raise invalid_datetime_format;
-        end if;
-        v_run_at := (v_step ->> 'run_at')::timestamptz;
-      exception when data_exception then
-        path := v_at || '.run_at'; problem := 'must be a time with its zone, such as "2026-01-31T09:00:00Z"'; return;
-      end;
-    end if;
+    v_keys := v_keys || coalesce(v_step ->> 'key', 'step-' || v_at + 1);
   end loop;
+  return case when p_template::text ~ '"depends_on"|\{\{\s*steps\.' then ops.graph_fault(p_template) end;
+end
+$$;
 
-  select g.path, g.problem into path, problem from ops.graph_problem(p_template) g;
+-- The first fault of a step that comes after those with the keys given, as {field, problem}, or null.
+create function ops.step_fault(p_step jsonb, p_keys text[]) returns text[]
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_known text[] := '{key,kind,executor,agent,params,depends_on,priority,run_at,delay_seconds,timeout_seconds,max_retries,cost_usd}';
+  v_key text := coalesce(p_step ->> 'key', 'step-' || array_length(p_keys, 1) + 1, 'step-1');
+  v_wrong text[];
+  v_run_at timestamptz;
+begin
+  if jsonb_typeof(p_step) <> 'object' then
+    return array['', 'must be an object'];
+  elsif p_step - v_known <> '{}' then
+    return array[(select k from jsonb_object_keys(p_step - v_known) k limit 1),
+      'is not a field of a step; known fields: ' || array_to_string(v_known, ', ')];
+  end if;
+  v_wrong := case
+    when p_step -> 'kind' is null then array['kind', 'is required']
+    when jsonb_typeof(p_step -> 'key') <> 'string' then array['key', 'must be a string']
+    when length(p_step ->> 'key') not between 1 and 64 then array['key', 'must have 1 to 64 characters']
+    when jsonb_typeof(p_step -> 'kind') <> 'string' then array['kind', 'must be a string']
+    when length(p_step ->> 'kind') not between 1 and 100 then array['kind', 'must have 1 to 100 characters']
+    when p_step ->> 'kind' !~ '^[A-Za-z0-9_.-]+(:[A-Za-z0-9_.-]+)?$' then array['kind', 'must look like "executor" or "executor:agent"']
+    when jsonb_typeof(p_step -> 'params') <> 'object' then array['params', 'must be an object']
+    when p_step ->> 'key' !~ '^[A-Za-z0-9_-]+$' then array['key', 'must be letters, digits, "_" or "-"']
+    when v_key = any (p_keys) then array['key', format('"%s" is the key of an earlier step', v_key)]
+  end;
+  if v_wrong is not null or p_step - array['kind', 'key', 'params'] = '{}' then
+    return v_wrong;
+  end if;
+  v_wrong := case
+    when jsonb_typeof(p_step -> 'executor') <> 'string' then array['executor', 'must be a string']
+    when length(p_step ->> 'executor') not between 1 and 64 then array['executor', 'must have 1 to 64 characters']
+    when p_step ->> 'executor' !~ '^[A-Za-z0-9_.-]+$' then array['executor', 'must be letters, digits, "_", "." or "-"']
+    when jsonb_typeof(p_step -> 'agent') <> 'string' then array['agent', 'must be a string']
+    when length(p_step ->> 'agent') not between 1 and 100 then array['agent', 'must have 1 to 100 characters']
+    when jsonb_typeof(p_step -> 'depends_on') <> 'array' then array['depends_on', 'must be an array']
+    when jsonb_typeof(p_step -> 'priority') <> 'number' then array['priority', 'must be an integer']
+    when p_step ->> 'priority' like '%.%' then array['priority', 'must be a whole number']
+    when (p_step -> 'priority')::numeric not between -100 and 100 then array['priority', 'must be between -100 and 100']
+    when jsonb_typeof(p_step -> 'delay_seconds') <> 'number' then array['delay_seconds', 'must be an integer']
+    when p_step ->> 'delay_seconds' like '%.%' then array['delay_seconds', 'must be a whole number']
+    when (p_step -> 'delay_seconds')::numeric not between 0 and 31536000 then array['delay_seconds', 'must be between 0 and 31536000']
+    when jsonb_typeof(p_step -> 'timeout_seconds') <> 'number' then array['timeout_seconds', 'must be an integer']
+    when p_step ->> 'timeout_seconds' like '%.%' then array['timeout_seconds', 'must be a whole number']
+    when (p_step -> 'timeout_seconds')::numeric not between 1 and 86400 then array['timeout_seconds', 'must be between 1 and 86400']
+    when jsonb_typeof(p_step -> 'max_retries') <> 'number' then array['max_retries', 'must be an integer']
+    when p_step ->> 'max_retries' like '%.%' then array['max_retries', 'must be a whole number']
+    when (p_step -> 'max_retries')::numeric not between 0 and 100 then array['max_retries', 'must be between 0 and 100']
+    when jsonb_typeof(p_step -> 'cost_usd') <> 'number' then array['cost_usd', 'must be a number']
+    when (p_step -> 'cost_usd')::numeric not between 0 and 1000000 then array['cost_usd', 'must be between 0 and 1000000']
+    when p_step ?& array['run_at', 'delay_seconds'] then array['delay_seconds', 'cannot stand beside run_at']
+    when jsonb_typeof(p_step -> 'run_at') <> 'string' then array['run_at', 'must be a string']
+    when p_step ->> 'run_at' !~ '^\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d(:?\d\d)?)$'
+      then array['run_at', 'must be a time with its zone, such as "2026-01-31T09:00:00Z"']
+  end;
+  if v_wrong is null and p_step ? 'run_at' then
+    begin
+      v_run_at := (p_step ->> 'run_at')::timestamptz;
+    exception when data_exception then
+      return array['run_at', 'must be a time with its zone, such as "2026-01-31T09:00:00Z"'];
+    end;
+  end if;
+  return v_wrong;
 end
 $$;
 
 -- Dependencies: known, not circular; and `{{steps.<key>…}}` only from steps that are done before.
-create function ops.graph_problem(p_template jsonb, out path text, out problem text)
+create function ops.graph_fault(p_template jsonb) returns text[]
 language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+  path text;
+  problem text;
   v_before jsonb := '{}'; -- key → {every key that is done before it: true}
   v_row record;
   v_left integer;
   v_done integer;
 begin
-  if p_template::text !~ '"depends_on"|\{\{\s*steps\.' then
-    return;
-  end if;
   select format('steps[%s].depends_on', s.ordinality - 1), 'must list step keys' into path, problem
   from jsonb_array_elements(p_template -> 'steps') with ordinality s
   where jsonb_path_exists(s.value, '$.depends_on[*] ? (@.type() != "string")')
   order by s.ordinality limit 1;
-  if problem is not null then return; end if;
+  if problem is not null then return array[path, problem]; end if;
   select format('steps[%s].depends_on', s."position" - 1), format('names "%s", which is no step of this template', d)
     into path, problem
   from ops.template_steps(p_template) s, unnest(s.depends_on) d
   where not exists (select from ops.template_steps(p_template) o where o.key = d)
   order by s."position" limit 1;
-  if problem is not null then return; end if;
+  if problem is not null then return array[path, problem]; end if;
 
   loop
     v_done := 0;
@@ -1044,9 +1053,8 @@ begin
   select count(*), min(format('steps[%s].depends_on', s."position" - 1)) into v_left, path
   from ops.template_steps(p_template) s where not v_before ? s.key;
   if v_left > 0 then
-    problem := 'is part of a circle: these steps wait for each other'; return;
+    return array[path, 'is part of a circle: these steps wait for each other'];
   end if;
-  path := null;
 
   select format('steps[%s].params', s."position" - 1),
       format('uses the result of "%s", which is not done before this step', m.match[1])
@@ -1055,6 +1063,7 @@ begin
     lateral (select regexp_matches(s.params::text, '\{\{\s*steps\.([A-Za-z0-9_-]+)', 'g') as match) m
   where not (v_before -> s.key) ? (m.match[1])
   order by s."position" limit 1;
+  return case when problem is not null then array[path, problem] end;
 end
 $$;
 
@@ -1093,149 +1102,90 @@ begin
 end
 $$;
 
--- True for the engine's own canary. Errors: OPS_011 for anything else that calls itself one.
-create function ops.is_canary(p_source text, p_pattern_id text, p_template jsonb) returns boolean
+-- True for the engine's own canary; anything else that calls its source so is refused.
+create function ops.is_canary(p_pattern_id text, p_template jsonb) returns boolean
 language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  if p_source is distinct from 'canary' then
-    return false;
-  end if;
-  if p_pattern_id is distinct from 'ops:canary' or p_template <> ops.canary_template() then
-    perform ops.fail('OPS_011', 'source "canary" belongs to the engine''s own canary', 'source', 'choose another source');
-  end if;
-  return true;
+  return coalesce(p_pattern_id = 'ops:canary' and p_template = ops.canary_template(), false);
 end
 $$;
 
--- 55_gate.sql -----------------------------------------------------------------------------------------------
+-- 54_caps.sql -----------------------------------------------------------------------------------------------
 
--- The gate: the one place where a proposal is admitted, held for approval or rejected.
+-- Caps: what a proposal takes from the day's counters, and whether there is room.
 --
--- validate → dedupe → loop guard → caps → auto-approve or pending. Each verdict is a row with a code, a reason in words
--- and the numbers compared. A rejection uses up nothing. A held proposal keeps its place under the caps until it is
--- rejected or expires; approving it on a later day takes a place of that day.
---
--- Codes: auto_approved, pending_approval, duplicate, depth, missions_per_root_event, cap_daily, cap_source, cap_agent,
--- cap_step_kind, cap_pattern, budget, canary (the engine's own, which no cap and no rule holds); later approved, rejected, expired.
+-- A counter is a row for a day of the policy's time zone, a scope and a name. Counters are locked, the day's own first, before
+-- they are compared with their limits, so that no cap is ever exceeded however many gates stand open at once.
 
-create function ops.risk_rank(p_level text) returns integer
-language plpgsql immutable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return array_position(array['low', 'medium', 'high', 'critical'], coalesce(p_level, 'medium'));
-end
-$$;
-
--- Why policy `auto_approve` does not let the template run without a person, or null when it does: it is enabled, the risk is not
--- above `max_risk_level` and every step kind is listed (no list allows all; `kind:agent` lists one agent's steps of a kind). A
--- step that names an executor or agent of its own needs that listed too: what it calls itself opens no door. A missing or
--- disabled policy denies; a template without a risk level counts as medium.
-create function ops.auto_approve_obstacle(p_template jsonb) returns text
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_policy jsonb := ops.policy('auto_approve');
-  v_kind text;
-begin
-  if v_policy is null then
-    return 'there is no policy auto_approve';
-  elsif not coalesce((v_policy ->> 'enabled')::boolean, false) then
-    return 'policy auto_approve is not enabled';
-  elsif jsonb_typeof(p_template -> 'steps') is distinct from 'array' then
-    return 'the template has no steps';
-  elsif v_policy ? 'max_risk_level'
-    and coalesce(ops.risk_rank(p_template ->> 'risk_level'), 99) > ops.risk_rank(v_policy ->> 'max_risk_level')
-  then
-    return format('risk "%s" is above "%s", the highest that policy auto_approve admits',
-      coalesce(p_template ->> 'risk_level', 'medium'), v_policy ->> 'max_risk_level');
-  end if;
-  if v_policy ? 'allowed_step_kinds' then
-    select concat_ws(':', n.name, s.agent) into v_kind
-    from ops.template_steps(p_template) s, unnest(array[split_part(s.kind, ':', 1), s.executor]) n(name)
-    where not (v_policy -> 'allowed_step_kinds') ?| array[n.name, n.name || ':' || coalesce(s.agent, '')]
-    order by s."position" limit 1;
-  end if;
-  return 'step kind "' || v_kind || '" is not among those that policy auto_approve admits';
-end
-$$;
-
--- Why a person must decide on the template at this moment, or null.
-create function ops.approval_obstacle(p_template jsonb) returns text
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return case when ops.paused('approvals') then 'approvals are paused by the control switch' else ops.auto_approve_obstacle(p_template) end;
-end
-$$;
-
--- True when policy `auto_approve` lets the template run without a person.
-create function public.ops_is_auto_approvable(p_template jsonb) returns boolean
-language plpgsql stable security definer
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return ops.auto_approve_obstacle(p_template) is null;
-end
-$$;
-
--- The day that caps count in, by the policy's time zone.
-create function ops.cap_day() returns date
+-- The day that caps count in, in the policy's time zone.
+create function ops.cap_day(p_time_zone text default ops.policy('proposal_caps') ->> 'time_zone') returns date
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  return (ops.now() at time zone coalesce(ops.policy('proposal_caps') ->> 'time_zone', 'UTC'))::date;
-end
-$$;
-
--- What a template's steps say they will cost, in the counters' own precision.
-create function ops.declared_usd(p_template jsonb) returns numeric
-language plpgsql immutable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return (select round(coalesce(sum((s ->> 'cost_usd')::numeric), 0), 6) from jsonb_array_elements(p_template -> 'steps') s);
+  return (ops.now() at time zone coalesce(p_time_zone, 'UTC'))::date;
 end
 $$;
 
 -- What a proposal takes from one counter, beside the limit in force (null: none).
 create type ops.cap_unit as (scope text, name text, units integer, usd numeric, max_units integer, max_usd numeric);
 
--- All that a proposal takes. A step counts under its kind and, where it names another, under its executor; agents of a kind
--- count together.
+-- What one proposal of several takes, by its number; `units_so_far` and `usd_so_far` count it and those before it.
+create type ops.item_unit as (n integer, scope text, name text, units integer, usd numeric, max_units integer, max_usd numeric,
+  units_so_far integer, usd_so_far numeric);
+
+-- All that each of several proposals takes. A step counts under its kind and, where it names another, under
+-- its executor; agents of a kind count together.
+create function ops.units_of(p_numbers integer[], p_sources text[], p_pattern_ids text[], p_templates jsonb[], p_caps jsonb)
+returns setof ops.item_unit
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return query
+  with proposal as materialized (
+    select p.n, p.source, p.pattern_id, p.template
+    from unnest(p_numbers, p_sources, p_pattern_ids, p_templates) p(n, source, pattern_id, template)
+  ), step as materialized (
+    select p.n, split_part(s ->> 'kind', ':', 1) as kind, s ->> 'executor' as executor, (s ->> 'cost_usd')::numeric as usd
+    from proposal p, jsonb_array_elements(p.template -> 'steps') s
+  ), unit as (
+    select p.n, 'agent' as scope, p.template ->> 'agent' as name, 1 as units, 0::numeric as usd,
+      (p_caps #>> array['per_agent', p.template ->> 'agent'])::integer as max_units, null::numeric as max_usd
+    from proposal p where p.template ->> 'agent' is not null
+    union all
+    select s.n, 'daily', '', 1, round(coalesce(sum(s.usd), 0), 6), (p_caps ->> 'daily_limit')::integer, (p_caps ->> 'daily_budget_usd')::numeric
+    from step s group by s.n
+    union all
+    select p.n, 'pattern', p.pattern_id, 1, 0, (p_caps #>> array['per_pattern', p.pattern_id])::integer, null
+    from proposal p where p.pattern_id is not null
+    union all
+    select p.n, 'source', p.source, 1, 0,
+      coalesce(p_caps #>> array['per_source', p.source], p_caps #>> array['per_source_limits', p.source])::integer, null
+    from proposal p
+    union all
+    select k.n, 'step_kind', k.kind, count(*)::integer, 0, (p_caps #>> array['per_step_kind', k.kind])::integer, null
+    from (select s.n, s.kind from step s union all select s.n, s.executor from step s where s.executor <> s.kind) k
+    group by k.n, k.kind
+  )
+  select u.n, u.scope, u.name, u.units, u.usd, u.max_units, u.max_usd,
+    (sum(u.units) over counted)::integer, sum(u.usd) over counted
+  from unit u
+  window counted as (partition by u.scope, u.name order by u.n rows unbounded preceding);
+end
+$$;
+
+-- All that one proposal takes.
 create function ops.cap_units(p_source text, p_pattern_id text, p_template jsonb) returns ops.cap_unit[]
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-  v_caps jsonb := coalesce(ops.policy('proposal_caps'), '{}');
-  v_agent text := p_template ->> 'agent';
-  v_kinds ops.cap_unit[];
-  v_units ops.cap_unit[] := '{}';
-  v_usd numeric;
 begin
-  select array_agg(row('step_kind', k.kind, k.n, 0, (v_caps #>> array['per_step_kind', k.kind])::integer, null)::ops.cap_unit order by k.kind)
-    into v_kinds
-  from (select n.kind, count(*) as n
-        from jsonb_array_elements(p_template -> 'steps') s,
-          lateral (select split_part(s ->> 'kind', ':', 1) as kind union select s ->> 'executor') n
-        where n.kind is not null group by n.kind) k;
-  v_usd := ops.declared_usd(p_template);
-  if v_agent is not null then
-    v_units := v_units || row('agent', v_agent, 1, 0, (v_caps #>> array['per_agent', v_agent])::integer, null)::ops.cap_unit;
-  end if;
-  v_units := v_units || row('daily', '', 1, v_usd, (v_caps ->> 'daily_limit')::integer, (v_caps ->> 'daily_budget_usd')::numeric)::ops.cap_unit;
-  if p_pattern_id is not null then
-    v_units := v_units || row('pattern', p_pattern_id, 1, 0, (v_caps #>> array['per_pattern', p_pattern_id])::integer, null)::ops.cap_unit;
-  end if;
-  v_units := v_units || row('source', p_source, 1, 0,
-    coalesce(v_caps #>> array['per_source', p_source], v_caps #>> array['per_source_limits', p_source])::integer, null)::ops.cap_unit;
-  return v_units || v_kinds;
+  return array(select row(u.scope, u.name, u.units, u.usd, u.max_units, u.max_usd)::ops.cap_unit
+    from ops.units_of(array[1], array[p_source], array[p_pattern_id], array[p_template], coalesce(ops.policy('proposal_caps'), '{}')) u
+    order by u.scope, u.name);
 end
 $$;
 
@@ -1364,30 +1314,121 @@ begin
 end
 $$;
 
--- Counts a mission against its root event, or answers the verdict that forbids it. The day's counter is locked.
-create function ops.take_root(p_root_event_id uuid, p_depth integer) returns jsonb
-language plpgsql
+-- Today's counters beside the limits in force, also limits that nothing has used yet.
+create function public.ops_cap_usage()
+returns table (day date, scope text, name text, used integer, max_units integer, used_usd numeric, max_usd numeric)
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  with today as (select ops.cap_day() as day),
+  caps as (select coalesce(ops.policy('proposal_caps'), '{}') as p),
+  limits as (
+    select 'daily' as scope, '' as name, (p ->> 'daily_limit')::integer as max_units, (p ->> 'daily_budget_usd')::numeric as max_usd from caps
+    union all
+    select l.scope, e.key, e.value::integer, null
+    from caps, (values ('source', 'per_source'), ('source', 'per_source_limits'), ('agent', 'per_agent'), ('step_kind', 'per_step_kind'),
+      ('pattern', 'per_pattern')) l(scope, field), jsonb_each_text(coalesce(p -> l.field, '{}')) e
+  ),
+  counted as (select c.* from ops.cap_counters c, today where c.day = today.day)
+  select today.day, coalesce(c.scope, l.scope), coalesce(c.name, l.name), coalesce(c.used, 0), l.max_units, coalesce(c.used_usd, 0), l.max_usd
+  from today, counted c full join limits l on l.scope = c.scope and l.name = c.name
+  order by 2, 3
+$$;
+
+-- 55_gate.sql -----------------------------------------------------------------------------------------------
+
+-- The gate: the one place where a proposal is admitted, held for approval or rejected.
+--
+-- validate → dedupe → loop guard → caps → auto-approve or pending. Each verdict is a row with a code, a reason in words
+-- and the numbers compared. A rejection uses up nothing. A held proposal keeps its place under the caps until it is
+-- rejected or expires; approving it on a later day takes a place of that day.
+--
+-- Many proposals pass as they would one by one, in their order, but in few statements: as long as all of them fit, or none of
+-- them does, their order makes no difference. A batch of which neither is true, or whose items share a key, is cut in two.
+--
+-- Codes: auto_approved, pending_approval, duplicate, depth, missions_per_root_event, cap_daily, cap_source, cap_agent,
+-- cap_step_kind, cap_pattern, budget, canary (the engine's own, which no cap and no rule holds); later approved, rejected, expired.
+
+create function ops.risk_rank(p_level text) returns integer
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return array_position(array['low', 'medium', 'high', 'critical'], coalesce(p_level, 'medium'));
+end
+$$;
+
+-- The values of the policies that decide at the gate, by key, and under `snapshot` the versions of all that bear on a mission.
+create function ops.gate_policies() returns jsonb
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return (select coalesce(jsonb_object_agg(key, value) filter (where key in ('auto_approve', 'proposal_caps', 'control', 'approvals')), '{}')
+      || jsonb_build_object('snapshot', coalesce(jsonb_object_agg(key, version), '{}'))
+    from public.ops_policy where key in ('auto_approve', 'proposal_caps', 'worker_policy', 'control', 'approvals', 'agent_roles'));
+end
+$$;
+
+-- Why policy `auto_approve` does not let the template run without a person, or null when it does: it is enabled, the risk is not
+-- above `max_risk_level` and every step kind is listed (no list allows all; `kind:agent` lists one agent's steps of a kind). A
+-- step that names an executor or agent of its own needs that listed too: what it calls itself opens no door. A missing or
+-- disabled policy denies; a template without a risk level counts as medium.
+create function ops.auto_approve_obstacle(p_template jsonb, p_policy jsonb) returns text
+language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_control jsonb := coalesce(ops.policy('control'), '{}');
-  v_max_depth integer := coalesce((v_control ->> 'max_depth')::integer, 8);
-  v_max integer := coalesce((v_control ->> 'max_missions_per_root_event')::integer, 50);
-  v_used integer;
+  v_allowed jsonb := p_policy -> 'allowed_step_kinds';
+  v_step jsonb;
+  v_agent text;
+  v_name text;
 begin
-  if p_root_event_id is null then
+  if p_policy is null then
+    return 'there is no policy auto_approve';
+  elsif not coalesce((p_policy -> 'enabled')::boolean, false) then
+    return 'policy auto_approve is not enabled';
+  elsif jsonb_typeof(p_template -> 'steps') is distinct from 'array' then
+    return 'the template has no steps';
+  elsif p_policy ? 'max_risk_level'
+    and coalesce(ops.risk_rank(p_template ->> 'risk_level'), 99) > ops.risk_rank(p_policy ->> 'max_risk_level')
+  then
+    return format('risk "%s" is above "%s", the highest that policy auto_approve admits',
+      coalesce(p_template ->> 'risk_level', 'medium'), p_policy ->> 'max_risk_level');
+  elsif v_allowed is null then
     return null;
   end if;
-  if p_depth >= v_max_depth then
-    return jsonb_build_object('code', 'depth', 'depth', p_depth, 'limit', v_max_depth);
-  end if;
-  insert into ops.root_missions as r (root_event_id, missions) values (p_root_event_id, 1)
-  on conflict (root_event_id) do update set missions = r.missions + 1 where r.missions < v_max
-  returning missions into v_used;
-  if v_used is null then
-    return jsonb_build_object('code', 'missions_per_root_event', 'used', v_max, 'limit', v_max);
-  end if;
+  for v_at in 0 .. jsonb_array_length(p_template -> 'steps') - 1 loop
+    v_step := p_template -> 'steps' -> v_at;
+    v_agent := coalesce(v_step ->> 'agent', nullif(split_part(v_step ->> 'kind', ':', 2), ''), p_template ->> 'agent');
+    foreach v_name in array array_remove(array[split_part(v_step ->> 'kind', ':', 1), v_step ->> 'executor'], null) loop
+      if not v_allowed ?| array[v_name, v_name || ':' || coalesce(v_agent, '')] then
+        return format('step kind "%s" is not among those that policy auto_approve admits', concat_ws(':', v_name, v_agent));
+      end if;
+    end loop;
+  end loop;
   return null;
+end
+$$;
+
+-- Why a person must decide on the template at this moment, or null.
+create function ops.approval_obstacle(p_template jsonb, p_policies jsonb) returns text
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return case when coalesce((p_policies #> '{control,pause,approvals}')::boolean, false) then 'approvals are paused by the control switch'
+    else ops.auto_approve_obstacle(p_template, p_policies -> 'auto_approve') end;
+end
+$$;
+
+-- True when policy `auto_approve` lets the template run without a person.
+create function public.ops_is_auto_approvable(p_template jsonb) returns boolean
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return ops.auto_approve_obstacle(p_template, ops.policy('auto_approve')) is null;
 end
 $$;
 
@@ -1418,8 +1459,7 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  return (select coalesce(jsonb_object_agg(key, version), '{}') from public.ops_policy
-  where key in ('auto_approve', 'proposal_caps', 'worker_policy', 'control', 'approvals', 'agent_roles'));
+  return ops.gate_policies() -> 'snapshot';
 end
 $$;
 
@@ -1440,114 +1480,6 @@ begin
 end
 $$;
 
--- One proposal through the gate. Whoever calls has locked its keys (ops.lock_keys).
-create function ops.pass_gate(
-  p_template jsonb, p_source text, p_dedupe_key text, p_dedupe_minutes numeric, p_idempotency_key text, p_proposed_by text,
-  p_reaction_id uuid default null, p_pattern_id text default null, p_root_event_id uuid default null, p_depth integer default 0)
-returns ops.gate_answer
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_id uuid := ops.new_id();
-  v_now timestamptz := ops.now();
-  v_day date := ops.cap_day();
-  v_path text;
-  v_problem text;
-  v_holder uuid;
-  v_units ops.cap_unit[];
-  v_verdict jsonb;
-  v_obstacle text;
-  v_auto boolean;
-  v_canary boolean;
-begin
-  select t.path, t.problem into v_path, v_problem from ops.template_problem(p_template) t;
-  if v_problem is not null then
-    perform ops.fail('OPS_004', format('template: %s %s', coalesce(nullif(v_path, ''), 'it'), v_problem), v_path);
-  end if;
-  if p_source is null or p_source !~ '^[A-Za-z0-9][A-Za-z0-9_.:-]{0,99}$' then
-    perform ops.fail('OPS_011', 'source must be 1 to 100 letters, digits, "_", ".", ":" or "-"', 'source');
-  end if;
-  v_canary := ops.is_canary(p_source, p_pattern_id, p_template);
-  if length(p_dedupe_key) not between 1 and 500 then
-    perform ops.fail('OPS_011', 'dedupe_key must have 1 to 500 characters', 'dedupe_key');
-  elsif p_dedupe_minutes not between 0 and 525600 then
-    perform ops.fail('OPS_011', 'dedupe_minutes must be between 0 and 525600, a year', 'dedupe_minutes');
-  elsif length(p_idempotency_key) not between 1 and 500 then
-    perform ops.fail('OPS_011', 'idempotency_key must have 1 to 500 characters', 'idempotency_key');
-  elsif length(p_proposed_by) not between 1 and 200 then
-    perform ops.fail('OPS_011', 'proposed_by must have 1 to 200 characters', 'proposed_by');
-  end if;
-
-  -- The same question asked again gets the same answer.
-  select id into v_holder from public.ops_mission_proposals
-  where idempotency_key = p_idempotency_key or reaction_id = p_reaction_id;
-  if found then
-    return ops.gate_answer_of(v_holder);
-  end if;
-
-  if p_dedupe_key is not null then
-    v_holder := ops.take_key(p_dedupe_key, v_id, v_now + p_dedupe_minutes * interval '1 minute');
-    if v_holder is not null then
-      return ops.gate_answer_of(v_holder, 'duplicate', format('dedupe key "%s" is held by this proposal', p_dedupe_key));
-    end if;
-  end if;
-
-  if v_canary then
-    v_day := null;
-  else
-    v_units := ops.cap_units(p_source, p_pattern_id, p_template);
-    perform ops.lock_caps(v_day, v_units);
-    v_verdict := ops.take_root(p_root_event_id, p_depth);
-    if v_verdict is null then
-      v_verdict := ops.take_caps(v_day, v_units);
-      if v_verdict is not null and p_root_event_id is not null then
-        update ops.root_missions set missions = missions - 1 where root_event_id = p_root_event_id;
-      end if;
-    end if;
-  end if;
-
-  if v_verdict is not null then
-    delete from ops.live_keys where dedupe_key = p_dedupe_key and proposal_id = v_id;
-  else
-    v_obstacle := case when v_canary and not ops.paused('approvals') then null else ops.approval_obstacle(p_template) end;
-    v_auto := v_obstacle is null;
-  end if;
-
-  insert into public.ops_mission_proposals (
-    id, dedupe_key, source, status, template, reason, policy_snapshot, approved_at, created_at, code, verdict, digest,
-    idempotency_key, proposed_by, pattern_id, reaction_id, root_event_id, depth, cap_day, reserved_usd, expires_at,
-    decided_at, decided_by, updated_at)
-  values (
-    v_id, p_dedupe_key, p_source,
-    (case when v_verdict is not null then 'rejected' when v_auto then 'auto_approved' else 'pending' end)::public.ops_proposal_status,
-    p_template,
-    case when v_verdict is not null then ops.verdict_reason(v_verdict)
-      when v_auto and v_canary then 'the engine''s own canary' when v_auto then 'admitted by policy auto_approve' else 'waits for approval: ' || v_obstacle end,
-    ops.policy_snapshot(), case when v_auto then v_now end, v_now,
-    case when v_verdict is not null then v_verdict ->> 'code' when v_auto and v_canary then 'canary' when v_auto then 'auto_approved'
-      else 'pending_approval' end,
-    coalesce(v_verdict, ops.caps_counted(v_day, v_units)), ops.template_digest(p_template),
-    p_idempotency_key, coalesce(p_proposed_by, p_template ->> 'agent'), p_pattern_id, p_reaction_id, p_root_event_id, p_depth,
-    case when v_verdict is null then v_day end,
-    case when v_verdict is null then ops.declared_usd(p_template) else 0 end,
-    case when v_verdict is null and not v_auto
-      then v_now + coalesce((ops.policy('approvals') ->> 'expires_minutes')::numeric, 1440) * interval '1 minute' end,
-    case when v_verdict is not null or v_auto then v_now end,
-    case when v_verdict is not null then 'gate' when v_auto then 'policy:auto_approve' end, v_now);
-
-  if v_auto then
-    insert into ops.decisions (proposal_id, decision, digest, actor, actor_context)
-    values (v_id, 'auto_approved', ops.template_digest(p_template), 'policy:auto_approve', ops.actor_context());
-    perform ops.start_mission(v_id);
-  elsif v_verdict is null then
-    perform ops.emit_own('proposal:pending', jsonb_build_object('proposal_id', v_id, 'title', p_template ->> 'title',
-      'source', p_source, 'risk_level', coalesce(p_template ->> 'risk_level', 'medium')), v_id, p_root_event_id, p_depth + 1);
-  end if;
-  return ops.gate_answer_of(v_id);
-end
-$$;
-
 -- An event of the engine itself about a proposal.
 create function ops.emit_own(p_type text, p_data jsonb, p_proposal_id uuid, p_root_event_id uuid, p_depth integer) returns void
 language plpgsql
@@ -1565,6 +1497,9 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+  if array_remove(p_keys, null) = '{}' then
+    return;
+  end if;
   perform pg_advisory_xact_lock(h) from (
     select distinct hashtextextended('ops:' || k, 0) as h from unnest(p_keys) k where k is not null order by 1) l;
   perform ops.lock_held_keys(p_keys);
@@ -1581,6 +1516,378 @@ begin
 end
 $$;
 
+-- What comes to the gate. `n` numbers the items of a batch; `id` is the proposal's, should it become one.
+create type ops.gate_item as (
+  n integer, id uuid, template jsonb, source text, dedupe_key text, dedupe_minutes numeric, idempotency_key text, proposed_by text,
+  reaction_id uuid, pattern_id text, root_event_id uuid, depth integer);
+
+-- The proposal that answers an item, its own or another; code and reason where they are not that proposal's.
+create type ops.gate_pointer as (n integer, proposal_id uuid, code text, reason text);
+
+-- What is wrong with an item, as {"code", "path", "message"}, or null.
+create function ops.item_problem(p_item ops.gate_item) returns jsonb
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_wrong text[];
+begin
+  if p_item.dedupe_minutes = 'NaN' then
+    return '{"code": "OPS_011", "path": "dedupe_minutes", "message": "dedupe_minutes must be a number"}';
+  end if;
+  v_wrong := ops.template_fault(p_item.template);
+  if v_wrong is not null then
+    return jsonb_build_object('code', 'OPS_004', 'path', v_wrong[1],
+      'message', format('template: %s %s', coalesce(nullif(v_wrong[1], ''), 'it'), v_wrong[2]));
+  end if;
+  v_wrong := case
+    when p_item.source is null or p_item.source !~ '^[A-Za-z0-9][A-Za-z0-9_.:-]{0,99}$'
+      then array['source', 'source must be 1 to 100 letters, digits, "_", ".", ":" or "-"']
+    when p_item.source = 'canary' and not ops.is_canary(p_item.pattern_id, p_item.template)
+      then array['source', 'source "canary" belongs to the engine''s own canary; choose another']
+    when length(p_item.dedupe_key) not between 1 and 500 then array['dedupe_key', 'dedupe_key must have 1 to 500 characters']
+    when p_item.dedupe_minutes not between 0 and 525600
+      then array['dedupe_minutes', 'dedupe_minutes must be between 0 and 525600, a year']
+    when length(p_item.idempotency_key) not between 1 and 500 then array['idempotency_key', 'idempotency_key must have 1 to 500 characters']
+    when length(p_item.proposed_by) not between 1 and 200 then array['proposed_by', 'proposed_by must have 1 to 200 characters']
+  end;
+  if v_wrong is not null then
+    return jsonb_build_object('code', 'OPS_011', 'path', v_wrong[1], 'message', v_wrong[2]);
+  end if;
+  return null;
+end
+$$;
+
+-- Items through the gate, in their order. Whoever calls has locked their keys (ops.lock_keys). What is not valid is answered with
+-- status `invalid`, code and reason, and where in `verdict`.
+create function ops.pass_gate(p_items ops.gate_item[])
+returns table (n integer, proposal_id uuid, status text, mission_id uuid, reason text, code text, verdict jsonb)
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  v_problems jsonb[] := array(select ops.item_problem(i) from unnest(p_items) i);
+  v_pointers ops.gate_pointer[];
+begin
+  v_pointers := ops.decide(case when array_remove(v_problems, null) = '{}' then p_items
+    else array(select p_items[at] from generate_subscripts(p_items, 1) at where v_problems[at] is null order by at) end);
+  return query
+  select o.n, p.id, p.status::text, m.id, coalesce(o.reason, p.reason), coalesce(o.code, p.code), p.verdict
+  from unnest(v_pointers) o
+  left join public.ops_mission_proposals p on p.id = o.proposal_id
+  left join public.ops_missions m on m.proposal_id = p.id
+  union all
+  select p_items[at].n, null, 'invalid', null, v_problems[at] ->> 'message', v_problems[at] ->> 'code',
+    jsonb_build_object('path', v_problems[at] ->> 'path')
+  from generate_subscripts(p_items, 1) at where v_problems[at] is not null
+  order by 1;
+end
+$$;
+
+-- What becomes of items that are valid.
+create function ops.decide(p_items ops.gate_item[]) returns ops.gate_pointer[]
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_known ops.gate_pointer[] := '{}';
+  v_items ops.gate_item[] := p_items;
+  v_has_keys boolean := (
+    select bool_or(i.dedupe_key is not null or i.idempotency_key is not null or i.reaction_id is not null) from unnest(p_items) i);
+  v_policies jsonb;
+  v_day date;
+  v_units ops.item_unit[];
+  v_totals ops.cap_unit[];
+  v_stops jsonb[];
+begin
+  if v_has_keys then
+    v_known := ops.known_answers(p_items);
+    if v_known <> '{}' then
+      v_items := array(select i from unnest(p_items) i where i.n not in (select k.n from unnest(v_known) k));
+    end if;
+  end if;
+  if coalesce(array_length(v_items, 1), 0) = 0 then
+    return v_known;
+  elsif v_has_keys and ops.share_keys(v_items) then
+    return v_known || ops.decide_in_halves(v_items);
+  elsif v_has_keys and not ops.take_keys(v_items) then
+    -- Work that was reopened took a key a moment ago.
+    return v_known || ops.decide(v_items);
+  end if;
+
+  v_policies := ops.gate_policies();
+  if v_has_keys and exists (select from unnest(v_items) i where i.source = 'canary') then
+    perform ops.admit(array(select i from unnest(v_items) i where i.source = 'canary'), '{}', '{}', null, v_policies);
+    v_known := v_known || array(select row(i.n, i.id, null, null)::ops.gate_pointer from unnest(v_items) i where i.source = 'canary');
+    return v_known || ops.decide(array(select i from unnest(v_items) i where i.source <> 'canary'));
+  end if;
+  v_day := ops.cap_day(v_policies #>> '{proposal_caps,time_zone}');
+  select array_agg(u) into v_units from (
+    select array_agg(i.n) as n, array_agg(i.source) as source, array_agg(i.pattern_id) as pattern_id, array_agg(i.template) as template
+    from unnest(v_items) i) i, ops.units_of(i.n, i.source, i.pattern_id, i.template, coalesce(v_policies -> 'proposal_caps', '{}')) u;
+  v_totals := array(select row(u.scope, u.name, sum(u.units), sum(u.usd), max(u.max_units), max(u.max_usd))::ops.cap_unit
+    from unnest(v_units) u group by u.scope, u.name);
+  perform ops.lock_caps(v_day, v_totals);
+
+  if ops.all_fit(v_items, v_totals, v_day, v_policies) then
+    perform ops.admit(v_items, v_units, v_totals, v_day, v_policies);
+  else
+    v_stops := array(
+      select ops.what_stops(v_items[u.at], u.units, v_day, v_policies)
+      from (select row_number() over (order by u.n) as at,
+              array_agg(row(u.scope, u.name, u.units, u.usd, u.max_units, u.max_usd)::ops.cap_unit order by u.scope, u.name) as units
+            from unnest(v_units) u group by u.n) u order by u.at);
+    if array_position(v_stops, null) is not null then
+      return v_known || ops.decide_in_halves(v_items);
+    end if;
+    perform ops.turn_away(v_items, v_stops, v_policies);
+  end if;
+  return v_known || array(select row(i.n, i.id, null, null)::ops.gate_pointer from unnest(v_items) i);
+end
+$$;
+
+create function ops.decide_in_halves(p_items ops.gate_item[]) returns ops.gate_pointer[]
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_half integer := array_length(p_items, 1) / 2;
+begin
+  return ops.decide(p_items[:v_half]) || ops.decide(p_items[v_half + 1:]);
+end
+$$;
+
+-- The same question asked again gets the same answer, and a dedupe key that is held answers with the proposal that holds it.
+create function ops.known_answers(p_items ops.gate_item[]) returns ops.gate_pointer[]
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_now timestamptz := ops.now();
+begin
+  return array(
+    select row(i.n, coalesce(same.id, again.id, k.proposal_id),
+      case when same.id is null and again.id is null then 'duplicate' end,
+      case when same.id is null and again.id is null then format('dedupe key "%s" is held by this proposal', i.dedupe_key) end)::ops.gate_pointer
+    from unnest(p_items) i
+    left join public.ops_mission_proposals same on same.idempotency_key = i.idempotency_key
+    left join public.ops_mission_proposals again on again.reaction_id = i.reaction_id
+    left join ops.live_keys k on k.dedupe_key = i.dedupe_key and k.proposal_id <> i.id and (k.live or k.held_until > v_now)
+    where same.id is not null or again.id is not null or k.proposal_id is not null);
+end
+$$;
+
+-- True when the answer to one item could be the proposal of another.
+create function ops.share_keys(p_items ops.gate_item[]) returns boolean
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return array_length(p_items, 1) > 1 and (
+    select count(i.dedupe_key) > count(distinct i.dedupe_key) or count(i.idempotency_key) > count(distinct i.idempotency_key)
+      or count(i.reaction_id) > count(distinct i.reaction_id)
+    from unnest(p_items) i);
+end
+$$;
+
+-- Takes the dedupe keys of items that do not share any. False when one of them is held.
+create function ops.take_keys(p_items ops.gate_item[]) returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_now timestamptz := ops.now();
+  v_wanted integer := (select count(i.dedupe_key) from unnest(p_items) i);
+  v_taken integer;
+begin
+  if v_wanted = 0 then
+    return true;
+  end if;
+  insert into ops.live_keys as k (dedupe_key, proposal_id, live, held_until)
+  select i.dedupe_key, i.id, true, v_now + i.dedupe_minutes * interval '1 minute'
+  from unnest(p_items) i where i.dedupe_key is not null order by i.dedupe_key
+  on conflict (dedupe_key) do update set proposal_id = excluded.proposal_id, live = true, held_until = excluded.held_until
+  where k.proposal_id = excluded.proposal_id or (not k.live and coalesce(k.held_until, '-infinity') <= v_now);
+  get diagnostics v_taken = row_count;
+  return v_taken = v_wanted;
+end
+$$;
+
+-- True when there is room for all of the items together: under the loop guard and under every cap. The counters are locked, and
+-- the root events are from here on.
+create function ops.all_fit(p_items ops.gate_item[], p_totals ops.cap_unit[], p_day date, p_policies jsonb) returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_max_depth integer := coalesce((p_policies #> '{control,max_depth}')::integer, 8);
+  v_max integer := coalesce((p_policies #> '{control,max_missions_per_root_event}')::integer, 50);
+begin
+  if exists (select from unnest(p_items) i where i.root_event_id is not null) then
+    perform from ops.root_missions r where r.root_event_id = any (array(select i.root_event_id from unnest(p_items) i))
+    order by r.root_event_id for no key update;
+    if exists (select from unnest(p_items) i where i.root_event_id is not null and i.depth >= v_max_depth)
+      or exists (
+        select from unnest(p_items) i left join ops.root_missions r on r.root_event_id = i.root_event_id
+        where i.root_event_id is not null group by i.root_event_id, r.missions having count(*) + coalesce(r.missions, 0) > v_max)
+    then
+      return false;
+    end if;
+  end if;
+  return not exists (
+    select from unnest(p_totals) t join ops.cap_counters c on c.day = p_day and c.scope = t.scope and c.name = t.name
+    where c.used + t.units > t.max_units or (t.usd > 0 and c.used_usd + t.usd > t.max_usd));
+end
+$$;
+
+-- What stops an item if it came alone, as a verdict, or null.
+create function ops.what_stops(p_item ops.gate_item, p_units ops.cap_unit[], p_day date, p_policies jsonb) returns jsonb
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_max_depth integer := coalesce((p_policies #> '{control,max_depth}')::integer, 8);
+  v_max integer := coalesce((p_policies #> '{control,max_missions_per_root_event}')::integer, 50);
+begin
+  if p_item.root_event_id is not null then
+    if p_item.depth >= v_max_depth then
+      return jsonb_build_object('code', 'depth', 'depth', p_item.depth, 'limit', v_max_depth);
+    elsif v_max <= coalesce((select r.missions from ops.root_missions r where r.root_event_id = p_item.root_event_id), 0) then
+      return jsonb_build_object('code', 'missions_per_root_event', 'used', v_max, 'limit', v_max);
+    end if;
+  end if;
+  return ops.cap_verdict(p_day, p_units);
+end
+$$;
+
+-- Stores items that are rejected, and sets their keys free.
+create function ops.turn_away(p_items ops.gate_item[], p_verdicts jsonb[], p_policies jsonb) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_now timestamptz := ops.now();
+  v_snapshot jsonb := p_policies -> 'snapshot';
+begin
+  insert into public.ops_mission_proposals (
+    id, dedupe_key, source, status, template, reason, policy_snapshot, created_at, code, verdict, digest, idempotency_key, proposed_by,
+    pattern_id, reaction_id, root_event_id, depth, decided_at, decided_by, updated_at)
+  select i.id, i.dedupe_key, i.source, 'rejected', i.template, ops.verdict_reason(p_verdicts[i.at]), v_snapshot, v_now,
+    p_verdicts[i.at] ->> 'code', p_verdicts[i.at], ops.template_digest(i.template), i.idempotency_key, coalesce(i.proposed_by, i.template ->> 'agent'),
+    i.pattern_id, i.reaction_id, i.root_event_id, coalesce(i.depth, 0), v_now, 'gate', v_now
+  from unnest(p_items) with ordinality i(n, id, template, source, dedupe_key, dedupe_minutes, idempotency_key, proposed_by, reaction_id,
+    pattern_id, root_event_id, depth, at);
+  delete from ops.live_keys k using unnest(p_items) i where k.dedupe_key = i.dedupe_key and k.proposal_id = i.id;
+end
+$$;
+
+-- Admits items that fit, each with its place under the caps: at work at once, or held for a person. The engine's own canaries, which
+-- no cap and no rule holds, come by themselves, without units and day.
+create function ops.admit(p_items ops.gate_item[], p_units ops.item_unit[], p_totals ops.cap_unit[], p_day date, p_policies jsonb)
+returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_now timestamptz := ops.now();
+  v_canary boolean := p_day is null;
+  v_obstacles text[] := array(
+    select ops.approval_obstacle(i.template, case when v_canary then p_policies || '{"auto_approve": {"enabled": true}}' else p_policies end)
+    from unnest(p_items) i);
+  v_expires timestamptz := v_now + coalesce((p_policies #> '{approvals,expires_minutes}')::numeric, 1440) * interval '1 minute';
+  v_verdict jsonb := jsonb_build_object('day', p_day, 'time_zone', coalesce(p_policies #>> '{proposal_caps,time_zone}', 'UTC'));
+  v_snapshot jsonb := p_policies -> 'snapshot';
+  v_actor jsonb := ops.actor_context();
+  v_usd numeric[];
+  v_limits jsonb[];
+  v_started uuid[];
+begin
+  -- Each proposal takes from the day's counter, so these are as many as the items, in their order. Beside the limits in force
+  -- stands what the counters say when this proposal has been counted.
+  select array_agg(t.usd order by t.n), array_agg(t.limits order by t.n) into v_usd, v_limits
+  from (select u.n, sum(u.usd) as usd, jsonb_agg(jsonb_strip_nulls(jsonb_build_object(
+          'scope', u.scope, 'name', nullif(u.name, ''), 'used', c.used + u.units_so_far, 'limit', u.max_units,
+          'used_usd', case when u.max_usd is not null then c.used_usd + u.usd_so_far end, 'limit_usd', u.max_usd)) order by u.scope, u.name)
+          filter (where u.max_units is not null or u.max_usd is not null) as limits
+        from unnest(p_units) u join ops.cap_counters c on c.day = p_day and c.scope = u.scope and c.name = u.name
+        where u.scope = 'daily' or u.max_units is not null or u.max_usd is not null
+        group by u.n) t;
+
+  with stored as (
+    insert into public.ops_mission_proposals (
+      id, dedupe_key, source, status, template, reason, policy_snapshot, approved_at, created_at, code, verdict, digest,
+      idempotency_key, proposed_by, pattern_id, reaction_id, root_event_id, depth, cap_day, reserved_usd, expires_at,
+      decided_at, decided_by, updated_at)
+    select i.id, i.dedupe_key, i.source, (case when o is null then 'auto_approved' else 'pending' end)::public.ops_proposal_status,
+      i.template, case when o is not null then 'waits for approval: ' || o
+        when v_canary then 'the engine''s own canary' else 'admitted by policy auto_approve' end,
+      v_snapshot, case when o is null then v_now end, v_now,
+      case when o is not null then 'pending_approval' when v_canary then 'canary' else 'auto_approved' end,
+      v_verdict || jsonb_build_object('counted', coalesce(v_limits[i.at], '[]')), ops.template_digest(i.template),
+      i.idempotency_key, coalesce(i.proposed_by, i.template ->> 'agent'), i.pattern_id, i.reaction_id, i.root_event_id, coalesce(i.depth, 0),
+      p_day, coalesce(v_usd[i.at], 0), case when o is not null then v_expires end,
+      case when o is null then v_now end, case when o is null then 'policy:auto_approve' end, v_now
+    from unnest(p_items) with ordinality i(n, id, template, source, dedupe_key, dedupe_minutes, idempotency_key, proposed_by, reaction_id,
+        pattern_id, root_event_id, depth, at)
+      cross join lateral (select v_obstacles[i.at] as o) obstacle
+    order by i.at
+    returning id, status, digest
+  ), decided as (
+    insert into ops.decisions (proposal_id, decision, digest, actor, actor_context, at)
+    select s.id, 'auto_approved', s.digest, 'policy:auto_approve', v_actor, v_now from stored s where s.status = 'auto_approved'
+    returning proposal_id
+  )
+  select array_agg(proposal_id) into v_started from decided;
+  if not v_canary then
+    perform ops.move_caps(p_day, p_totals, 1);
+    if p_items[1].reaction_id is not null then -- a batch comes from reactions or from clients
+      perform ops.count_roots(p_items, p_policies);
+    end if;
+  end if;
+
+  if v_started is not null then
+    perform ops.start_missions(v_started);
+  end if;
+  if array_remove(v_obstacles, null) <> '{}' then
+    insert into public.ops_agent_events (type, data, proposal_id, root_event_id, depth)
+    select 'proposal:pending', jsonb_build_object('proposal_id', i.id, 'title', i.template ->> 'title', 'source', i.source,
+      'risk_level', coalesce(i.template ->> 'risk_level', 'medium')), i.id, i.root_event_id, coalesce(i.depth, 0) + 1
+    from unnest(p_items, v_obstacles) as i(n, id, template, source, dedupe_key, dedupe_minutes, idempotency_key, proposed_by, reaction_id,
+      pattern_id, root_event_id, depth, obstacle)
+    where i.obstacle is not null order by i.n;
+  end if;
+end
+$$;
+
+-- Counts missions against their root events. Two gates on both sides of midnight hold different counters; if they met at a new
+-- root event, one of them starts again.
+create function ops.count_roots(p_items ops.gate_item[], p_policies jsonb) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_max integer := coalesce((p_policies #> '{control,max_missions_per_root_event}')::integer, 50);
+  v_wanted integer := (select count(distinct i.root_event_id) from unnest(p_items) i);
+  v_counted integer;
+begin
+  if v_wanted = 0 then
+    return;
+  end if;
+  insert into ops.root_missions as r (root_event_id, missions)
+  select i.root_event_id, count(*) from unnest(p_items) i where i.root_event_id is not null group by i.root_event_id order by i.root_event_id
+  on conflict (root_event_id) do update set missions = r.missions + excluded.missions where r.missions + excluded.missions <= v_max;
+  get diagnostics v_counted = row_count;
+  if v_counted < v_wanted then
+    raise exception using errcode = 'serialization_failure', message = 'two gates met at one root event', hint = 'try again';
+  end if;
+end
+$$;
+
+-- 56_proposals.sql ------------------------------------------------------------------------------------------
+
+-- What clients ask of the gate: to propose, one or many, and what it would say.
+
 -- Proposes one mission: the single entry for clients. A dedupe key that live work holds answers with that proposal.
 -- Errors: OPS_004 with the JSON path of the template's problem, OPS_011 for the source or key.
 create function public.ops_create_proposal_and_maybe_autoapprove(p_dedupe_key text, p_source text, p_template jsonb)
@@ -1590,10 +1897,19 @@ set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
 set enable_mergejoin = off
 set random_page_cost = 1.1
+set plan_cache_mode = force_generic_plan
 as $$
+#variable_conflict use_column
 begin
   perform ops.lock_keys(array[p_dedupe_key]);
-  return query select a.* from ops.pass_gate(p_template, p_source, p_dedupe_key, null, null, null) a;
+  select a.proposal_id, a.status, a.mission_id, a.reason, a.code, a.verdict
+    into proposal_id, status, mission_id, reason, code, verdict
+  from ops.pass_gate(array[
+    row(1, ops.new_id(), p_template, p_source, p_dedupe_key, null, null, null, null, null, null, 0)::ops.gate_item]) a;
+  if status = 'invalid' then
+    perform ops.fail(code, reason, verdict ->> 'path');
+  end if;
+  return next;
 end
 $$;
 
@@ -1607,33 +1923,20 @@ set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
 set enable_mergejoin = off
 set random_page_cost = 1.1
+set plan_cache_mode = force_generic_plan -- a plan for each batch would copy it
 as $$
-#variable_conflict use_column
-declare
-  v_item record;
-  v_answer ops.gate_answer;
-  v_detail text;
 begin
   perform ops.require_array(p_proposals, 'p_proposals', 1000);
   perform ops.lock_keys(array(
     select unnest(array[i ->> 'dedupe_key', i ->> 'idempotency_key']) from jsonb_array_elements(p_proposals) i));
-  for v_item in select e.value as item, e.ordinality::integer as n from jsonb_array_elements(p_proposals) with ordinality e loop
-    begin
-      if jsonb_typeof(v_item.item -> 'dedupe_minutes') not in ('number', 'null') then
-        perform ops.fail('OPS_011', 'dedupe_minutes must be a number', 'dedupe_minutes');
-      end if;
-      v_answer := ops.pass_gate(v_item.item -> 'template', v_item.item ->> 'source', v_item.item ->> 'dedupe_key',
-        (v_item.item ->> 'dedupe_minutes')::numeric, v_item.item ->> 'idempotency_key', v_item.item ->> 'proposed_by');
-    exception
-      when sqlstate 'OP004' or sqlstate 'OP011' then
-        get stacked diagnostics v_detail = pg_exception_detail;
-        v_answer := row(null, 'invalid', null, sqlerrm, 'OPS_' || right(sqlstate, 3), v_detail);
-    end;
-    ordinal := v_item.n;
-    proposal_id := v_answer.proposal_id; status := v_answer.status; mission_id := v_answer.mission_id;
-    reason := v_answer.reason; code := v_answer.code; verdict := v_answer.verdict;
-    return next;
-  end loop;
+  return query
+  select a.* from ops.pass_gate(array(
+    select row(e.n, ops.new_id(), e.item -> 'template', e.item ->> 'source', e.item ->> 'dedupe_key',
+      -- JSON knows no NaN, so it can stand here for what is not a number.
+      case when jsonb_typeof(e.item -> 'dedupe_minutes') in ('number', 'null') then e.item ->> 'dedupe_minutes'
+        when e.item ? 'dedupe_minutes' then 'NaN' end::numeric,
+      e.item ->> 'idempotency_key', e.item ->> 'proposed_by', null, null, null, 0)::ops.gate_item
+    from jsonb_array_elements(p_proposals) with ordinality e(item, n) order by e.n)) a;
 end
 $$;
 
@@ -1644,14 +1947,12 @@ language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_problem record;
+  v_wrong text[] := ops.template_fault(p_template);
   v_day date := ops.cap_day();
   v_units ops.cap_unit[];
 begin
-  select t.path, t.problem into v_problem from ops.template_problem(p_template) t;
-  if v_problem.problem is not null then
-    return query select false, format('template: %s %s', v_problem.path, v_problem.problem), 'OPS_004',
-      jsonb_build_object('path', v_problem.path);
+  if v_wrong is not null then
+    return query select false, format('template: %s %s', v_wrong[1], v_wrong[2]), 'OPS_004', jsonb_build_object('path', v_wrong[1]);
     return;
   end if;
   v_units := ops.cap_units('api', null, p_template);
@@ -1665,7 +1966,7 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_obstacle text := ops.approval_obstacle(p_template);
+  v_obstacle text := ops.approval_obstacle(p_template, ops.gate_policies());
 begin
   if p_verdict is not null then
     return query select false, ops.verdict_reason(p_verdict), p_verdict ->> 'code', p_verdict;
@@ -1704,27 +2005,6 @@ begin
   return query select * from ops.foresee(v_proposal.template, v_day, v_units,
     ops.cap_verdict(v_day, v_units, v_proposal.cap_day = v_day));
 end
-$$;
-
--- Today's counters beside the limits in force, also limits that nothing has used yet.
-create function public.ops_cap_usage()
-returns table (day date, scope text, name text, used integer, max_units integer, used_usd numeric, max_usd numeric)
-language sql stable security definer
-set search_path = pg_catalog, pg_temp
-as $$
-  with today as (select ops.cap_day() as day),
-  caps as (select coalesce(ops.policy('proposal_caps'), '{}') as p),
-  limits as (
-    select 'daily' as scope, '' as name, (p ->> 'daily_limit')::integer as max_units, (p ->> 'daily_budget_usd')::numeric as max_usd from caps
-    union all
-    select l.scope, e.key, e.value::integer, null
-    from caps, (values ('source', 'per_source'), ('source', 'per_source_limits'), ('agent', 'per_agent'), ('step_kind', 'per_step_kind'),
-      ('pattern', 'per_pattern')) l(scope, field), jsonb_each_text(coalesce(p -> l.field, '{}')) e
-  ),
-  counted as (select c.* from ops.cap_counters c, today where c.day = today.day)
-  select today.day, coalesce(c.scope, l.scope), coalesce(c.name, l.name), coalesce(c.used, 0), l.max_units, coalesce(c.used_usd, 0), l.max_usd
-  from today, counted c full join limits l on l.scope = c.scope and l.name = c.name
-  order by 2, 3
 $$;
 
 -- 57_approvals.sql ------------------------------------------------------------------------------------------
@@ -1922,63 +2202,103 @@ as $$
   limit least(p_limit, 1000)
 $$;
 
--- What becomes of one match: null when it fires, otherwise the guard that stops it. Moves the guards' state.
--- Times are the event's own, so that a backlog settles as it would have settled live.
-create function ops.hold_back(p_event public.ops_agent_events, p_decision jsonb, p_max_depth integer) returns text
+-- Counts a match toward its threshold; returns how many there are within the window, this one included.
+create function ops.count_hit(p_pattern text, p_key text, p_shadow boolean, p_at timestamptz, p_event_id uuid, p_within_minutes numeric)
+returns integer
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  insert into ops.threshold_hits (pattern_id, key, shadow, at, event_id)
+  values (p_pattern, p_key, p_shadow, p_at, p_event_id) on conflict do nothing;
+  delete from ops.threshold_hits h
+  where h.pattern_id = p_pattern and h.key = p_key and h.shadow = p_shadow and h.at <= p_at - p_within_minutes * interval '1 minute';
+  return (select count(*) from ops.threshold_hits h
+    where h.pattern_id = p_pattern and h.key = p_key and h.shadow = p_shadow and h.at <= p_at);
+end
+$$;
+
+-- Which guards hold matches back, by the number of the decision: null where none does. Guards are asked match by match, in the
+-- order of the events, because each match that fires starts clocks for those that follow; what they knew before is read by one
+-- statement, and what they know then is written by one. Times are the events' own, so that a backlog settles as it would have live.
+-- p_first: how many decisions stand before those of each event.
+create function ops.hold_back(p_ids uuid[], p_times timestamptz[], p_depths integer[], p_items jsonb[], p_first integer[]) returns text[]
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_pattern text := p_decision ->> 'pattern_id';
-  v_shadow boolean := p_decision ->> 'mode' = 'shadow';
-  v_key text;
-  v_since timestamptz;
-  v_hits integer;
+  v_max_depth integer := coalesce((ops.policy('control') ->> 'max_depth')::integer, 8);
+  v_stops text[] := '{}';
+  v_stop text;
+  v_match record;
+  -- By the number of the cooldown: what it is, when it last fired, and for which event.
+  v_cooldowns jsonb[] := '{}';
+  v_fired timestamptz[] := '{}';
+  v_fired_by uuid[] := '{}';
+  -- By the number of the dedupe key: true when a reaction of this batch will hold it.
+  v_taken boolean[] := '{}';
 begin
-  if p_event.depth >= p_max_depth then
-    return 'depth';
-  end if;
-
-  if jsonb_typeof(p_decision -> 'threshold') = 'object' then
-    v_key := coalesce(p_decision #>> '{threshold,key}', '');
-    v_since := p_event.created_at - (p_decision #>> '{threshold,within_minutes}')::numeric * interval '1 minute';
-    insert into ops.threshold_hits (pattern_id, key, shadow, at, event_id)
-    values (v_pattern, v_key, v_shadow, p_event.created_at, p_event.id) on conflict do nothing;
-    delete from ops.threshold_hits h where h.pattern_id = v_pattern and h.key = v_key and h.shadow = v_shadow and h.at <= v_since;
-    select count(*) into v_hits from ops.threshold_hits h
-    where h.pattern_id = v_pattern and h.key = v_key and h.shadow = v_shadow and h.at <= p_event.created_at;
-    if v_hits < (p_decision #>> '{threshold,count}')::integer then
-      return 'threshold';
+  for v_match in
+    select m.*, c.fired_at,
+      m.dedupe_key is not null and (
+        exists (select from ops.live_keys k where k.dedupe_key = m.dedupe_key and (k.live or k.held_until > ops.now()))
+        or exists (select from public.ops_agent_reactions r where r.status = 'queued' and r.payload ->> 'dedupe_key' = m.dedupe_key)) as is_held
+    from (
+      select d.*, dense_rank() over (order by d.pattern_id, d.cooldown_key, d.shadow) as cooldown_number,
+        dense_rank() over (order by d.dedupe_key) as key_number
+      from (
+        select p_first[e.at] + d.nth::integer as number, e.id as event_id, e.created_at, e.depth, d.value ->> 'pattern_id' as pattern_id,
+          coalesce(d.value ->> 'mode' = 'shadow', false) as shadow,
+          case when jsonb_typeof(d.value -> 'cooldown') = 'object' then coalesce(d.value #>> '{cooldown,key}', '') end as cooldown_key,
+          (d.value #>> '{cooldown,minutes}')::numeric * interval '1 minute' as cooldown,
+          case when jsonb_typeof(d.value -> 'threshold') = 'object' then d.value -> 'threshold' end as threshold,
+          case when d.value ->> 'mode' is distinct from 'shadow' then d.value ->> 'dedupe_key' end as dedupe_key
+        from unnest(p_ids, p_times, p_depths, p_items) with ordinality e(id, created_at, depth, item, at),
+          jsonb_array_elements(e.item -> 'decisions') with ordinality d(value, nth)
+        where d.value ->> 'decision' = 'matched'
+          and (e.depth >= v_max_depth or d.value ?| array['cooldown', 'threshold', 'dedupe_key'])) d) m
+    left join ops.cooldowns c on c.pattern_id = m.pattern_id and c.key = m.cooldown_key and c.shadow = m.shadow
+    order by m.number
+  loop
+    v_stop := null;
+    if v_match.depth >= v_max_depth then
+      v_stop := 'depth';
+    elsif v_match.threshold is not null
+      and ops.count_hit(v_match.pattern_id, coalesce(v_match.threshold ->> 'key', ''), v_match.shadow, v_match.created_at, v_match.event_id,
+        (v_match.threshold ->> 'within_minutes')::numeric) < (v_match.threshold ->> 'count')::integer
+    then
+      v_stop := 'threshold';
+    elsif v_match.cooldown_key is not null
+      and v_match.created_at < coalesce(v_fired[v_match.cooldown_number], v_match.fired_at) + v_match.cooldown
+    then
+      v_stop := 'cooldown';
+    elsif v_match.is_held or (v_match.dedupe_key is not null and v_taken[v_match.key_number]) then
+      v_stop := 'dedupe';
     end if;
-  end if;
+    if v_stop is not null then
+      v_stops[v_match.number] := v_stop;
+      continue;
+    end if;
+    -- The clocks start only when nothing holds the match back.
+    if v_match.cooldown_key is not null then
+      v_fired[v_match.cooldown_number] := v_match.created_at;
+      v_fired_by[v_match.cooldown_number] := v_match.event_id;
+      v_cooldowns[v_match.cooldown_number] := jsonb_build_array(v_match.pattern_id, v_match.cooldown_key, v_match.shadow);
+    end if;
+    if v_match.dedupe_key is not null then
+      v_taken[v_match.key_number] := true;
+    end if;
+    if v_match.threshold is not null then
+      delete from ops.threshold_hits h
+      where h.pattern_id = v_match.pattern_id and h.key = coalesce(v_match.threshold ->> 'key', '') and h.shadow = v_match.shadow;
+    end if;
+  end loop;
 
-  -- Read only here; the clock starts when nothing else holds the match back.
-  if jsonb_typeof(p_decision -> 'cooldown') = 'object' and exists (
-    select from ops.cooldowns c
-    where c.pattern_id = v_pattern and c.key = coalesce(p_decision #>> '{cooldown,key}', '') and c.shadow = v_shadow
-      and p_event.created_at < c.fired_at + (p_decision #>> '{cooldown,minutes}')::numeric * interval '1 minute')
-  then
-    return 'cooldown';
-  end if;
-
-  if p_decision ->> 'dedupe_key' is not null and not v_shadow and (
-    exists (select from ops.live_keys k
-            where k.dedupe_key = p_decision ->> 'dedupe_key' and (k.live or k.held_until > ops.now()))
-    or exists (select from public.ops_agent_reactions r
-               where r.status = 'queued' and r.payload ->> 'dedupe_key' = p_decision ->> 'dedupe_key'))
-  then
-    return 'dedupe';
-  end if;
-
-  if jsonb_typeof(p_decision -> 'cooldown') = 'object' then
-    insert into ops.cooldowns as c (pattern_id, key, shadow, fired_at, event_id)
-    values (v_pattern, coalesce(p_decision #>> '{cooldown,key}', ''), v_shadow, p_event.created_at, p_event.id)
-    on conflict (pattern_id, key, shadow) do update set fired_at = excluded.fired_at, event_id = excluded.event_id;
-  end if;
-  if jsonb_typeof(p_decision -> 'threshold') = 'object' then
-    delete from ops.threshold_hits h where h.pattern_id = v_pattern and h.key = v_key and h.shadow = v_shadow;
-  end if;
-  return null;
+  insert into ops.cooldowns (pattern_id, key, shadow, fired_at, event_id)
+  select f.name ->> 0, f.name ->> 1, (f.name -> 2)::boolean, f.fired_at, f.event_id
+  from unnest(v_cooldowns, v_fired, v_fired_by) f(name, fired_at, event_id) where f.name is not null
+  on conflict (pattern_id, key, shadow) do update set fired_at = excluded.fired_at, event_id = excluded.event_id;
+  return v_stops;
 end
 $$;
 
@@ -1993,68 +2313,74 @@ set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
 set enable_mergejoin = off
 set random_page_cost = 1.1
+set plan_cache_mode = force_generic_plan -- a plan for each batch would copy it
 as $$
 #variable_conflict use_column
 declare
-  v_max_depth integer := coalesce((ops.policy('control') ->> 'max_depth')::integer, 8);
-  v_row record;
-  v_event public.ops_agent_events;
-  v_item jsonb;
-  v_decision jsonb;
-  v_decisions jsonb;
-  v_held text;
-  v_done uuid[] := '{}';
+  v_now timestamptz;
+  v_ids uuid[];
+  v_types text[];
+  v_times timestamptz[];
+  v_depths integer[];
+  v_items jsonb[];
+  v_first integer[];
+  v_stops text[];
+  v_queued jsonb;
 begin
   perform ops.require_array(p_events, 'p_events', 1000);
   perform pg_advisory_xact_lock(hashtextextended('ops settle', 0));
+  v_now := ops.now();
 
-  for v_row in
-    select e as event, i as item
-    from jsonb_array_elements(p_events) i
-    join public.ops_agent_events e on e.id = (i ->> 'event_id')::uuid
+  select array_agg(l.id), array_agg(l.type), array_agg(l.created_at), array_agg(l.depth), array_agg(l.item)
+    into v_ids, v_types, v_times, v_depths, v_items
+  from (
+    select e.id, e.type, e.created_at, e.depth, i.item
+    from (select distinct on (g.item ->> 'event_id') (g.item ->> 'event_id')::uuid as id, g.item
+          from jsonb_array_elements(p_events) with ordinality g(item, n) order by g.item ->> 'event_id', g.n) i
+    join public.ops_agent_events e on e.id = i.id
     where e.processed_at is null
     order by e.created_at, e.id
-    for no key update of e
-  loop
-    v_event := v_row.event;
-    v_item := v_row.item;
-    continue when v_event.id = any (v_done);
-    v_done := v_done || v_event.id;
-    v_decisions := '[]';
-    queued := 0;
-    for v_decision in select jsonb_array_elements(coalesce(v_item -> 'decisions', '[]')) loop
-      if v_decision ->> 'decision' = 'matched' then
-        v_held := ops.hold_back(v_event, v_decision, v_max_depth);
-        if v_held is not null then
-          v_decision := v_decision || jsonb_build_object('decision', v_held);
-        elsif v_decision ->> 'mode' = 'shadow' then
-          insert into ops.shadow_reactions (event_id, pattern_id, payload)
-          values (v_event.id, v_decision ->> 'pattern_id', ops.reaction_payload(v_event.type, v_decision)) on conflict do nothing;
-        else
-          insert into public.ops_agent_reactions (event_id, payload)
-          values (v_event.id, ops.reaction_payload(v_event.type, v_decision)) on conflict do nothing;
-          if found then
-            queued := queued + 1;
-          end if;
-        end if;
-      end if;
-      v_decisions := v_decisions || jsonb_strip_nulls(jsonb_build_object('pattern_id', v_decision -> 'pattern_id',
-        'decision', v_decision -> 'decision', 'mode', v_decision -> 'mode', 'detail', v_decision -> 'detail',
-        'cooldown', v_decision -> 'cooldown', 'threshold', v_decision -> 'threshold', 'dedupe_key', v_decision -> 'dedupe_key'));
-    end loop;
-    insert into ops.event_verdicts (event_id, policy_version, decisions, error)
-    values (v_event.id, p_policy_version, v_decisions, v_item ->> 'error')
-    on conflict (event_id) do update set policy_version = excluded.policy_version, decisions = excluded.decisions,
-      error = excluded.error, settled_at = ops.now();
-    event_id := v_event.id;
-    outcome := 'settled';
-    return next;
-  end loop;
-  update public.ops_agent_events set processed_at = ops.now() where id = any (v_done);
+    for no key update of e) l;
+  v_items := array(select case when jsonb_typeof(i -> 'decisions') = 'array' then i else i || '{"decisions": []}' end
+    from unnest(v_items) with ordinality u(i, n) order by n);
+  v_first := array(select coalesce(sum(jsonb_array_length(i -> 'decisions')) over (order by n rows between unbounded preceding and 1 preceding), 0)
+    from unnest(v_items) with ordinality u(i, n) order by n);
+  v_stops := ops.hold_back(v_ids, v_times, v_depths, v_items, v_first);
+
+  with inserted as (
+    insert into public.ops_agent_reactions (event_id, payload, created_at, updated_at)
+    select v_ids[e.at], ops.reaction_payload(v_types[e.at], d.value), v_now, v_now
+    from unnest(v_items) with ordinality e(item, at), jsonb_array_elements(e.item -> 'decisions') with ordinality d(value, nth)
+    where d.value ->> 'decision' = 'matched' and d.value ->> 'mode' is distinct from 'shadow' and v_stops[v_first[e.at] + d.nth] is null
+    order by e.at, d.nth
+    on conflict do nothing
+    returning event_id
+  )
+  select jsonb_object_agg(i.event_id, i.n) into v_queued from (select event_id, count(*) as n from inserted group by event_id) i;
+  insert into ops.shadow_reactions (event_id, pattern_id, payload)
+  select v_ids[e.at], d.value ->> 'pattern_id', ops.reaction_payload(v_types[e.at], d.value)
+  from unnest(v_items) with ordinality e(item, at), jsonb_array_elements(e.item -> 'decisions') with ordinality d(value, nth)
+  where d.value ->> 'decision' = 'matched' and d.value ->> 'mode' = 'shadow' and v_stops[v_first[e.at] + d.nth] is null
+  order by e.at, d.nth
+  on conflict do nothing;
+
+  insert into ops.event_verdicts (event_id, policy_version, decisions, error, settled_at)
+  select e.id, p_policy_version, coalesce((
+      select jsonb_agg(jsonb_strip_nulls(case when v_stops[v_first[e.at] + d.nth] is null then d.value - array['template', 'proposal_source']
+        else d.value - array['template', 'proposal_source'] || jsonb_build_object('decision', v_stops[v_first[e.at] + d.nth]) end) order by d.nth)
+      from jsonb_array_elements(e.item -> 'decisions') with ordinality d(value, nth)), '[]'), e.item ->> 'error', v_now
+  from unnest(v_ids, v_items) with ordinality e(id, item, at) order by e.at
+  on conflict (event_id) do update set policy_version = excluded.policy_version, decisions = excluded.decisions,
+    error = excluded.error, settled_at = excluded.settled_at;
+  update public.ops_agent_events set processed_at = v_now where id = any (v_ids);
 
   return query
-  select distinct (i ->> 'event_id')::uuid, 'skipped', 0 from jsonb_array_elements(p_events) i
-  where (i ->> 'event_id')::uuid <> all (v_done);
+  select e.id, 'settled', coalesce((v_queued -> e.id::text)::integer, 0) from unnest(v_ids) with ordinality e(id, at) order by e.at;
+  if coalesce(array_length(v_ids, 1), 0) < jsonb_array_length(p_events) then
+    return query
+    select distinct (i ->> 'event_id')::uuid, 'skipped', 0 from jsonb_array_elements(p_events) i
+    where (i ->> 'event_id')::uuid <> all (coalesce(v_ids, '{}'));
+  end if;
 end
 $$;
 
@@ -2070,6 +2396,9 @@ begin
 end
 $$;
 
+-- What became of a reaction; status `invalid` when it could not become a proposal.
+create type ops.reaction_answer as (reaction_id uuid, proposal_id uuid, status text, mission_id uuid, code text, reason text);
+
 -- Takes up to p_limit queued reactions, oldest first, through the gate. A reaction that cannot become a proposal is marked
 -- failed with its error and does not stop the others. Nothing happens while reactions are paused.
 create function public.ops_run_reactions(p_limit integer)
@@ -2079,13 +2408,11 @@ set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
 set enable_mergejoin = off
 set random_page_cost = 1.1
+set plan_cache_mode = force_generic_plan -- a plan for each batch would copy it
 as $$
-#variable_conflict use_column
 declare
   v_reactions public.ops_agent_reactions[];
-  v_reaction public.ops_agent_reactions;
-  v_event public.ops_agent_events;
-  v_answer ops.gate_answer;
+  v_answers ops.reaction_answer[];
 begin
   if ops.paused('reactions') then
     return;
@@ -2093,35 +2420,50 @@ begin
   select array_agg(t.r order by (t.r).created_at, (t.r).id) into v_reactions
   from (select q as r from public.ops_agent_reactions q where q.status = 'queued'
         order by q.created_at, q.id limit least(p_limit, 1000) for no key update skip locked) t;
+  if v_reactions is null then
+    return;
+  end if;
   perform ops.lock_keys(array(select r.payload ->> 'dedupe_key' from unnest(v_reactions) r));
 
-  foreach v_reaction in array coalesce(v_reactions, '{}') loop
-    select * into v_event from public.ops_agent_events e where e.id = v_reaction.event_id;
-    begin
-      v_answer := ops.pass_gate(v_reaction.payload -> 'proposal_template', v_reaction.payload ->> 'proposal_source',
-        v_reaction.payload ->> 'dedupe_key', null, null, null, v_reaction.id, v_reaction.pattern_id,
-        coalesce(v_event.root_event_id, v_event.id), v_event.depth);
-      status := 'done';
-      proposal_id := v_answer.proposal_id; proposal_status := v_answer.status; mission_id := v_answer.mission_id;
-      code := v_answer.code; reason := v_answer.reason;
-      update public.ops_agent_reactions r
-      set status = 'done', payload = r.payload || jsonb_build_object('result', jsonb_strip_nulls(to_jsonb(v_answer) - 'verdict'))
-      where r.id = v_reaction.id;
-    exception
-      when query_canceled or admin_shutdown or lock_not_available or deadlock_detected or serialization_failure then
-        raise;
-      when others then
-        status := 'failed';
-        proposal_id := null; proposal_status := null; mission_id := null;
-        code := case when sqlstate like 'OP0%' then 'OPS_' || right(sqlstate, 3) else sqlstate end;
-        reason := sqlerrm;
-        update public.ops_agent_reactions r
-        set status = 'failed', payload = r.payload || jsonb_build_object('error', jsonb_build_object('code', code, 'message', reason))
-        where r.id = v_reaction.id;
-    end;
-    reaction_id := v_reaction.id;
-    return next;
-  end loop;
+  v_answers := ops.answer_reactions(array(
+    select row(r.n, ops.new_id(), r.payload -> 'proposal_template', r.payload ->> 'proposal_source', r.payload ->> 'dedupe_key', null, null,
+      null, r.id, r.pattern_id, coalesce(e.root_event_id, e.id), e.depth)::ops.gate_item
+    from unnest(v_reactions) with ordinality r(id, event_id, status, payload, pattern_id, created_at, updated_at, n)
+    join public.ops_agent_events e on e.id = r.event_id order by r.n));
+
+  update public.ops_agent_reactions r
+  set status = case a.status when 'invalid' then 'failed' else 'done' end,
+    payload = r.payload || case a.status
+      when 'invalid' then jsonb_build_object('error', jsonb_build_object('code', a.code, 'message', a.reason))
+      else jsonb_build_object('result', jsonb_strip_nulls(jsonb_build_object('proposal_id', a.proposal_id, 'status', a.status,
+        'mission_id', a.mission_id, 'reason', a.reason, 'code', a.code))) end
+  from unnest(v_answers) a where r.id = a.reaction_id;
+
+  return query
+  select a.reaction_id, case a.status when 'invalid' then 'failed' else 'done' end, a.proposal_id, nullif(a.status, 'invalid'), a.mission_id,
+    a.code, a.reason
+  from unnest(v_answers) a;
+end
+$$;
+
+-- Reactions at the gate. What nobody foresaw is looked for in halves, until the one that it belongs to has failed by itself.
+create function ops.answer_reactions(p_items ops.gate_item[]) returns ops.reaction_answer[]
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_half integer := array_length(p_items, 1) / 2;
+begin
+  return array(select row(i.reaction_id, a.proposal_id, a.status, a.mission_id, a.code, a.reason)::ops.reaction_answer
+    from ops.pass_gate(p_items) a join unnest(p_items) i on i.n = a.n order by a.n);
+exception
+  when query_canceled or admin_shutdown or lock_not_available or deadlock_detected or serialization_failure then
+    raise;
+  when others then
+    if v_half = 0 then
+      return array[row(p_items[1].reaction_id, null, 'invalid', null, sqlstate, sqlerrm)::ops.reaction_answer];
+    end if;
+    return ops.answer_reactions(p_items[:v_half]) || ops.answer_reactions(p_items[v_half + 1:]);
 end
 $$;
 
@@ -2129,56 +2471,69 @@ $$;
 
 -- Missions: started from an admitted proposal, rolled up by a counter, ended once.
 
--- Turns an admitted proposal into its mission and steps. Only with an unused decision for exactly this template.
+-- Turns admitted proposals into missions with their steps: those that have a decision for exactly their template, and no mission yet.
+-- The proposals are locked, or written just now.
+create function ops.start_missions(p_proposals uuid[]) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_now timestamptz := ops.now();
+  v_missions uuid[];
+  v_templates jsonb[];
+begin
+  with started as (
+    insert into public.ops_missions (proposal_id, policy_snapshot, title, source, agent, dedupe_key, root_event_id, depth,
+      steps_total, steps_open, created_at, updated_at)
+    select p.id, p.policy_snapshot, p.title, p.source, p.template ->> 'agent', p.dedupe_key, p.root_event_id, p.depth,
+      jsonb_array_length(p.template -> 'steps'), jsonb_array_length(p.template -> 'steps'), v_now, v_now
+    from public.ops_mission_proposals p
+    join ops.decisions d on d.proposal_id = p.id and d.decision in ('approved', 'auto_approved') and d.digest = ops.template_digest(p.template)
+    where p.id = any (p_proposals) and not exists (select from public.ops_missions m where m.proposal_id = p.id)
+    order by p.id
+    returning id, proposal_id
+  )
+  select array_agg(s.id), array_agg(p.template) into v_missions, v_templates
+  from started s join public.ops_mission_proposals p on p.id = s.proposal_id;
+
+  insert into public.ops_mission_steps (mission_id, kind, params, status, executor, created_at, updated_at, key, position, agent,
+    depends_on, uses_results, priority, run_at, delay_seconds, ready, timeout_seconds, declared_retries, cost_reserved_usd, revision)
+  select s.owner, s.kind, s.params,
+    case when s.depends_on = '{}' then 'queued' else 'waiting' end::public.ops_step_status,
+    s.executor, v_now, v_now, s.key, s."position", s.agent, s.depends_on, s.params::text ~ '\{\{\s*steps\.', s.priority,
+    r.run_at, coalesce((s.step -> 'delay_seconds')::integer, 0), r.run_at <= v_now,
+    (s.step -> 'timeout_seconds')::integer, (s.step -> 'max_retries')::integer, coalesce((s.step -> 'cost_usd')::numeric, 0), 1
+  from ops.steps_of(v_missions, v_templates) s,
+    lateral (select greatest(v_now + coalesce((s.step -> 'delay_seconds')::integer, 0) * interval '1 second',
+      (s.step ->> 'run_at')::timestamptz) as run_at) r;
+  if found then
+    perform ops.wake_workers();
+  end if;
+end
+$$;
+
+-- The mission of one admitted proposal, made if it is not there yet.
 create function ops.start_mission(p_proposal_id uuid) returns uuid
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_proposal public.ops_mission_proposals;
   v_mission_id uuid;
-  v_now timestamptz := ops.now();
 begin
   select id into v_mission_id from public.ops_missions where proposal_id = p_proposal_id;
   if found then
     return v_mission_id;
   end if;
-  select * into v_proposal from public.ops_mission_proposals where id = p_proposal_id for no key update;
+  perform from public.ops_mission_proposals where id = p_proposal_id for no key update;
   if not found then
     perform ops.fail('OPS_013', format('there is no proposal %s', p_proposal_id), 'p_proposal_id');
   end if;
-  if not exists (
-    select from ops.decisions d
-    where d.proposal_id = p_proposal_id and d.decision in ('approved', 'auto_approved')
-      and d.digest = ops.template_digest(v_proposal.template))
-  then
+  perform ops.start_missions(array[p_proposal_id]);
+  select id into v_mission_id from public.ops_missions where proposal_id = p_proposal_id;
+  if not found then
     perform ops.fail('OPS_009', format('proposal %s is not approved', p_proposal_id), 'p_proposal_id',
       'only ops_approve_proposal or policy auto_approve opens the way to a mission');
   end if;
-
-  insert into public.ops_missions (proposal_id, policy_snapshot, title, source, agent, dedupe_key, root_event_id, depth,
-    steps_total, steps_open, created_at, updated_at)
-  values (p_proposal_id, v_proposal.policy_snapshot, v_proposal.title, v_proposal.source, v_proposal.template ->> 'agent',
-    v_proposal.dedupe_key, v_proposal.root_event_id, v_proposal.depth,
-    jsonb_array_length(v_proposal.template -> 'steps'), jsonb_array_length(v_proposal.template -> 'steps'), v_now, v_now)
-  on conflict (proposal_id) do nothing
-  returning id into v_mission_id;
-  if v_mission_id is null then
-    return (select id from public.ops_missions where proposal_id = p_proposal_id);
-  end if;
-
-  insert into public.ops_mission_steps (mission_id, kind, params, status, executor, created_at, updated_at, key, position, agent,
-    depends_on, uses_results, priority, run_at, delay_seconds, ready, timeout_seconds, declared_retries, cost_reserved_usd, revision, service)
-  select v_mission_id, s.kind, s.params,
-    case when s.depends_on = '{}' then 'queued' else 'waiting' end::public.ops_step_status,
-    s.executor, v_now, v_now, s.key, s."position", s.agent, s.depends_on, s.params::text ~ '\{\{\s*steps\.',
-    coalesce((s.step ->> 'priority')::smallint, (v_proposal.template ->> 'priority')::smallint, 0),
-    r.run_at, coalesce((s.step ->> 'delay_seconds')::integer, 0), r.run_at <= v_now,
-    (s.step ->> 'timeout_seconds')::integer, (s.step ->> 'max_retries')::integer, coalesce((s.step ->> 'cost_usd')::numeric, 0), 1, s.step ->> 'service'
-  from ops.template_steps(v_proposal.template) s,
-    lateral (select greatest(v_now + coalesce((s.step ->> 'delay_seconds')::integer, 0) * interval '1 second',
-      (s.step ->> 'run_at')::timestamptz) as run_at) r;
-  perform ops.wake_workers();
   return v_mission_id;
 end
 $$;
@@ -6679,7 +7034,7 @@ begin
     execute format('grant select on %s to ops_monitor', v_object.name);
   end loop;
   grant execute on function ops.now(), ops.policy(text), ops.paused(text), ops.cap_units(text, text, jsonb), ops.template_digest(jsonb),
-    ops.declared_usd(jsonb), ops.claimable_executors(), ops.blocked_executors() to ops_monitor;
+    ops.units_of(integer[], text[], text[], jsonb[], jsonb), ops.claimable_executors(), ops.blocked_executors() to ops_monitor;
 end
 $$;
 

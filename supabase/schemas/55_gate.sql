@@ -472,6 +472,7 @@ begin
           'used_usd', case when u.max_usd is not null then c.used_usd + u.usd_so_far end, 'limit_usd', u.max_usd)) order by u.scope, u.name)
           filter (where u.max_units is not null or u.max_usd is not null) as limits
         from unnest(p_units) u join ops.cap_counters c on c.day = p_day and c.scope = u.scope and c.name = u.name
+        where u.scope = 'daily' or u.max_units is not null or u.max_usd is not null
         group by u.n) t;
 
   with stored as (
@@ -494,8 +495,8 @@ begin
     order by i.at
     returning id, status, digest
   ), decided as (
-    insert into ops.decisions (proposal_id, decision, digest, actor, actor_context)
-    select s.id, 'auto_approved', s.digest, 'policy:auto_approve', v_actor from stored s where s.status = 'auto_approved'
+    insert into ops.decisions (proposal_id, decision, digest, actor, actor_context, at)
+    select s.id, 'auto_approved', s.digest, 'policy:auto_approve', v_actor, v_now from stored s where s.status = 'auto_approved'
     returning proposal_id
   )
   select array_agg(proposal_id) into v_started from decided;

@@ -132,6 +132,7 @@ set plan_cache_mode = force_generic_plan -- a plan for each batch would copy it
 as $$
 #variable_conflict use_column
 declare
+  v_now timestamptz;
   v_ids uuid[];
   v_types text[];
   v_times timestamptz[];
@@ -143,6 +144,7 @@ declare
 begin
   perform ops.require_array(p_events, 'p_events', 1000);
   perform pg_advisory_xact_lock(hashtextextended('ops settle', 0));
+  v_now := ops.now();
 
   select array_agg(l.id), array_agg(l.type), array_agg(l.created_at), array_agg(l.depth), array_agg(l.item)
     into v_ids, v_types, v_times, v_depths, v_items
@@ -161,8 +163,8 @@ begin
   v_stops := ops.hold_back(v_ids, v_times, v_depths, v_items, v_first);
 
   with inserted as (
-    insert into public.ops_agent_reactions (event_id, payload)
-    select v_ids[e.at], ops.reaction_payload(v_types[e.at], d.value)
+    insert into public.ops_agent_reactions (event_id, payload, created_at, updated_at)
+    select v_ids[e.at], ops.reaction_payload(v_types[e.at], d.value), v_now, v_now
     from unnest(v_items) with ordinality e(item, at), jsonb_array_elements(e.item -> 'decisions') with ordinality d(value, nth)
     where d.value ->> 'decision' = 'matched' and d.value ->> 'mode' is distinct from 'shadow' and v_stops[v_first[e.at] + d.nth] is null
     order by e.at, d.nth
@@ -177,23 +179,23 @@ begin
   order by e.at, d.nth
   on conflict do nothing;
 
-  insert into ops.event_verdicts (event_id, policy_version, decisions, error)
+  insert into ops.event_verdicts (event_id, policy_version, decisions, error, settled_at)
   select e.id, p_policy_version, coalesce((
-      select jsonb_agg(jsonb_strip_nulls(jsonb_build_object('pattern_id', d.value -> 'pattern_id',
-        'decision', coalesce(to_jsonb(v_stops[v_first[e.at] + d.nth]), d.value -> 'decision'), 'mode', d.value -> 'mode',
-        'detail', d.value -> 'detail', 'cooldown', d.value -> 'cooldown', 'threshold', d.value -> 'threshold',
-        'dedupe_key', d.value -> 'dedupe_key')) order by d.nth)
-      from jsonb_array_elements(e.item -> 'decisions') with ordinality d(value, nth)), '[]'), e.item ->> 'error'
+      select jsonb_agg(jsonb_strip_nulls(case when v_stops[v_first[e.at] + d.nth] is null then d.value - array['template', 'proposal_source']
+        else d.value - array['template', 'proposal_source'] || jsonb_build_object('decision', v_stops[v_first[e.at] + d.nth]) end) order by d.nth)
+      from jsonb_array_elements(e.item -> 'decisions') with ordinality d(value, nth)), '[]'), e.item ->> 'error', v_now
   from unnest(v_ids, v_items) with ordinality e(id, item, at) order by e.at
   on conflict (event_id) do update set policy_version = excluded.policy_version, decisions = excluded.decisions,
-    error = excluded.error, settled_at = ops.now();
-  update public.ops_agent_events set processed_at = ops.now() where id = any (v_ids);
+    error = excluded.error, settled_at = excluded.settled_at;
+  update public.ops_agent_events set processed_at = v_now where id = any (v_ids);
 
   return query
   select e.id, 'settled', coalesce((v_queued -> e.id::text)::integer, 0) from unnest(v_ids) with ordinality e(id, at) order by e.at;
-  return query
-  select distinct (i ->> 'event_id')::uuid, 'skipped', 0 from jsonb_array_elements(p_events) i
-  where (i ->> 'event_id')::uuid <> all (coalesce(v_ids, '{}'));
+  if coalesce(array_length(v_ids, 1), 0) < jsonb_array_length(p_events) then
+    return query
+    select distinct (i ->> 'event_id')::uuid, 'skipped', 0 from jsonb_array_elements(p_events) i
+    where (i ->> 'event_id')::uuid <> all (coalesce(v_ids, '{}'));
+  end if;
 end
 $$;
 
