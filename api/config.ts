@@ -3,6 +3,7 @@ import { envSchema, parseEnv } from '../engine/index.js'
 import { SHORTEST_SECRET } from './access/tokens.js'
 import type { ChannelSettings } from './monitors/notices.js'
 import type { ServiceSecrets } from './services/probe.js'
+import { isStandardSecret } from './webhooks/standard.js'
 
 /** What the control plane needs to know, read once from the environment. */
 export interface ApiConfig {
@@ -17,7 +18,7 @@ export interface ApiConfig {
   /** Requests that each key and token may make in a minute; 0 sets no limit. */
   requestsPerMinute: number
   /** Secrets by webhook source; two while one replaces the other. A source without any refuses every delivery. */
-  webhookSecrets: { readonly github: readonly string[] }
+  webhookSecrets: Readonly<Record<'github' | 'stripe' | 'standard', readonly string[]>>
   /** Variables that begin with `OPS_SERVICE_`: what policy `services` may have sent to a service. */
   serviceSecrets: ServiceSecrets
   /** Events that one settling call takes, 1 to 1000. */
@@ -45,6 +46,10 @@ const bearerKey = z
   )
   .optional()
 const secret = z.string().trim().optional()
+const standardSecret = secret.refine(
+  (text) => !text || isStandardSecret(text),
+  'must be a Standard Webhooks secret: whsec_ and base64',
+)
 const tokenSecret = secret.refine(
   (text) => !text || text.length >= SHORTEST_SECRET,
   `must have at least ${SHORTEST_SECRET} characters; make one with: openssl rand -base64 32`,
@@ -72,6 +77,10 @@ const apiEnvSchema = envSchema.extend({
     .default(6000),
   GITHUB_WEBHOOK_SECRET: secret,
   GITHUB_WEBHOOK_SECRET_PREVIOUS: secret,
+  STRIPE_WEBHOOK_SECRET: secret,
+  STRIPE_WEBHOOK_SECRET_PREVIOUS: secret,
+  STANDARD_WEBHOOKS_SECRET: standardSecret,
+  STANDARD_WEBHOOKS_SECRET_PREVIOUS: standardSecret,
 })
 
 /**
@@ -87,7 +96,11 @@ export function apiConfigFromEnv(variables: Readonly<Record<string, string | und
     tokenSecrets: present(env.OPS_TOKEN_SECRET, env.OPS_TOKEN_SECRET_PREVIOUS),
     corsOrigins: env.OPS_CORS_ORIGINS,
     requestsPerMinute: env.OPS_REQUESTS_PER_MINUTE,
-    webhookSecrets: { github: present(env.GITHUB_WEBHOOK_SECRET, env.GITHUB_WEBHOOK_SECRET_PREVIOUS) },
+    webhookSecrets: {
+      github: present(env.GITHUB_WEBHOOK_SECRET, env.GITHUB_WEBHOOK_SECRET_PREVIOUS),
+      stripe: present(env.STRIPE_WEBHOOK_SECRET, env.STRIPE_WEBHOOK_SECRET_PREVIOUS),
+      standard: present(env.STANDARD_WEBHOOKS_SECRET, env.STANDARD_WEBHOOKS_SECRET_PREVIOUS),
+    },
     serviceSecrets: serviceSecretsOf(variables),
     eventBatchSize: env.OPS_EVENT_BATCH_SIZE,
     reactionBatchSize: env.OPS_REACTION_BATCH_SIZE,

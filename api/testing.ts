@@ -11,6 +11,9 @@ export const KEY = 'test-key'
 export const CRON_KEY = 'test-cron-key'
 export const TOKEN_SECRET = 'a secret of more than thirty-two characters'
 export const GITHUB_SECRET = "It's a Secret to Everybody"
+export const STRIPE_SECRET = 'whsec_test_secret'
+/** The one in the library's own tests. */
+export const STANDARD_SECRET = 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw'
 export const UNKNOWN_ID = '01900000-0000-7000-8000-000000000000'
 
 export const testConfig: ApiConfig = {
@@ -19,7 +22,7 @@ export const testConfig: ApiConfig = {
   tokenSecrets: [TOKEN_SECRET],
   corsOrigins: [],
   requestsPerMinute: 0,
-  webhookSecrets: { github: [GITHUB_SECRET] },
+  webhookSecrets: { github: [GITHUB_SECRET], stripe: [STRIPE_SECRET], standard: [STANDARD_SECRET] },
   serviceSecrets: {},
   eventBatchSize: 50,
   reactionBatchSize: 50,

@@ -1,5 +1,7 @@
 import { createRoute, z } from '@hono/zod-openapi'
+import { bodyLimit } from 'hono/body-limit'
 import { type EventInput, OpsError } from '../../engine/index.js'
+import { refuse } from '../errors.js'
 import { router, type Services } from '../router.js'
 import * as http from '../schemas.js'
 import { webhookSources } from '../webhooks/index.js'
@@ -21,7 +23,9 @@ const receive = createRoute({
   summary: 'Take a signed webhook delivery',
   description:
     'Proved by its signature, so it needs no key. Answers after the event is stored; the sender may repeat a delivery as ' +
-    'often as it likes. Sources: `github` (`X-Hub-Signature-256`).',
+    'often as it likes: a repeated delivery id stores nothing, and one with another body is refused with 409. Sources: `github` ' +
+    '(`X-Hub-Signature-256`), `stripe` (`Stripe-Signature`) and `standard` (Standard Webhooks); the last two sign the time, and are ' +
+    'refused when that is more than five minutes away.',
   security: [],
   request: {
     params: z.object({ source: z.string().openapi({ example: 'github' }) }),
@@ -52,9 +56,16 @@ const receive = createRoute({
   },
 })
 
+/** As large as an event may be. */
+const MAX_BODY_BYTES = 1024 * 1024
+
 export function webhookRoutes({ engine, config, now }: Services) {
   const sources = webhookSources(config)
-  return router().openapi(receive, async (c) => {
+  const routes = router()
+  routes.use(
+    bodyLimit({ maxSize: MAX_BODY_BYTES, onError: (c) => refuse(c, 413, 'A delivery may have 1 MiB.') }),
+  )
+  return routes.openapi(receive, async (c) => {
     const { source: name } = c.req.valid('param')
     const source = sources.get(name)
     if (source === undefined) {

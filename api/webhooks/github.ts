@@ -1,6 +1,6 @@
 import { createHmac, timingSafeEqual } from 'node:crypto'
 import { type JsonObject, OpsError } from '../../engine/index.js'
-import { parsePayload } from './payload.js'
+import { eventTypeOf, parsePayload } from './payload.js'
 import type { Delivery, WebhookSource } from './source.js'
 
 /**
@@ -67,9 +67,7 @@ function jsonOf(headers: Headers, body: Buffer): string {
   return new URLSearchParams(text).get('payload') ?? ''
 }
 
-/** The action of a `repository_dispatch` is anybody's text: what a type cannot hold becomes `_`. */
-function eventType(event: string, payload: JsonObject): string {
-  const { action } = payload
-  if (typeof action !== 'string' || action === '') return `github:${event}`
-  return `github:${event}.${action.replace(/[^A-Za-z0-9_.:-]+/g, '_')}`.slice(0, 200)
+/** The action of a `repository_dispatch` is anybody's text. */
+function eventType(event: string, { action }: JsonObject): string {
+  return eventTypeOf('github', typeof action === 'string' && action !== '' ? `${event}.${action}` : event)
 }

@@ -1,6 +1,8 @@
 import type { ApiConfig } from '../config.js'
 import { github } from './github.js'
 import type { WebhookSource } from './source.js'
+import { standard } from './standard.js'
+import { stripe } from './stripe.js'
 
 export type { Delivery, WebhookSource } from './source.js'
 
@@ -8,5 +10,9 @@ export type { Delivery, WebhookSource } from './source.js'
 export function webhookSources({
   webhookSecrets,
 }: Pick<ApiConfig, 'webhookSecrets'>): Map<string, WebhookSource> {
-  return new Map([['github', github(webhookSecrets.github)]])
+  return new Map([
+    ['github', github(webhookSecrets.github)],
+    ['stripe', stripe(webhookSecrets.stripe)],
+    ['standard', standard(webhookSecrets.standard)],
+  ])
 }

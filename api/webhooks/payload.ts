@@ -15,6 +15,11 @@ export function parsePayload(text: string): JsonObject {
   return payload
 }
 
+/** The type of an event that a source reports: what a type cannot hold becomes `_`. */
+export function eventTypeOf(source: string, name: string): string {
+  return `${source}:${name.replace(/[^A-Za-z0-9_.:-]+/g, '_')}`.slice(0, 200)
+}
+
 function parse(text: string): unknown {
   try {
     return JSON.parse(text)
