@@ -80,11 +80,11 @@ function unmatched(events: PendingEvent[], batch: TriggeredBatch): SettleItem[] 
 }
 
 /** Settles a batch; if the database refuses it, each event by itself, so that a bad one is the only one to suffer. */
-async function settle(
+export async function settle(
   engine: Engine,
   version: number,
   items: SettleItem[],
-  batch: TriggeredBatch,
+  batch: Pick<TriggeredBatch, 'problems'>,
 ): Promise<SettledEvent[]> {
   try {
     return await engine.settleEvents(version, items)
@@ -99,7 +99,7 @@ async function settle(
   }
 }
 
-function broken(event_id: string, error: unknown, batch: TriggeredBatch): SettleItem {
+function broken(event_id: string, error: unknown, batch: Pick<TriggeredBatch, 'problems'>): SettleItem {
   const message = error instanceof Error ? error.message : String(error)
   batch.problems.push({
     code: error instanceof OpsError ? error.code : 'OPS_008',

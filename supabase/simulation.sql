@@ -115,8 +115,8 @@ begin
 end
 $$;
 
--- Those of the named events that are there and wait, as ops_pending_events tells them; for null, all that wait and that nobody
--- recorded. Empty while reactions are paused.
+-- Those of the named events that are there and wait, as ops_pending_events tells them, but without the data of those that came
+-- from outside, which the caller has. Empty while reactions are paused.
 create function sim.waiting_events(p_ids uuid[]) returns setof jsonb
 language plpgsql
 as $$
@@ -125,16 +125,16 @@ begin
     return;
   end if;
   return query
-  select jsonb_build_object('event_id', e.id, 'type', e.type, 'data', e.data, 'depth', e.depth,
+  select jsonb_build_object('event_id', e.id, 'type', e.type, 'data', case when e.root_event_id is not null or e.proposal_id is not null or e.mission_id is not null then e.data end, 'depth', e.depth,
     'root_event_id', coalesce(e.root_event_id, e.id), 'created_at', e.created_at)
   from public.ops_agent_events e
-  where e.processed_at is null and (e.id = any (p_ids) or p_ids is null)
+  where e.processed_at is null and e.id = any (p_ids)
   order by e.created_at, e.id;
 end
 $$;
 
--- Gives what the engine has made since the last call the names that it was recorded under. Answers the missions that nobody
--- recorded, or that have other steps than then: {"id", "steps": [{"id", "kind"}]}.
+-- Gives what the engine has made since the last call the names that it was recorded under. Answers what nobody recorded:
+-- {"events": [id], "missions": [{"id", "kinds": [text]}]}, missions that have other steps than then among them.
 create function sim.catch_up() returns jsonb
 language plpgsql
 as $$
@@ -142,7 +142,8 @@ declare
   v_from uuid := (select last from sim.cursor);
   v_event record;
   v_known sim.events;
-  v_strangers jsonb;
+  v_missions jsonb;
+  v_events uuid[] := '{}';
 begin
   insert into sim.names
   select p.id, k.id from public.ops_mission_proposals p
@@ -171,18 +172,21 @@ begin
       and k.run_id is not distinct from sim.recorded(v_event.run_id)
       and (k.data is null or k.data = v_event.data)
     order by k.created_at, k.id limit 1;
+    if v_known.id is null then
+      v_events := v_events || v_event.id;
+    end if;
     update sim.events set taken = true where id = v_known.id;
     update public.ops_agent_events e
     set id = coalesce(v_known.id, e.id), created_at = coalesce(v_known.created_at, e.created_at), data = sim.renamed(e.data)
     where e.id = v_event.id;
   end loop;
 
-  select jsonb_agg(jsonb_build_object('id', m.id, 'steps', (
-      select jsonb_agg(jsonb_build_object('id', s.id, 'kind', s.kind) order by s.position) from public.ops_mission_steps s where s.mission_id = m.id)))
-  into v_strangers
+  select jsonb_agg(jsonb_build_object('id', m.id, 'kinds', (
+      select jsonb_agg(s.kind order by s.position) from public.ops_mission_steps s where s.mission_id = m.id)))
+  into v_missions
   from public.ops_missions m where m.id > v_from and sim.recorded(m.id) is null;
   update sim.cursor set last = ops.new_id();
-  return coalesce(v_strangers, '[]');
+  return jsonb_build_object('events', v_events, 'missions', coalesce(v_missions, '[]'));
 end
 $$;
 
@@ -204,41 +208,52 @@ begin
 end
 $$;
 
--- A worker that takes everything. Outcomes are played one by one; when a step was claimed makes no difference to them.
-create function sim.claim_all() returns void
+-- Claims one queued step, by the door that every worker uses: for the moment it is the most urgent of its executor.
+create function sim.claim(p_step_id uuid) returns void
 language plpgsql
 as $$
 declare
   v_worker uuid := (select w.id from ops.workers w where w.name = 'simulation');
-  v_executors text[] := array(select distinct s.executor from public.ops_mission_steps s where s.status = 'queued');
+  v_step public.ops_mission_steps;
 begin
   if v_worker is null then
     v_worker := (public.ops_register_worker('simulation', '0', array['*'], 1, ops.schema_version()) ->> 'worker_id')::uuid;
   end if;
-  perform from public.ops_claim_steps(v_worker, v_executors, 1000, 86400);
+  select * into v_step from public.ops_mission_steps s where s.id = p_step_id;
+  update public.ops_mission_steps s set priority = -32768 where s.id = p_step_id;
+  perform from public.ops_claim_steps(v_worker, array[v_step.executor], 1, 86400);
+  update public.ops_mission_steps s set priority = v_step.priority where s.id = p_step_id;
 end
 $$;
 
--- The start of a recorded attempt: {"step_id", "run_id"}. A dead step that ran again had been retried.
+-- Dead steps that somebody retried, by their recorded ids; their mission opens again.
+create function sim.reopen(p_steps uuid[]) returns void
+language plpgsql
+as $$
+declare
+  v_step_id uuid;
+begin
+  for v_step_id in
+    select s.id from public.ops_mission_steps s join sim.names n on n.sim_id = s.id
+    where n.recorded_id = any (p_steps) and s.status = 'failed' order by s.position
+  loop
+    perform from public.ops_retry_step(v_step_id, 'recorded');
+  end loop;
+exception when sqlstate 'OP014' then
+  null; -- Newer work holds its key, which it did not then.
+end
+$$;
+
+-- The start of a recorded attempt: {"step_id", "run_id"}.
 create function sim.start_run(p jsonb) returns void
 language plpgsql
 as $$
 declare
   v_step_id uuid := sim.named((p ->> 'step_id')::uuid);
-  v_status text;
   v_token uuid;
 begin
-  select s.status::text into v_status from public.ops_mission_steps s where s.id = v_step_id;
-  if v_status = 'failed' then
-    begin
-      perform from public.ops_retry_step(v_step_id, 'recorded');
-    exception when sqlstate 'OP014' then
-      return;
-    end;
-    v_status := 'queued';
-  end if;
-  if v_status = 'queued' then
-    perform sim.claim_all();
+  if exists (select from public.ops_mission_steps s where s.id = v_step_id and s.status = 'queued') then
+    perform sim.claim(v_step_id);
   end if;
   select s.lease_token into v_token from public.ops_mission_steps s where s.id = v_step_id and s.status = 'running';
   if v_token is not null then
@@ -308,7 +323,7 @@ declare
   v_leases jsonb;
 begin
   for i in 1..100 loop
-    perform sim.claim_all();
+    perform sim.claim(s.id) from public.ops_mission_steps s where s.mission_id = p_mission_id and s.status = 'queued';
     select jsonb_agg(jsonb_build_object('step_id', s.id, 'token', s.lease_token)) into v_leases
     from public.ops_mission_steps s where s.mission_id = p_mission_id and s.status = 'running';
     exit when v_leases is null;
@@ -351,7 +366,7 @@ exception
 end
 $$;
 
--- Reactions that wait, and that nobody recorded: {"event_id", "pattern_id"} of all that wait.
+-- Reactions that wait for the gate: {"event_id", "pattern_id"}.
 create function sim.queued_reactions() returns setof jsonb
 language plpgsql
 as $$

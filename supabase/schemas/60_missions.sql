@@ -288,6 +288,9 @@ begin
   if not found then
     return;
   end if;
+  if v_was.completed_at is not null and v_is.completed_at is null then
+    insert into ops.reopenings (mission_id, round, reopened_by) values (p_mission_id, v_is.round, ops.actor()) on conflict do nothing;
+  end if;
   if v_is.completed_at is not null then
     perform ops.finish_missions(array[p_mission_id]);
   elsif v_was.completed_at is not null and v_is.completed_at is null and v_is.dedupe_key is not null then

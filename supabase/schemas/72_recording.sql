@@ -36,6 +36,7 @@ begin
   end if;
   return jsonb_build_object('id', v_mission -> 'id', 'status', v_mission -> 'status', 'created_at', v_mission -> 'created_at',
     'completed_at', v_mission -> 'completed_at', 'ended_by', v_mission -> 'ended_by',
+    'reopened_at', (select coalesce(jsonb_agg(r.at order by r.round), '[]') from ops.reopenings r where r.mission_id = (v_mission ->> 'id')::uuid),
     'steps', (
       select coalesce(jsonb_agg(jsonb_build_object('id', s -> 'id', 'key', s -> 'key', 'kind', s -> 'kind', 'status', s -> 'status',
         'end_reason', s -> 'end_reason', 'runs', ops.recorded_runs((s ->> 'id')::uuid)) order by (s ->> 'position')::integer), '[]')
