@@ -8,6 +8,7 @@ import { eventsCommand } from './commands/events.js'
 import { heartbeatCommand } from './commands/heartbeat.js'
 import { migrateCommand } from './commands/migrate.js'
 import { missionsCommand } from './commands/missions.js'
+import { policyCommand } from './commands/policy/index.js'
 import { proposalsCommand } from './commands/proposals.js'
 import { startCommand } from './commands/start.js'
 import { statusCommand } from './commands/status.js'
@@ -45,6 +46,7 @@ export function createProgram({ json }: { json: boolean }): Command {
     statusCommand(),
     eventsCommand(),
     proposalsCommand(),
+    policyCommand(),
     missionsCommand(),
     stepsCommand(),
     deadCommand(),

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { Engine, PolicyRow } from '../engine/index.js'
 import { type EventLine, type Line, readLine } from './lines.js'
-import { MINUTE, type Micros, microsOf, textOf } from './time.js'
+import { DAY, MINUTE, type Micros, microsOf, textOf } from './time.js'
 
 /** What happened in a stretch of time, ready to be played again. */
 export interface Recording {
@@ -58,7 +58,8 @@ export function recordingFrom(
   })
   const times = whole.map(timeOf)
   const from = times.reduce((least, time) => Math.min(least, time), times[0] ?? now)
-  const to = times.reduce((most, time) => Math.max(most, time), from) + 1
+  // A day more, for what comes of the last of them.
+  const to = times.reduce((most, time) => Math.max(most, time), from) + DAY
   return { policies, lines: whole, from, to }
 }
 

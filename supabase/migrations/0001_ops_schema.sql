@@ -393,6 +393,15 @@ create index ops_missions_live on public.ops_missions (id) where completed_at is
 create index ops_missions_created on public.ops_missions using brin (created_at) with (autosummarize = on);
 create index ops_missions_completed on public.ops_missions using brin (completed_at) with (autosummarize = on);
 
+-- When an ended mission was opened again, because a dead step of it was retried or reset.
+create table ops.reopenings (
+  mission_id uuid not null references public.ops_missions on delete cascade,
+  round integer not null,
+  at timestamptz not null default ops.now(),
+  reopened_by text not null,
+  primary key (mission_id, round)
+);
+
 alter table public.ops_agent_events
   add constraint ops_agent_events_mission_fkey foreign key (mission_id) references public.ops_missions on delete set null;
 

@@ -2759,6 +2759,9 @@ begin
   if not found then
     return;
   end if;
+  if v_was.completed_at is not null and v_is.completed_at is null then
+    insert into ops.reopenings (mission_id, round, reopened_by) values (p_mission_id, v_is.round, ops.actor()) on conflict do nothing;
+  end if;
   if v_is.completed_at is not null then
     perform ops.finish_missions(array[p_mission_id]);
   elsif v_was.completed_at is not null and v_is.completed_at is null and v_is.dedupe_key is not null then
@@ -4731,6 +4734,7 @@ begin
   end if;
   return jsonb_build_object('id', v_mission -> 'id', 'status', v_mission -> 'status', 'created_at', v_mission -> 'created_at',
     'completed_at', v_mission -> 'completed_at', 'ended_by', v_mission -> 'ended_by',
+    'reopened_at', (select coalesce(jsonb_agg(r.at order by r.round), '[]') from ops.reopenings r where r.mission_id = (v_mission ->> 'id')::uuid),
     'steps', (
       select coalesce(jsonb_agg(jsonb_build_object('id', s -> 'id', 'key', s -> 'key', 'kind', s -> 'kind', 'status', s -> 'status',
         'end_reason', s -> 'end_reason', 'runs', ops.recorded_runs((s ->> 'id')::uuid)) order by (s ->> 'position')::integer), '[]')
