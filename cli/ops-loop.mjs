@@ -11,6 +11,9 @@ try {
   const { register } = await import('tsx/esm/api')
   // Not the tsconfig.json of the folder that we happen to be called from.
   register({ tsconfig: false })
+  // A user's executors may lie in a folder whose package.json does not say "type": "module", or has none.
+  const commonJs = await import('tsx/cjs/api')
+  commonJs.register()
 } catch (error) {
   if (error?.code !== 'ERR_MODULE_NOT_FOUND') throw error
   console.error('error: the dependencies of Ops Loop are not installed.\n  Run npm ci in its folder.')

@@ -18,6 +18,35 @@ describe('a mask', () => {
     expect(mask('a.c*(b)[$^]|\\ abc')).toBe('[masked] abc')
   })
 
+  describe('finds a secret', () => {
+    const secret = 'p@ss "word"/+ä\\n1'
+    const mask = createMask([secret])
+
+    it.each([
+      ['in JSON', JSON.stringify({ token: secret })],
+      ['in an address', `https://x.test/?t=${encodeURIComponent(secret)}`],
+      ['in an address, in small letters', encodeURIComponent(secret).toLowerCase()],
+      ['in a form', new URLSearchParams({ t: secret }).toString()],
+      ['in hexadecimal', Buffer.from(secret).toString('hex')],
+      ['in base64', Buffer.from(secret).toString('base64')],
+      ['in base64 for addresses', Buffer.from(secret).toString('base64url')],
+      ['as the password of basic authentication', Buffer.from(`user:${secret}`).toString('base64')],
+      ['behind another name of it', Buffer.from(`me2:${secret}`).toString('base64')],
+      ['behind a third', Buffer.from(`a:${secret}:z`).toString('base64')],
+    ])('%s', (_name, text) => {
+      expect(mask(text)).toContain('[masked]')
+    })
+
+    it.each([0, 1, 2, 3])('so that none of its characters can be decoded, behind %i others', (before) => {
+      const text = mask(Buffer.from(`${'u'.repeat(before)}${secret}zz`).toString('base64'))
+      const [head = '', tail = '', ...more] = text.split('[masked]')
+      expect(more).toEqual([])
+      expect(Buffer.from(head, 'base64').length).toBeLessThanOrEqual(before)
+      // That of the two characters behind it.
+      expect(tail.length).toBeLessThanOrEqual(6)
+    })
+  })
+
   it('leaves text alone when there are no secrets', () => {
     expect(createMask([])('anything')).toBe('anything')
   })
