@@ -25,7 +25,7 @@ function formsOf(secret: string): string[] {
     JSON.stringify(secret).slice(1, -1),
     inAddress,
     inAddress.replaceAll('%20', '+'),
-    inAddress.replaceAll(/%[0-9A-F]{2}/g, (escape) => escape.toLowerCase()),
+    inAddress.replaceAll(/%[0-9A-F]{2}/g, (octet) => octet.toLowerCase()),
     Buffer.from(secret).toString('hex'),
     ...inBase64(secret),
   ]

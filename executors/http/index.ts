@@ -23,17 +23,17 @@ const headers = z.record(
 const params = z.strictObject({
   url: z
     .url({ protocol: /^https?$/, error: 'must be an http or https address' })
-    .refine((url) => !hasCredentials(url), 'must not hold a user or password'),
-  method: z.enum(['GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'HEAD']).default('POST'),
-  headers: headers.default({}),
-  /** Text goes out as it is, anything else as JSON. */
-  body: z.json().optional(),
-  /** Name of the variable that holds a Standard Webhooks secret; the request is signed with it. */
+    .refine((url) => !hasCredentials(url), 'must not hold a user or password')
+    .describe('An http or https address.'),
+  method: z.enum(['GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'HEAD']).default('POST').describe('The method.'),
+  headers: headers.default({}).describe('Headers, save those that connection, signature and retries need.'),
+  body: z.json().optional().describe('Text goes out as it is, anything else as JSON.'),
   secret_env: z
     .string()
     .regex(/^OPS_HTTP_[A-Z0-9_]+$/, 'must be the name of a variable that begins with OPS_HTTP_')
-    .optional(),
-  timeout_seconds: z.number().min(1).max(600).default(30),
+    .optional()
+    .describe('The variable of the worker that holds a Standard Webhooks secret (`whsec_…`) to sign with.'),
+  timeout_seconds: z.number().min(1).max(600).default(30).describe('Seconds to wait for the answer.'),
 })
 type Params = z.output<typeof params>
 

@@ -58,7 +58,7 @@ describe('a program that policy allows', () => {
       '&& echo',
       '> out',
       '-n',
-      '${HOME}',
+      '$HOME',
     ]
     expect(await told({ command, args })).toMatchObject({ args })
   })

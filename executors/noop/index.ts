@@ -4,12 +4,15 @@ import { defineExecutor, done, fail, retry } from '../define.js'
 
 /** Any params are fine and come back; these let you try out what a slow, flaky or broken executor does to a mission. */
 const params = z.looseObject({
-  /** How long to take, in milliseconds. */
-  sleep_ms: z.number().int().min(0).max(600_000).optional(),
-  /** Fails for good with this message. */
-  fail: z.string().min(1).optional(),
-  /** Fails this many attempts before it succeeds. */
-  flaky_attempts: z.number().int().min(0).max(100).optional(),
+  sleep_ms: z.number().int().min(0).max(600_000).optional().describe('How long to take, in milliseconds.'),
+  fail: z.string().min(1).optional().describe('Fails for good with this message.'),
+  flaky_attempts: z
+    .number()
+    .int()
+    .min(0)
+    .max(100)
+    .optional()
+    .describe('Fails this many attempts before it succeeds.'),
 })
 
 /** Does nothing, and says what it was given. */

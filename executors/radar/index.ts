@@ -5,37 +5,36 @@ import { defineExecutor, done, type ExecutorContext } from '../define.js'
 const stage = z.enum(['watching', 'validating', 'building', 'shipped']) satisfies z.ZodType<RadarStage>
 
 const changeable = {
-  title: z.string().min(1).max(300),
-  description: z.string().optional(),
-  stage: stage.optional(),
-  notes: z.string().optional(),
-  topic: z.string().optional(),
-  source_url: z.string().optional(),
-  evidence_snippet: z.string().optional(),
-  confidence: z.enum(['low', 'medium', 'high']).optional(),
+  title: z.string().min(1).max(300).describe('What is in demand.'),
+  description: z.string().optional().describe('The same at length.'),
+  stage: stage.optional().describe('How far it has come. A new item is `watching`.'),
+  notes: z.string().optional().describe('Notes of your own.'),
+  topic: z.string().optional().describe('What it is about.'),
+  source_url: z.string().optional().describe('Where it was seen.'),
+  evidence_snippet: z.string().optional().describe('What was said there.'),
+  confidence: z.enum(['low', 'medium', 'high']).optional().describe('How sure it is.'),
 }
 
 const add = z.strictObject({
-  action: z.literal('add'),
+  action: z.literal('add').describe('Adds an item.'),
   ...changeable,
-  entity: z.string().optional(),
-  event_type: z.string().optional(),
-  impact_areas: z.array(z.string()).optional(),
-  curator_name: z.string().optional(),
+  entity: z.string().optional().describe('Whom it is about: a company, a project, a person.'),
+  event_type: z.string().optional().describe('What happened there.'),
+  impact_areas: z.array(z.string()).optional().describe('What it bears on.'),
+  curator_name: z.string().optional().describe('Who noticed it.'),
 })
 
 const update = z.strictObject({
-  action: z.literal('update'),
-  id: z.uuid(),
+  action: z.literal('update').describe('Changes an item, or moves it on.'),
+  id: z.uuid().describe('The item.'),
   ...changeable,
-  title: changeable.title.optional(),
+  title: changeable.title.optional().describe('What is in demand.'),
 })
 
 const list = z.strictObject({
-  action: z.literal('list'),
-  stage: stage.optional(),
-  /** Newest first. */
-  limit: z.number().int().min(1).max(200).optional(),
+  action: z.literal('list').describe('Lists items, the newest first.'),
+  stage: stage.optional().describe('Only those of this stage.'),
+  limit: z.number().int().min(1).max(200).optional().describe('At most so many.'),
 })
 
 /** Keeps the demand radar, `ops_demand_radar`: add a signal, move it on, list what is there. */
