@@ -44,7 +44,8 @@ const KINDS: readonly [FaultKind, RegExp][] = [
   ['schema', /^(42883|42P01|42703|3F000|PGRST10[56]|PGRST20[0-5])$/],
   ['forbidden', /^(42501|25006)$/],
   ['conflict', /^23505$/],
-  ['input', /^(22...|23...|PGRST102)$/],
+  // 54001: JSON that is nested deeper than the server's stack.
+  ['input', /^(22...|23...|54001|PGRST102)$/],
 ]
 
 /** Reads any error that a transport can throw. Never fails. */
@@ -60,6 +61,8 @@ export function faultOf(error: unknown): Fault {
 
 /** Failures before PostgREST: no answer at all (status 0), or one from a gateway in front of it. */
 function kindWithoutCode(error: unknown, message: string): FaultKind {
+  // JSON that is nested deeper than our own stack; it has not even been sent.
+  if (error instanceof RangeError) return 'input'
   const status = property(error, 'status')
   if (status === 401 || status === 403) return 'credentials'
   if (status === 404) return 'address'

@@ -41,14 +41,12 @@ export class TcpProxy {
   delayMs = 0
   /** New connections are reset. */
   refusing = false
-  /** How many connections there were. */
-  accepted = 0
   readonly #links = new Set<Link>()
   readonly #traps: Trap[] = []
-  #silent = false
 
   private constructor(
     readonly port: number,
+    private target: { host: string; port: number },
     private readonly speaks: () => CallReader,
   ) {}
 
@@ -60,8 +58,12 @@ export class TcpProxy {
     await once(listener, 'listening')
     const address = listener.address()
     if (address === null || typeof address === 'string') throw new Error('expected a port')
-    const proxy = new TcpProxy(address.port, protocol === 'http' ? httpCalls : postgresCalls)
-    listener.on('connection', (client) => proxy.#accept(client, hostname, Number(port)))
+    const proxy = new TcpProxy(
+      address.port,
+      { host: hostname, port: Number(port) },
+      protocol === 'http' ? httpCalls : postgresCalls,
+    )
+    listener.on('connection', (client) => proxy.#accept(client))
     onFileEnd(async () => {
       proxy.cut()
       listener.close()
@@ -77,6 +79,11 @@ export class TcpProxy {
     return url.href
   }
 
+  /** Leads new connections elsewhere, as an address that moves to another server does. */
+  redirect(port: number): void {
+    this.target = { ...this.target, port }
+  }
+
   /** Resets every connection. */
   cut(): void {
     for (const link of this.#links) destroy(link)
@@ -87,29 +94,22 @@ export class TcpProxy {
     for (const link of this.#links) link.dead = true
   }
 
-  /** Nothing is carried, and new connections are taken and never answered, until `false`. What was sent meanwhile is lost. */
-  set silent(silent: boolean) {
-    this.#silent = silent
-    if (silent) this.halfOpen()
-  }
-
   /** Stops the next call of a function; resolves when it is met. */
   catch(fn: string, what: Stopped): Promise<Caught> {
     return new Promise((meet) => this.#traps.push({ fn, what, meet }))
   }
 
-  #accept(client: Socket, host: string, port: number): void {
-    this.accepted++
+  #accept(client: Socket): void {
     if (this.refusing) {
       client.resetAndDestroy()
       return
     }
     const link: Link = {
       client,
-      server: connect(port, host),
+      server: connect(this.target.port, this.target.host),
       calls: this.speaks(),
       mute: false,
-      dead: this.#silent,
+      dead: false,
     }
     this.#links.add(link)
     for (const socket of [link.client, link.server]) {

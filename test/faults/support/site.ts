@@ -55,6 +55,8 @@ export interface Order {
   params?: StepParams
   max_retries?: number
   timeout_seconds?: number
+  /** Default: `ledger`. */
+  kind?: string
 }
 
 /** How long a lease is at a site. Policies count in minutes, which is long for a test. */
@@ -87,6 +89,8 @@ export class Site {
     const { sql } = database
     await setPolicy(sql, 'auto_approve', { enabled: true })
     await setPolicy(sql, 'proposal_caps', {})
+    // Its steps would be counted with ours.
+    await setPolicy(sql, 'invariants', { canary: { enabled: false } })
     await sql`
       update ops.policy_schemas set schema = jsonb_set(schema, '{properties,lease_minutes}', '{"type": "number"}')
       where key = 'worker_policy'`
@@ -166,13 +170,14 @@ export class Site {
     params = {},
     max_retries,
     timeout_seconds,
+    kind = 'ledger',
   }: Order): Promise<number> {
     const template = {
       title: 'counted work',
       risk_level: 'low',
       steps: Array.from({ length: steps }, (_, i) => ({
         key: `step-${i}`,
-        kind: 'ledger',
+        kind,
         params,
         max_retries,
         timeout_seconds,

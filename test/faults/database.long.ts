@@ -1,0 +1,237 @@
+/** A full disk, a transaction that stays open, a replica that takes over, a pooler: what takes long, or programs of the system. */
+import { chown, mkdir, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { execa } from 'execa'
+import postgres from 'postgres'
+import { expect, test } from 'vitest'
+import { freePort } from '../../embedded/ports.js'
+import { onFileEnd } from '../support/fileEnd.js'
+import { loginRoles } from '../support/names.js'
+import { loginUrl, ownCluster, prepare } from './support/cluster.js'
+import {
+  need,
+  postgresFolder,
+  runDebian,
+  serve,
+  siteDatabase,
+  startDebian,
+  writeForPostgres,
+} from './support/debian.js'
+import { TcpProxy } from './support/proxy.js'
+import { Site } from './support/site.js'
+import { until } from './support/until.js'
+
+test('a disk that is full: work waits until there is room, and nothing is lost', async () => {
+  await need('/bin/mount', 'mount')
+  const folder = await postgresFolder()
+  const small = join(folder, 'small')
+  await mkdir(small)
+  await execa('mount', ['-t', 'tmpfs', '-o', 'size=48m', 'tmpfs', small])
+  onFileEnd(async () => {
+    await execa('umount', ['--lazy', small])
+  })
+  const cluster = await ownCluster()
+  const { stdout: owner } = await execa('stat', ['-c', '%u:%g', folder])
+  const [uid = 0, gid = 0] = owner.split(':').map(Number)
+  await chown(small, uid, gid)
+  const admin = postgres(cluster.adminUrl, { max: 1, onnotice: () => undefined })
+  await admin.unsafe(`create tablespace small location '${small}'`)
+  await admin.unsafe('create database crowded tablespace small owner postgres')
+  await admin.end()
+  const url = (login: string) => login.replace(/\/postgres$/, '/crowded')
+  const owned = cluster.adminUrl.replace(/\/\/[^@]*@/, '//postgres:x@')
+  const { options } = cluster.sql
+  const ownerUrl = url(owned.replace(':x@', `:${String(options.pass)}@`))
+  const sql = await prepare(ownerUrl)
+  const site = await Site.on({ sql, urlFor: (role) => loginUrl(ownerUrl, role) })
+  const steps = await site.enqueue({ missions: 300, steps: 5, max_retries: 100 })
+  await execa('dd', ['if=/dev/zero', `of=${join(small, 'ballast')}`, 'bs=64k'], { reject: false })
+  site.beating()
+  const worker = await site.worker({ concurrency: 20 })
+  await worker.says('53100')
+  await rm(join(small, 'ballast'))
+  onFileEnd(async () => {
+    await sql.end({ timeout: 1 })
+    await cluster.crash()
+  })
+  await site.drained(300_000)
+  await site.expectOneSuccessEach(steps)
+})
+
+test('a transaction that stays open while 100,000 steps drain', async () => {
+  const site = await Site.open()
+  const steps = await site.enqueue({ missions: 2000, steps: 50, kind: 'noop' })
+  const holder = await site.sql.reserve()
+  await holder.unsafe('begin isolation level repeatable read')
+  await holder`select count(*), pg_current_xact_id() from ops_mission_steps`
+  site.beating(1000)
+  const began = performance.now()
+  await Promise.all([site.worker({ concurrency: 50 }), site.worker({ concurrency: 50 })])
+  let done = 0
+  for (let part = 1; part <= 4; part++) {
+    const from = performance.now()
+    const before = done
+    await until(
+      `${part} of 4 parts are done`,
+      async () => {
+        done = (await site.counts()).succeeded ?? 0
+        return done >= (steps * part) / 4
+      },
+      { withinMs: 1_500_000 },
+    )
+    console.log(
+      `part ${part} of 4: ${Math.round(((done - before) * 1000) / (performance.now() - from))} steps/s`,
+    )
+  }
+  console.log(
+    `100,000 steps in ${Math.round((performance.now() - began) / 1000)} s beside an open transaction`,
+  )
+  await holder`commit`
+  holder.release()
+  await site.expectOneSuccessEach(steps)
+}, 1_800_000)
+
+test('a replica that is promoted in the middle of work goes on where the first server fell, without a hold', async () => {
+  const folder = await postgresFolder()
+  const primary = await startDebian(join(folder, 'primary'), ['wal_level=replica', 'max_wal_senders=5'])
+  const admin = postgres(primary.ownerUrl().replace('//postgres:', '//supabase_admin:'), {
+    max: 1,
+    onnotice: () => undefined,
+  })
+  onFileEnd(() => admin.end({ timeout: 1 }))
+  const replicaData = join(folder, 'replica')
+  await runDebian('pg_basebackup', [
+    '--pgdata',
+    replicaData,
+    '--write-recovery-conf',
+    '--checkpoint=fast',
+    '--no-sync',
+    '--dbname',
+    `${primary.ownerUrl().replace('//postgres:', '//supabase_admin:')}?application_name=replica`,
+  ]) // prettier-ignore
+  const replica = await startDebian(replicaData)
+  // Whoever is told "committed" may rely on the replica having it.
+  await admin`alter system set synchronous_standby_names = '*'`
+  await admin`select pg_reload_conf()`
+  await until('the replica is synchronous', async () => {
+    const rows = await admin`select from pg_stat_replication where sync_state = 'sync'`
+    return rows.length === 1
+  })
+  await siteDatabase(primary)
+  await until('the replica has the schema', async () => {
+    const sql = postgres(replica.ownerUrl(), { max: 1, onnotice: () => undefined })
+    try {
+      return (await sql`select from ops_policy limit 1`).length === 1
+    } finally {
+      await sql.end({ timeout: 1 })
+    }
+  })
+  const proxy = await TcpProxy.before(primary.ownerUrl())
+  const ownerUrl = proxy.url(primary.ownerUrl())
+  const sql = postgres(ownerUrl, { max: 5, onnotice: () => undefined })
+  onFileEnd(() => sql.end({ timeout: 1 }))
+  const site = await Site.on({ sql, urlFor: (role) => loginUrl(ownerUrl, role) })
+  const steps = await site.enqueue({ missions: 200, steps: 5, params: { ms: 50 }, max_retries: 100 })
+  site.beating()
+  await Promise.all([site.worker(), site.worker()])
+  await site.executed('that work is under way', (all) => all.length > 50)
+  await primary.crash()
+  await runDebian('pg_ctl', ['promote', '-D', replicaData])
+  proxy.redirect(replica.port)
+  proxy.cut()
+  await site.drained(300_000)
+  await site.expectOneSuccessEach(steps)
+  expect(await sql`select held from ops_hold()`).toEqual([{ held: false }])
+})
+
+test('a dump taken in flight and restored elsewhere runs nothing by itself; released, it goes on', async () => {
+  const folder = await postgresFolder()
+  const server = await startDebian(join(folder, 'original'))
+  const site = await Site.on(await siteDatabase(server))
+  const steps = await site.enqueue({ missions: 50, steps: 2, params: { ms: 100 }, max_retries: 100 })
+  site.beating()
+  await site.worker({ concurrency: 4 })
+  await site.executed('that work is under way', (all) => all.length > 10)
+  const dump = join(folder, 'dump')
+  await runDebian('pg_dump', ['--format=custom', '--file', dump, '--dbname', server.ownerUrl()])
+
+  const elsewhere = await startDebian(join(folder, 'elsewhere'))
+  const admin = postgres(elsewhere.ownerUrl().replace('//postgres:', '//supabase_admin:'), {
+    max: 1,
+    onnotice: () => undefined,
+  })
+  onFileEnd(() => admin.end({ timeout: 1 }))
+  for (const role of [
+    'ops_worker',
+    'ops_operator',
+    'ops_readonly',
+    'ops_monitor',
+    ...Object.values(loginRoles),
+  ])
+    await admin.unsafe(`create role ${role}`)
+  for (const [role, login] of Object.entries(loginRoles)) {
+    await admin.unsafe(`alter role ${login} login`)
+    await admin.unsafe(`grant ${role} to ${login}`)
+  }
+  await runDebian('pg_restore', [
+    '--dbname',
+    elsewhere.ownerUrl().replace('//postgres:', '//supabase_admin:'),
+    dump,
+  ]).catch((error: { stderr?: string }) => {
+    if (!/errors ignored/.test(error.stderr ?? '')) throw error
+    console.log(error.stderr)
+  })
+  const sql = postgres(elsewhere.ownerUrl(), { max: 5, onnotice: () => undefined })
+  onFileEnd(() => sql.end({ timeout: 1 }))
+  const copy = await Site.on({ sql, urlFor: (role) => loginUrl(elsewhere.ownerUrl(), role) })
+  const pulse = copy.beating()
+  await copy.worker({ concurrency: 4 })
+  await site.drained()
+  await site.expectOneSuccessEach(steps)
+  // Longer than its leases, and with a worker at hand.
+  await until('beats have met the copy', () => (pulse.statuses.get(200) ?? 0) > 25)
+  expect(copy.executions()).toEqual([])
+  const [hold] = await sql`select held, steps_running from ops_hold()`
+  expect(hold).toMatchObject({ held: true })
+  expect(hold?.steps_running).toBeGreaterThan(0)
+
+  await sql`select * from ops_release_hold('dana')`
+  await copy.drained()
+  expect(copy.executions().length).toBeGreaterThan(0)
+  expect(await copy.counts()).toEqual({ succeeded: steps })
+})
+
+test('behind pgbouncer in transaction mode with a pool of two, with workers killed', async () => {
+  const program = await need('/usr/sbin/pgbouncer', 'pgbouncer')
+  const site = await Site.open()
+  const target = new URL(site.database.urlFor('ops_worker'))
+  const folder = await postgresFolder()
+  const port = await freePort()
+  await writeForPostgres(
+    join(folder, 'pgbouncer.ini'),
+    `[databases]
+work = host=127.0.0.1 port=${target.port} dbname=${target.pathname.slice(1)} user=${target.username} password=${target.password}
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = ${port}
+unix_socket_dir =
+auth_type = any
+pool_mode = transaction
+default_pool_size = 2
+ignore_startup_parameters = extra_float_digits
+`,
+  )
+  await serve(program, [join(folder, 'pgbouncer.ini')])
+  const env = { DATABASE_URL: `postgres://${target.username}:x@127.0.0.1:${port}/work?pgbouncer=true` }
+  const steps = await site.enqueue({ missions: 400, steps: 5, params: { ms: 10 }, max_retries: 100 })
+  site.beating()
+  const workers = await Promise.all([1, 2, 3].map(() => site.worker({ env })))
+  for (let kills = 0; kills < 3; kills++) {
+    const before = (await site.counts()).succeeded ?? 0
+    await until('some more are done', async () => ((await site.counts()).succeeded ?? 0) > before + 50)
+    await workers[kills]?.end('SIGKILL')
+    await site.worker({ env })
+  }
+  await site.drained(300_000)
+  await site.expectOneSuccessEach(steps)
+})
