@@ -13,7 +13,7 @@ import { onFileEnd } from '../support/fileEnd.js'
 import { hostileBody, hostileJson, hostileText, nested, wellFormed } from './support/hostile.js'
 import { scale } from './support/scale.js'
 
-const runs = scale({ short: 15, long: 1000 })
+const runs = scale({ short: 5, long: 500 })
 const seed = Number(process.env.FAULTS_SEED ?? 20_261_121)
 
 let database: TestDatabase

@@ -19,7 +19,9 @@ const answer = (id: string, event_type: string, when: string | undefined, step: 
   template: { title: id, risk_level: 'low', steps: [step] },
 })
 
-test('loops of events end: at the depth that policy allows, or, where nothing tells that they are one, at a cap', async () => {
+test('loops of events end: at the depth that policy allows, or, where nothing tells that they are one, at a cap', {
+  timeout: 240_000,
+}, async () => {
   const site = await Site.open()
   await setPolicy(site.sql, 'control', { max_depth: MAX_DEPTH, max_missions_per_root_event: 50 })
   await setPolicy(site.sql, 'proposal_caps', { daily_limit: DAILY_LIMIT })
@@ -46,10 +48,14 @@ test('loops of events end: at the depth that policy allows, or, where nothing te
   await engine.emitEvents([{ type: 'loop:direct' }, { type: 'loop:ping' }])
   site.beating(50)
   const quiet = () =>
-    until('the loop is quiet', async () => {
-      const { queues } = await engine.health()
-      return queues.events + queues.reactions + queues.steps + queues.steps_running === 0
-    })
+    until(
+      'the loop is quiet',
+      async () => {
+        const { queues } = await engine.health()
+        return queues.events + queues.reactions + queues.steps + queues.steps_running === 0
+      },
+      { withinMs: 120_000 },
+    )
   await quiet()
   const missions = async (titles: string[]) => {
     const [row] = await site.sql<{ n: number }[]>`

@@ -1,6 +1,6 @@
-/** What becomes of work whose worker dies at chosen points, blocks, or is asked to leave. */
+/** What becomes of work whose worker dies at chosen points, or is asked to leave. */
 import { expect, test } from 'vitest'
-import { LEASE_SECONDS, Site } from './support/site.js'
+import { Site } from './support/site.js'
 
 test.each(['before the effect', 'after the effect'] as const)(
   'a worker that dies %s: the next attempt finishes the step, when the lease is over',
@@ -17,17 +17,6 @@ test.each(['before the effect', 'after the effect'] as const)(
     expect(effects.length).toBe(dies === 'after the effect' ? 2 : 1)
   },
 )
-
-test('an executor that blocks the event loop longer than its lease keeps it, and is done once', async () => {
-  const site = await Site.open()
-  const steps = await site.enqueue({ params: { block_ms: (LEASE_SECONDS + 1.5) * 1000 } })
-  site.beating()
-  await site.worker({ name: 'blocked', concurrency: 1 })
-  await site.worker({ name: 'other', concurrency: 1 })
-  await site.drained()
-  await site.expectOneSuccessEach(steps)
-  expect(site.executions().length).toBe(1)
-})
 
 test('SIGTERM in flight: what was begun is finished and recorded, nothing is begun, nothing is lost', async () => {
   const site = await Site.open()

@@ -60,7 +60,7 @@ export interface Order {
 }
 
 /** How long a lease is at a site. Policies count in minutes, which is long for a test. */
-export const LEASE_SECONDS = 3
+const LEASE_SECONDS = 3
 
 /** A site on a database of the test run's own server. */
 export type OpenSite = Site & { readonly database: SiteDatabase & TestDatabase }
