@@ -78,6 +78,10 @@ const list = http.guardedRoute('events:read', {
         .optional()
         .openapi({ type: 'boolean' }),
       root_event_id: http.id.optional(),
+      heartbeats: z
+        .stringbool({ truthy: ['true'], falsy: ['false'] })
+        .optional()
+        .openapi({ type: 'boolean', description: 'False leaves the engine’s heartbeats out.' }),
     }),
   },
   responses: { 200: http.json(http.pageOf(event), 'A page.'), ...http.guarded, ...http.invalid },

@@ -48,3 +48,50 @@ test('a version that never was is not found, an odd one is invalid', async () =>
   })
   expect(await call('POST', path, {})).toMatchObject({ status: 422, body: { details: { path: 'version' } } })
 })
+
+test('a policy is put in force, once for each change, and says who did it', async () => {
+  const before = versioned.parse((await call('GET', '/api/ops/policies/proposal_caps')).body).version
+  const put = (body: unknown) => call('PUT', '/api/ops/policies/proposal_caps', body)
+  const change = { value: { daily_limit: 3 }, expected_version: before, actor: 'ada' }
+  expect(await put(change)).toMatchObject({ status: 200, body: { outcome: 'changed', version: before + 1 } })
+  expect(await put(change)).toMatchObject({ status: 409, body: { code: 'OPS_014' } })
+  expect(await put({ value: { daily_limit: 3 } })).toMatchObject({ body: { outcome: 'unchanged' } })
+  const history = await call('GET', '/api/ops/policies/proposal_caps/history?limit=1')
+  expect(history).toMatchObject({
+    status: 200,
+    body: { items: [{ version: before + 1, changed_by: expect.stringContaining('ada') }] },
+  })
+})
+
+test('what makes no sense is not put in force, and says where', async () => {
+  const wrong = { value: { daily_limt: 3 } }
+  expect(await call('PUT', '/api/ops/policies/proposal_caps', wrong)).toMatchObject({
+    status: 422,
+    body: { code: 'OPS_011', details: { path: 'daily_limt' } },
+  })
+  expect(await call('POST', '/api/ops/policies/proposal_caps/validate', wrong)).toMatchObject({
+    status: 200,
+    body: { ok: false, problems: [{ path: 'daily_limt' }] },
+  })
+  expect(await call('POST', '/api/ops/policies/schedules/validate', { value: {} })).toMatchObject({
+    body: { ok: true, problems: [] },
+  })
+})
+
+test('an event is tried on the matrix in force, or on a candidate', async () => {
+  const pattern = (id: string, event_type: string) => ({
+    id,
+    event_type,
+    template: { title: 'T', risk_level: 'low', steps: [{ kind: 'noop' }] },
+  })
+  await policy('reaction_matrix', { patterns: [pattern('mine', 'app:x')] })
+  const attempt = (body: unknown) => call('POST', '/api/ops/policies/reaction_matrix/test', body)
+  const event = { type: 'app:x' }
+  expect(await attempt({ event })).toMatchObject({
+    status: 200,
+    body: { patterns: [{ pattern_id: 'mine', decision: 'matched' }], quarantined: [] },
+  })
+  expect(await attempt({ event, value: { patterns: [pattern('other', 'app:y')] } })).toMatchObject({
+    body: { patterns: [{ pattern_id: 'other', decision: 'not_matched' }] },
+  })
+})

@@ -1,4 +1,7 @@
 import { z } from '@hono/zod-openapi'
+import { OpsError } from '../../engine/index.js'
+import { explainEvent, parsePolicy } from '../../policies/index.js'
+import { actorOf } from '../access/require.js'
 import { router, type Services } from '../router.js'
 import * as http from '../schemas.js'
 
@@ -38,7 +41,12 @@ const rollback = http.guardedRoute('policies:write', {
   tags: ['policies'],
   summary: 'Bring back an earlier version of a policy',
   description: 'It becomes the newest version; nothing is lost from the history.',
-  request: { params: keyParam, body: http.body(z.strictObject({ version: z.int().min(1) }), { version: 1 }) },
+  request: {
+    params: keyParam,
+    body: http.body(z.strictObject({ version: z.int().min(1), actor: http.actor.optional() }), {
+      version: 1,
+    }),
+  },
   responses: {
     200: http.json(z.object({ key: z.string(), version: z.int() }), 'The new version.'),
     ...http.guarded,
@@ -47,8 +55,150 @@ const rollback = http.guardedRoute('policies:write', {
   },
 })
 
-export function policyRoutes({ engine }: Services) {
+const candidate = http.jsonObject.openapi({ description: 'The policy as an operator writes it.' })
+
+const put = http.guardedRoute('policies:write', {
+  method: 'put',
+  path: '/{key}',
+  tags: ['policies'],
+  summary: 'Put a policy in force',
+  description:
+    'As a new version, when it passes all that `validate` looks at. With `expected_version` only while that version (0: none) is the one ' +
+    'in force: 409 otherwise, and nothing changes.',
+  request: {
+    params: keyParam,
+    body: http.body(
+      z.strictObject({
+        value: candidate,
+        expected_version: z.int().min(0).optional(),
+        actor: http.actor.optional(),
+      }),
+      { value: { daily_limit: 20 } },
+    ),
+  },
+  responses: {
+    200: http.json(
+      z.object({
+        key: z.string(),
+        outcome: z.enum(['created', 'changed', 'unchanged']),
+        version: z.int(),
+        previous_version: z.int(),
+      }),
+      'The version in force.',
+    ),
+    ...http.guarded,
+    ...http.conflict,
+    ...http.invalidBody,
+  },
+})
+
+const history = http.guardedRoute('policies:read', {
+  method: 'get',
+  path: '/{key}/history',
+  tags: ['policies'],
+  summary: 'Who changed a policy, when and how; newest first',
+  request: {
+    params: keyParam,
+    query: z.object({ limit: z.coerce.number().int().min(1).max(1000).default(50) }),
+  },
+  responses: {
+    200: http.json(
+      z.object({
+        items: z.array(
+          z.looseObject({
+            action: z.string(),
+            version: z.int().nullable(),
+            value: z.unknown(),
+            changed_by: z.string(),
+            changed_at: http.timestamp,
+          }),
+        ),
+      }),
+      'The changes.',
+    ),
+    ...http.guarded,
+    ...http.invalid,
+  },
+})
+
+const validate = http.guardedRoute('policies:read', {
+  method: 'post',
+  path: '/{key}/validate',
+  tags: ['policies'],
+  summary: 'Check a policy without putting it in force',
+  description: 'Of a reaction matrix also every condition and template is compiled.',
+  request: {
+    params: keyParam,
+    body: http.body(z.strictObject({ value: candidate }), { value: { daily_limit: 20 } }),
+  },
+  responses: {
+    200: http.json(
+      z.object({ ok: z.boolean(), problems: z.array(z.object({ path: z.string(), message: z.string() })) }),
+      'What is wrong with it; nothing, when `ok`.',
+    ),
+    ...http.guarded,
+    ...http.invalidBody,
+  },
+})
+
+const tryMatrix = http.guardedRoute('policies:read', {
+  method: 'post',
+  path: '/reaction_matrix/test',
+  tags: ['policies'],
+  summary: 'What each pattern makes of an event',
+  description:
+    'Of a candidate matrix, or of the one in force. Nothing is stored; cooldown, threshold and dedupe are not looked at.',
+  request: {
+    body: http.body(
+      z.strictObject({
+        event: z.strictObject({ type: z.string().min(1).max(200), data: http.jsonObject.default({}) }),
+        value: candidate.optional(),
+      }),
+      { event: { type: 'github:issues.opened', data: { source: 'github' } } },
+    ),
+  },
+  responses: {
+    200: http.json(
+      z.object({ patterns: z.array(http.jsonObject), quarantined: z.array(http.jsonObject) }),
+      'Each pattern’s decision, and the patterns that are out of service.',
+    ),
+    ...http.guarded,
+    ...http.invalidBody,
+  },
+})
+
+export function policyRoutes({ engine, now }: Services) {
   return router()
+    .openapi(tryMatrix, async (c) => {
+      const { event, value } = c.req.valid('json')
+      const inForce = await engine.policies()
+      const policies = Object.fromEntries(inForce.map(({ key, value }) => [key, value]))
+      const { patterns, quarantined } = explainEvent(
+        value ?? policies.reaction_matrix,
+        { ...event, event_id: UNSTORED, depth: 0, created_at: new Date(now()).toISOString() },
+        { policies },
+      )
+      return c.json({ patterns: patterns.map(plain), quarantined: quarantined.map(plain) }, 200)
+    })
+    .openapi(validate, (c) => c.json(verdict(c.req.valid('param').key, c.req.valid('json').value), 200))
+    .openapi(history, async (c) => {
+      const { key } = c.req.valid('param')
+      return c.json({ items: await engine.policyChanges(key, c.req.valid('query').limit) }, 200)
+    })
+    .openapi(put, async (c) => {
+      const { key } = c.req.valid('param')
+      const { actor, ...policy } = c.req.valid('json')
+      const { problems } = verdict(key, policy.value)
+      const [first] = problems
+      if (first !== undefined) {
+        throw new OpsError('OPS_011', `policy ${key}: ${first.path || 'value'} ${first.message}`, {
+          details: { path: first.path, problems },
+        })
+      }
+      const [applied] = await engine.applyPolicies([{ key, ...policy }], actorOf(c, actor))
+      if (applied === undefined) throw new Error('the database gave no answer')
+      return c.json(applied, 200)
+    })
     .openapi(list, async (c) => c.json({ items: await engine.policies() }, 200))
     .openapi(show, async (c) => {
       const { key } = c.req.valid('param')
@@ -56,6 +206,22 @@ export function policyRoutes({ engine }: Services) {
     })
     .openapi(rollback, async (c) => {
       const { key } = c.req.valid('param')
-      return c.json({ key, version: await engine.rollbackPolicy(key, c.req.valid('json').version) }, 200)
+      const { version, actor } = c.req.valid('json')
+      return c.json({ key, version: await engine.rollbackPolicy(key, version, actorOf(c, actor)) }, 200)
     })
+}
+
+/** The id of an event that is only tried. */
+const UNSTORED = '00000000-0000-0000-0000-000000000000'
+
+function verdict(
+  key: string,
+  value: unknown,
+): { ok: boolean; problems: { path: string; message: string }[] } {
+  const parsed = parsePolicy(key, value)
+  return { ok: parsed.ok, problems: parsed.ok ? [] : parsed.problems }
+}
+
+function plain(value: object): Record<string, unknown> {
+  return { ...value }
 }

@@ -8,6 +8,8 @@ export interface EventFilter {
   type?: string | undefined
   processed?: boolean | undefined
   root_event_id?: string | undefined
+  /** False leaves the engine's own heartbeats out. */
+  heartbeats?: boolean | undefined
 }
 
 export interface ProposalFilter {
