@@ -302,6 +302,7 @@ function groupAt(items: readonly Item[], position: number, before: Item | undefi
   let last = first
   for (const item of rest) {
     if (item.do !== first.do || (before && inOrder(before, item) <= 0)) break
+    if (item.do === 'event' && Math.floor(item.at / MINUTE) !== Math.floor(first.at / MINUTE)) break
     if (item.do === 'gate' && Math.floor(item.at / QUARTER) !== Math.floor(first.at / QUARTER)) break
     // A call settles its events in the order in which they came.
     if (

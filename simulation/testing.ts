@@ -248,7 +248,7 @@ export async function liveThroughDay({
       await policy('reaction_matrix', matrix)
       await policy('control', { pause: { reactions: true }, max_depth: 4, max_missions_per_root_event: 2 })
     }
-    if (beatNumber === Math.floor(beats * 0.5) + 3) await policy('control', { max_depth: 2 })
+    if (beatNumber === Math.floor(beats * 0.5) + 3) await policy('control', { max_depth: 1 })
     if (beatNumber === Math.floor(beats * 0.6)) await sql`delete from ops_policy where key = 'retention'`
     await report(Math.ceil(eventsPerBeat / 2))
     await at(60)

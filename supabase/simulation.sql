@@ -14,13 +14,14 @@ begin
 end
 $$;
 
--- In the order of making, as the real ones are; all simulated ids begin with the same twelve zeros.
+-- In the order of making, as the real ones are: the number stands in front, where those have their time, also in ids that share
+-- one stamp. All simulated ids begin with five zeros.
 create sequence sim.ids;
 create or replace function ops.new_id() returns uuid
 language plpgsql volatile
 as $$
 begin
-  return ('00000000-0000-7000-8000-' || lpad(to_hex(nextval('sim.ids')), 12, '0'))::uuid;
+  return (overlay(lpad(to_hex(nextval('sim.ids')), 12, '0') placing '-' from 9 for 0) || '-7000-8000-000000000000')::uuid;
 end
 $$;
 
@@ -163,7 +164,7 @@ begin
   where s.id > v_from on conflict do nothing;
 
   for v_event in
-    select * from public.ops_agent_events e where e.id > v_from and e.id < '00000000-0000-7000-8000-ffffffffffff' order by e.created_at, e.id
+    select * from public.ops_agent_events e where e.id > v_from and e.id < '00000fff-ffff-ffff-ffff-ffffffffffff' order by e.created_at, e.id
   loop
     select k.* into v_known from sim.events k
     where not k.taken and k.type = v_event.type
@@ -199,7 +200,7 @@ declare
   v_name uuid;
 begin
   foreach v_field in array array['mission_id', 'proposal_id', 'step_id'] loop
-    if p_data ->> v_field ~ '^00000000-0000-7000-8000-' then
+    if p_data ->> v_field ~ '^00000' then
       v_name := sim.recorded((p_data ->> v_field)::uuid);
       p_data := case when v_name is null then p_data else p_data || jsonb_build_object(v_field, v_name) end;
     end if;
