@@ -1,0 +1,105 @@
+/** What is deployed beside the code speaks of commands, metrics and thresholds that exist. */
+import { readFile } from 'node:fs/promises'
+import { describe, expect, test } from 'vitest'
+import { parse } from 'yaml'
+import { z } from 'zod'
+import { appOver, KEY, testApi } from '../api/testing.js'
+import { createProgram } from '../cli/program.js'
+import packageJson from '../package.json' with { type: 'json' }
+import { defaultPolicies } from '../policies/index.js'
+
+const file = (name: string) => readFile(new URL(name, import.meta.url), 'utf8')
+
+const rulesSchema = z.object({
+  groups: z.array(
+    z.object({
+      rules: z.array(
+        z.object({
+          alert: z.string(),
+          expr: z.string(),
+          labels: z.object({
+            severity: z.enum(['warning', 'critical']),
+            priority: z.enum(['P0', 'P1', 'P2', 'P3']),
+          }),
+          annotations: z.object({ summary: z.string(), runbook: z.literal('docs/runbook.md') }),
+        }),
+      ),
+    }),
+  ),
+})
+const rules = rulesSchema
+  .parse(parse(await file('prometheus-rules.yml')))
+  .groups.flatMap((group) => group.rules)
+const dashboard = z
+  .object({
+    panels: z.array(z.object({ title: z.string(), targets: z.array(z.object({ expr: z.string() })) })),
+  })
+  .parse(JSON.parse(await file('grafana-dashboard.json')))
+
+const metricsIn = (expr: string) => expr.match(/\bops_[a-z_]+/g) ?? []
+
+describe('metrics', () => {
+  test('that rules and dashboard ask for are those that the control plane tells', async () => {
+    const { engine, propose, worker, policy } = await testApi()
+    await policy('auto_approve', { enabled: true })
+    await propose()
+    await worker.fail()
+    await engine.recordHeartbeat(true, {})
+    const answer = await appOver(engine).request('/metrics', { headers: { authorization: `Bearer ${KEY}` } })
+    const told = [...(await answer.text()).matchAll(/^# TYPE (\S+) (\S+)$/gm)].flatMap(
+      ([, name = '', type]) =>
+        type === 'histogram' ? ['_bucket', '_sum', '_count'].map((suffix) => name + suffix) : [name],
+    )
+    const asked = [
+      ...rules.map(({ expr }) => expr),
+      ...dashboard.panels.flatMap((p) => p.targets.map((t) => t.expr)),
+    ]
+    expect(asked.flatMap(metricsIn).filter((name) => !told.includes(name))).toEqual([])
+  })
+
+  test('have the thresholds of the default alerts', () => {
+    const { rules: thresholds } = z
+      .object({
+        rules: z.record(z.string(), z.looseObject({ warning: z.number(), critical: z.number().optional() })),
+      })
+      .parse(defaultPolicies.alerts)
+    const numbers = (alert: string) =>
+      Object.fromEntries(
+        rules
+          .filter((rule) => rule.alert === alert)
+          .map(({ labels, expr }) => [
+            labels.severity,
+            Number(/(?:>=?) (\d+)(?! *(?:and|or))/.exec(expr.replace(/ and .*/, ''))?.[1]),
+          ]),
+      )
+    expect(numbers('OpsLoopHeartbeatFailing')).toEqual(thresholds.heartbeat_failures)
+    expect(numbers('OpsLoopEventsQueue')).toEqual(thresholds.queued_events)
+    expect(numbers('OpsLoopStepsQueue')).toEqual(thresholds.queued_steps)
+    expect(numbers('OpsLoopDeadLetters')).toEqual(thresholds.dead_letters_per_hour)
+  })
+})
+
+describe('commands', () => {
+  test('of the crontab are scripts of package.json', async () => {
+    const lines = (await file('ops-loop.cron')).split('\n').filter((line) => /^\*/.test(line))
+    const scripts = lines.map((line) => /npm run --silent (\S+)/.exec(line)?.[1])
+    expect(scripts).toEqual(['heartbeat', 'worker'])
+    for (const script of scripts) expect(Object.keys(packageJson.scripts)).toContain(script)
+  })
+
+  test('of the unit are understood by the program', async () => {
+    const unit = await file('ops-loop-worker.service')
+    const args = /^ExecStart=\/usr\/bin\/node cli\/ops-loop\.mjs (.*)$/m.exec(unit)?.[1]?.split(' ') ?? []
+    const program = createProgram({ json: false })
+    const command = program.commands.find((one) => one.name() === args[0])
+    expect(command?.parseOptions(args.slice(1))).toMatchObject({ operands: [], unknown: [] })
+  })
+
+  test('of the unit give a worker a minute to drain, and then a second signal', async () => {
+    const unit = await file('ops-loop-worker.service')
+    expect(unit).toMatch(/^KillMode=mixed$/m)
+    expect(unit).toMatch(/^KillSignal=SIGTERM$/m)
+    const waited = Number(/-lt (\d+) \]/.exec(unit)?.[1])
+    expect(Number(/^TimeoutStopSec=(\d+)$/m.exec(unit)?.[1])).toBeGreaterThan(waited)
+  })
+})
