@@ -38,6 +38,13 @@ function addGauges(registry: Registry, metrics: Metrics): void {
     'How long the oldest claimable step has been due.',
     metrics.oldest_queued_seconds,
   )
+  const alerts = new Gauge({
+    name: 'ops_alerts',
+    help: 'Alerts of the loop that are open.',
+    labelNames: ['rule', 'severity'],
+    registers,
+  })
+  for (const { rule, severity, count } of metrics.alerts) alerts.set({ rule, severity }, count)
   const queues = new Gauge({
     name: 'ops_queue_depth',
     help: 'What waits, or is under way.',

@@ -15,6 +15,7 @@ import { statusCommand } from './commands/status.js'
 import { stepsCommand } from './commands/steps.js'
 import { tokenCommand } from './commands/token.js'
 import { traceCommand } from './commands/trace.js'
+import { verifyCommand } from './commands/verify.js'
 import { whyCommand } from './commands/why.js'
 import { workerCommand } from './commands/worker.js'
 
@@ -43,6 +44,7 @@ export function createProgram({ json }: { json: boolean }): Command {
     heartbeatCommand(),
     migrateCommand(),
     doctorCommand(),
+    verifyCommand(),
     statusCommand(),
     eventsCommand(),
     proposalsCommand(),

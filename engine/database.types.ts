@@ -1741,6 +1741,7 @@ export type Database = {
           summary: string
         }[]
       }
+      ops_watch_state: { Args: Record<PropertyKey, never>; Returns: Json }
       ops_why: {
         Args: { p_event_id: string }
         Returns: {

@@ -124,6 +124,7 @@ export const sqlFunctions = {
   health: value('ops_health', {}, operations.health),
   overview: value('ops_overview', {}, installation.overview),
   doctor: value('ops_doctor', {}, installation.installation),
+  watchState: value('ops_watch_state', {}, installation.watchState),
   policies: rows('ops_read_policies', { p_keys: 'text[]?' }, policies.policyRow),
   rollbackPolicy: value('ops_policy_rollback', { p_key: 'text', p_version: 'int', p_actor: 'text?' }, count),
   applyPolicies: rows(

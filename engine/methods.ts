@@ -111,6 +111,7 @@ export function createEngine(transport: Transport): Engine {
     releaseHold: ({ actor }) => call(sql.releaseHold, { p_actor: actor }),
     overview: () => call(sql.overview, {}),
     doctor: () => call(sql.doctor, {}),
+    watchState: () => call(sql.watchState, {}),
     policies: (keys) => call(sql.policies, { p_keys: keys }),
     rollbackPolicy: (key, version, actor) =>
       call(sql.rollbackPolicy, { p_key: key, p_version: version, p_actor: actor }),

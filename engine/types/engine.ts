@@ -6,7 +6,7 @@ import type {
   SettledEvent,
   SettleItem,
 } from './events.js'
-import type { Installation, Overview } from './installation.js'
+import type { Installation, Overview, WatchState } from './installation.js'
 import type { JsonObject, Timestamp } from './json.js'
 import type {
   Archived,
@@ -221,6 +221,9 @@ export interface Engine {
 
   /** What `ops-loop doctor` judges: roles, rights, connections, heartbeat. */
   doctor(): Promise<Installation>
+
+  /** What `ops-loop verify` asks beside it: canary, schedules, backup. */
+  watchState(): Promise<WatchState>
 
   /** Whether this database is a restored copy whose work waits for an operator, and what is in flight in it. */
   hold(): Promise<Hold>

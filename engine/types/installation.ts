@@ -60,3 +60,21 @@ export const installation = z.looseObject({
   oldest_event_seconds: count,
 })
 export type Installation = z.infer<typeof installation>
+
+/** What a daily look asks beside the installation. */
+export const watchState = z.looseObject({
+  now: timestamp,
+  /** The last one; null before the first. */
+  canary: z
+    .looseObject({
+      sent_at: timestamp,
+      status: z.enum(['travelling', 'returned', 'slow', 'missing', 'paused']),
+      returned_last_hour: count,
+    })
+    .nullable(),
+  /** `next_at` is null until a heartbeat has worked it out, and when there is none. */
+  schedules: z.array(z.looseObject({ id: z.string(), next_at: timestamp.nullable() })),
+  /** The last that was reported. */
+  backup: z.looseObject({ reported_at: timestamp, since: timestamp.nullable() }).nullable(),
+})
+export type WatchState = z.infer<typeof watchState>

@@ -119,6 +119,8 @@ export const metrics = z.object({
   workers: count,
   /** Steps claimed within five minutes. */
   claims: count,
+  /** Open ones. */
+  alerts: z.array(z.object({ rule: z.string(), severity: z.string(), count })),
   /** The last one; `at` in seconds since 1970. */
   heartbeat: z.object({ ok: z.boolean(), at: count }).nullable(),
 })

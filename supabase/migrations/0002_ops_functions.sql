@@ -4672,7 +4672,7 @@ $$;
 insert into ops.totals_until (at) values (ops.now()) on conflict do nothing;
 
 -- Everything that /metrics tells: {"totals": [{"metric", "kind", "outcome", "count", "seconds", "buckets"}], "bounds": [seconds],
--- "queues": {name: count}, "oldest_queued_seconds", "claims" (in the last five minutes), "workers", "heartbeat": {"ok", "at"} | null}.
+-- "queues": {name: count}, "oldest_queued_seconds", "claims" (in the last five minutes), "workers", "alerts": [{"rule", "severity", "count"}], "heartbeat": {"ok", "at"} | null}.
 create function public.ops_metrics() returns jsonb
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
@@ -4689,6 +4689,9 @@ begin
     'queues', v_health -> 'queues',
     'oldest_queued_seconds', v_health -> 'oldest_queued_seconds',
     'workers', v_health #> '{workers,live}',
+    'alerts', (
+      select coalesce(jsonb_agg(to_jsonb(a) order by a.rule, a.severity), '[]')
+      from (select rule, severity, count(*) as count from ops.alerts where status = 'open' group by rule, severity) a),
     'claims', (select count(*) from public.ops_mission_steps where reserved_at > v_recent),
     'heartbeat', (select jsonb_build_object('ok', h.ok, 'at', extract(epoch from h.at)) from ops.heartbeats h order by h.at desc limit 1));
 end
@@ -5319,6 +5322,33 @@ begin
     'oldest_event_seconds', (
       select coalesce(greatest(round(extract(epoch from ops.now() - min(e.created_at))), 0), 0)
       from public.ops_agent_events e where e.processed_at is null));
+end
+$$;
+
+-- 77_watch_state.sql ----------------------------------------------------------------------------------------
+
+-- What a daily look at the loop asks beside the installation: canary, schedules, backups. Read only.
+
+-- {"now", "canary": {"sent_at", "status", "returned_last_hour"} | null, "schedules": [{"id", "next_at"}],
+-- "backup": {"reported_at", "since"} | null}: the last canary, the times that schedules wait for, and the last backup that was reported.
+create function public.ops_watch_state() returns jsonb
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_now timestamptz := ops.now();
+begin
+  return jsonb_build_object(
+    'now', v_now,
+    'canary', (
+      select jsonb_build_object('sent_at', c.sent_at, 'status', c.status, 'returned_last_hour', (
+          select count(*) from ops.canaries r where r.sent_at > v_now - interval '1 hour' and r.status in ('returned', 'slow')))
+      from ops.canaries c order by c.sent_at desc limit 1),
+    'schedules', (
+      select coalesce(jsonb_agg(jsonb_build_object('id', s.id, 'next_at', nullif(s.next_at, 'infinity')) order by s.id), '[]')
+      from ops.schedules s),
+    'backup', (
+      select jsonb_build_object('reported_at', r.reported_at, 'since', r.details ->> 'since') from ops.reports r where r.name = 'backup'));
 end
 $$;
 
@@ -6971,7 +7001,7 @@ declare
   v_worker text[] := array['ops_register_worker', 'ops_worker_heartbeat', 'ops_claim_steps', 'ops_claim_next_step', 'ops_renew_steps',
     'ops_complete_steps', 'ops_fail_steps', 'ops_snooze_steps', 'ops_release_steps', 'ops_radar_add', 'ops_radar_update', 'ops_radar_list',
     'ops_recover_expired_leases', 'ops_recover_stale_steps'];
-  v_reader text[] := array['ops_hold', 'ops_overview', 'ops_doctor', 'ops_trace', 'ops_why', 'ops_timeline', 'ops_health', 'ops_read_policies', 'ops_list_events', 'ops_list_proposals',
+  v_reader text[] := array['ops_hold', 'ops_overview', 'ops_doctor', 'ops_watch_state', 'ops_trace', 'ops_why', 'ops_timeline', 'ops_health', 'ops_read_policies', 'ops_list_events', 'ops_list_proposals',
     'ops_list_missions', 'ops_list_steps', 'ops_radar_list', 'ops_cap_usage', 'ops_gate_proposal', 'ops_is_auto_approvable', 'ops_extract_step_kinds',
     'ops_list_services', 'ops_policy_changes', 'ops_policies_at', 'ops_recording',
     'ops_list_checks', 'ops_list_violations', 'ops_list_alerts'];

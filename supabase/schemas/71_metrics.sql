@@ -89,7 +89,7 @@ $$;
 insert into ops.totals_until (at) values (ops.now()) on conflict do nothing;
 
 -- Everything that /metrics tells: {"totals": [{"metric", "kind", "outcome", "count", "seconds", "buckets"}], "bounds": [seconds],
--- "queues": {name: count}, "oldest_queued_seconds", "claims" (in the last five minutes), "workers", "heartbeat": {"ok", "at"} | null}.
+-- "queues": {name: count}, "oldest_queued_seconds", "claims" (in the last five minutes), "workers", "alerts": [{"rule", "severity", "count"}], "heartbeat": {"ok", "at"} | null}.
 create function public.ops_metrics() returns jsonb
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
@@ -106,6 +106,9 @@ begin
     'queues', v_health -> 'queues',
     'oldest_queued_seconds', v_health -> 'oldest_queued_seconds',
     'workers', v_health #> '{workers,live}',
+    'alerts', (
+      select coalesce(jsonb_agg(to_jsonb(a) order by a.rule, a.severity), '[]')
+      from (select rule, severity, count(*) as count from ops.alerts where status = 'open' group by rule, severity) a),
     'claims', (select count(*) from public.ops_mission_steps where reserved_at > v_recent),
     'heartbeat', (select jsonb_build_object('ok', h.ok, 'at', extract(epoch from h.at)) from ops.heartbeats h order by h.at desc limit 1));
 end
