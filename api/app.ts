@@ -12,10 +12,12 @@ import { accessLog } from './access-log.js'
 import type { ApiConfig } from './config.js'
 import { invalidInput, onError, onNotFound, refuse } from './errors.js'
 import { type Router, router, type Services } from './router.js'
+import { alertRoutes } from './routes/alerts.js'
 import { docsRoutes } from './routes/docs.js'
 import { eventRoutes } from './routes/events.js'
 import { healthRoutes } from './routes/health.js'
 import { heartbeatRoutes } from './routes/heartbeat.js'
+import { invariantRoutes } from './routes/invariants.js'
 import { metricsRoutes } from './routes/metrics.js'
 import { missionRoutes } from './routes/missions.js'
 import { policyRoutes } from './routes/policies.js'
@@ -92,6 +94,8 @@ export function createApp({ engine, config, log, now = Date.now }: AppOptions): 
   app.route('/api/ops/proposals', proposalRoutes(services))
   app.route('/api/ops/missions', missionRoutes(services))
   app.route('/api/ops/steps', stepRoutes(services))
+  app.route('/api/ops/alerts', alertRoutes(services))
+  app.route('/api/ops/invariants', invariantRoutes(services))
   app.route('/api/ops/policies', policyRoutes(services))
   app.route('/api/ops/trace', traceRoutes(services))
   return app

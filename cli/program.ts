@@ -1,11 +1,13 @@
 import { Command } from 'commander'
 import packageJson from '../package.json' with { type: 'json' }
+import { alertsCommand } from './commands/alerts.js'
 import { apiCommand } from './commands/api.js'
 import { backupCommand, restoreCommand } from './commands/backup.js'
 import { deadCommand } from './commands/dead.js'
 import { doctorCommand } from './commands/doctor.js'
 import { eventsCommand } from './commands/events.js'
 import { heartbeatCommand } from './commands/heartbeat.js'
+import { invariantsCommand } from './commands/invariants.js'
 import { migrateCommand } from './commands/migrate.js'
 import { missionsCommand } from './commands/missions.js'
 import { policyCommand } from './commands/policy/index.js'
@@ -54,6 +56,8 @@ export function createProgram({ json }: { json: boolean }): Command {
     deadCommand(),
     traceCommand(),
     whyCommand(),
+    alertsCommand(),
+    invariantsCommand(),
     backupCommand(),
     restoreCommand(),
     tokenCommand(),

@@ -15,6 +15,10 @@ export const SCOPES = {
   'policies:read': 'list and show policies and their history; validate and try candidates',
   'policies:write': 'change, delete and roll back policies',
   'traces:read': 'trace anything',
+  'alerts:read': 'list alerts',
+  'alerts:write': 'acknowledge and silence alerts',
+  'invariants:read': 'list checks and violations',
+  'invariants:run': 'run checks',
   'observe:read': 'the whole of /health, /metrics',
 } as const
 

@@ -38,12 +38,12 @@ export const checksPhase = definePhase({
 export async function runChecks(
   engine: Engine,
   names: readonly string[],
-  run: { timeoutMs: number; mayGoOn: () => boolean },
+  run: { timeoutMs: number; everything?: boolean | undefined; mayGoOn: () => boolean },
   onOutcome: (outcome: CheckOutcome) => void,
 ): Promise<readonly string[]> {
   let left = names
   while (left.length > 0 && run.mayGoOn()) {
-    const outcomes = await engine.runChecks(left, { timeoutMs: run.timeoutMs })
+    const outcomes = await engine.runChecks(left, { timeoutMs: run.timeoutMs, everything: run.everything })
     for (const outcome of outcomes) onOutcome(outcome)
     const judged = new Set(outcomes.map(({ name }) => name))
     // What was taken out of the policy meanwhile is never judged.

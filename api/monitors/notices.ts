@@ -53,6 +53,20 @@ const channel = z.discriminatedUnion('type', [
   }),
 ])
 
+/** Whether each channel of policy `alerts` has the address that it needs, by name: `configured`, or what is missing. */
+export function channelStates(
+  policy: unknown,
+  variables: ChannelSettings['variables'],
+): Record<string, string> {
+  const { channels } = z.object({ channels: z.record(z.string(), channel).default({}) }).parse(policy ?? {})
+  return Object.fromEntries(
+    Object.entries(channels).map(([name, { url_variable }]) => [
+      name,
+      variables[url_variable] ? 'configured' : `${url_variable} is not set`,
+    ]),
+  )
+}
+
 type Outcome = Delivery | { outcome: 'skipped'; error: string }
 
 async function send(notice: ClaimedNotice, { variables, guard }: ChannelSettings): Promise<Outcome> {

@@ -1,6 +1,7 @@
 import { createRoute, z } from '@hono/zod-openapi'
 import packageJson from '../../package.json' with { type: 'json' }
 import { mayObserve } from '../access/require.js'
+import { channelStates } from '../monitors/notices.js'
 import { router, type Services } from '../router.js'
 import * as http from '../schemas.js'
 
@@ -26,6 +27,15 @@ const health = z
     workers: z.looseObject({ live: z.int() }),
     last_heartbeat_at: http.timestamp.nullable(),
     paused: http.jsonObject.openapi({ description: 'What the control switch pauses.' }),
+    system_count: z
+      .int()
+      .openapi({ description: 'Services in the registry, live workers, and this control plane.' }),
+    circuit_breakers: http.jsonObject.openapi({
+      description: '`overall_health` is `healthy` while no breaker of a service is open.',
+    }),
+    capabilities: http.jsonObject.openapi({
+      description: 'Executors that live workers offer, and whether each alert channel is set up.',
+    }),
     held: z.boolean().openapi({
       description:
         'True in a restored copy of the database that waits for an operator: no step is handed out.',
@@ -64,12 +74,18 @@ const ready = createRoute({
   responses: { 200: http.json(status, 'It does.'), ...http.unavailable },
 })
 
-export function healthRoutes({ engine, identify }: Services) {
+export function healthRoutes({ engine, config, identify }: Services) {
   return router()
     .openapi(details, async (c) => {
       const report = await engine.health()
       const known = mayObserve(await identify(c.req.header('authorization')))
-      return c.json(known ? { version: packageJson.version, ...report } : { status: report.status }, 200)
+      if (!known) return c.json({ status: report.status }, 200)
+      const [alerts] = await engine.policies(['alerts'])
+      const capabilities = {
+        ...Object(report.capabilities),
+        channels: channelStates(alerts?.value, config.channels.variables),
+      }
+      return c.json({ version: packageJson.version, ...report, capabilities }, 200)
     })
     .openapi(live, (c) => c.json({ status: 'ok' }, 200))
     .openapi(ready, async (c) => {

@@ -5143,7 +5143,20 @@ as $$
     'workers', jsonb_build_object('live', (select count(*) from ops.workers where last_seen_at > ops.now() - interval '2 minutes')),
     'last_heartbeat_at', h.at,
     'paused', coalesce(ops.policy('control') -> 'pause', '{}'),
-    'held', ops.on_hold())
+    'held', ops.on_hold(),
+    -- The services in the registry, the workers that are live, and the control plane.
+    'system_count', (select count(*) from ops.services) + (select count(*) from ops.workers where last_seen_at > ops.now() - interval '2 minutes') + 1,
+    'circuit_breakers', (
+      select jsonb_build_object('overall_health', case when count(*) filter (where state = 'open') = 0 then 'healthy' else 'degraded' end,
+        'total', count(*), 'open', coalesce(jsonb_agg(name order by name) filter (where state = 'open'), '[]'))
+      from ops.services),
+    'alerts', (
+      select jsonb_build_object('critical', count(*) filter (where severity = 'critical'), 'high', count(*) filter (where severity = 'high'),
+        'warning', count(*) filter (where severity = 'warning'), 'info', count(*) filter (where severity = 'info'))
+      from ops.alerts where status = 'open'),
+    'canary', (select jsonb_build_object('status', c.status, 'sent_at', c.sent_at, 'reason', c.reason) from ops.canaries c order by c.sent_at desc limit 1),
+    'capabilities', jsonb_build_object('executors', (
+      select coalesce(jsonb_agg(distinct e order by e), '[]') from ops.workers w, unnest(w.executors) e where w.last_seen_at > ops.now() - interval '2 minutes')))
   from (select 1) one left join lateral (select ok, at from ops.heartbeats order by at desc limit 1) h on true
 $$;
 
@@ -5422,7 +5435,8 @@ create view public.ops_services with (security_invoker = true) as
 -- 81_dashboard_views.sql ------------------------------------------------------------------------------------
 
 -- The runbook's queries, as views: for Supabase Reports, Grafana or psql. Each looks back over a fixed window by an index, so
--- that it stays fast over ten million rows. Days and hours are those of the session's time zone.
+-- that it stays fast over ten million rows. Rates and durations leave the engine's own canary out. Days and
+-- hours are those of the session's time zone.
 --
 -- The clock stands in a sub-select on purpose: read once, it can steer an index scan.
 
@@ -5458,7 +5472,7 @@ create view public.ops_worker_activity with (security_invoker = true) as
   select date_trunc('hour', reserved_at) as hour, count(*) as steps_claimed,
     count(*) filter (where status = 'succeeded') as succeeded, count(*) filter (where status = 'failed') as failed
   from public.ops_mission_steps
-  where reserved_at > (select ops.now()) - interval '24 hours'
+  where reserved_at > (select ops.now()) - interval '24 hours' and kind <> 'noop:canary'
   group by 1 order by 1 desc;
 
 -- Seconds from an event to the proposal that answers it, over 24 hours.
@@ -5472,7 +5486,7 @@ create view public.ops_proposal_latency with (security_invoker = true) as
     from public.ops_mission_proposals p
     join public.ops_agent_reactions r on r.id = p.reaction_id
     join public.ops_agent_events e on e.id = r.event_id
-    where p.created_at > (select ops.now()) - interval '24 hours') latency;
+    where p.created_at > (select ops.now()) - interval '24 hours' and p.source <> 'canary') latency;
 
 -- Seconds from a step's creation to its end, and spent in its last attempt, by kind, over 24 hours.
 create view public.ops_step_durations with (security_invoker = true) as
@@ -5480,14 +5494,14 @@ create view public.ops_step_durations with (security_invoker = true) as
     percentile_cont(0.95) within group (order by extract(epoch from completed_at - created_at)) as p95_duration_seconds,
     avg(extract(epoch from completed_at - reserved_at)) as avg_attempt_seconds
   from public.ops_mission_steps
-  where status in ('succeeded', 'failed') and created_at > (select ops.now()) - interval '24 hours'
+  where status in ('succeeded', 'failed') and created_at > (select ops.now()) - interval '24 hours' and kind <> 'noop:canary'
   group by kind order by 3 desc;
 
 -- Proposals by day and source, over 7 days.
 create view public.ops_proposal_rate with (security_invoker = true) as
   select date_trunc('day', created_at) as day, source, count(*) as proposals, count(*) filter (where status = 'rejected') as rejected
   from public.ops_mission_proposals
-  where created_at > (select ops.now()) - interval '7 days'
+  where created_at > (select ops.now()) - interval '7 days' and source <> 'canary'
   group by 1, 2 order by 1 desc, 2;
 
 -- Ended missions by day, over 7 days.
@@ -5495,14 +5509,14 @@ create view public.ops_mission_success_rate with (security_invoker = true) as
   select date_trunc('day', completed_at) as day, count(*) as total_missions, count(*) filter (where status = 'succeeded') as succeeded,
     100.0 * count(*) filter (where status = 'succeeded') / count(*) as success_rate_pct
   from public.ops_missions
-  where completed_at > (select ops.now()) - interval '7 days'
+  where completed_at > (select ops.now()) - interval '7 days' and source is distinct from 'canary'
   group by 1 order by 1 desc;
 
 -- Steps that died, by day, over 7 days.
 create view public.ops_dead_letter_rate with (security_invoker = true) as
   select date_trunc('day', updated_at) as day, count(*) as dead_letters
   from public.ops_mission_steps
-  where status = 'failed' and updated_at > (select ops.now()) - interval '7 days'
+  where status = 'failed' and updated_at > (select ops.now()) - interval '7 days' and kind <> 'noop:canary'
   group by 1 order by 1 desc;
 
 -- The steps that failed last, over 24 hours.

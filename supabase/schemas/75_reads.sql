@@ -98,7 +98,20 @@ as $$
     'workers', jsonb_build_object('live', (select count(*) from ops.workers where last_seen_at > ops.now() - interval '2 minutes')),
     'last_heartbeat_at', h.at,
     'paused', coalesce(ops.policy('control') -> 'pause', '{}'),
-    'held', ops.on_hold())
+    'held', ops.on_hold(),
+    -- The services in the registry, the workers that are live, and the control plane.
+    'system_count', (select count(*) from ops.services) + (select count(*) from ops.workers where last_seen_at > ops.now() - interval '2 minutes') + 1,
+    'circuit_breakers', (
+      select jsonb_build_object('overall_health', case when count(*) filter (where state = 'open') = 0 then 'healthy' else 'degraded' end,
+        'total', count(*), 'open', coalesce(jsonb_agg(name order by name) filter (where state = 'open'), '[]'))
+      from ops.services),
+    'alerts', (
+      select jsonb_build_object('critical', count(*) filter (where severity = 'critical'), 'high', count(*) filter (where severity = 'high'),
+        'warning', count(*) filter (where severity = 'warning'), 'info', count(*) filter (where severity = 'info'))
+      from ops.alerts where status = 'open'),
+    'canary', (select jsonb_build_object('status', c.status, 'sent_at', c.sent_at, 'reason', c.reason) from ops.canaries c order by c.sent_at desc limit 1),
+    'capabilities', jsonb_build_object('executors', (
+      select coalesce(jsonb_agg(distinct e order by e), '[]') from ops.workers w, unnest(w.executors) e where w.last_seen_at > ops.now() - interval '2 minutes')))
   from (select 1) one left join lateral (select ok, at from ops.heartbeats order by at desc limit 1) h on true
 $$;
 

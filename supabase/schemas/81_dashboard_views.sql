@@ -1,5 +1,6 @@
 -- The runbook's queries, as views: for Supabase Reports, Grafana or psql. Each looks back over a fixed window by an index, so
--- that it stays fast over ten million rows. Days and hours are those of the session's time zone.
+-- that it stays fast over ten million rows. Rates and durations leave the engine's own canary out. Days and
+-- hours are those of the session's time zone.
 --
 -- The clock stands in a sub-select on purpose: read once, it can steer an index scan.
 
@@ -35,7 +36,7 @@ create view public.ops_worker_activity with (security_invoker = true) as
   select date_trunc('hour', reserved_at) as hour, count(*) as steps_claimed,
     count(*) filter (where status = 'succeeded') as succeeded, count(*) filter (where status = 'failed') as failed
   from public.ops_mission_steps
-  where reserved_at > (select ops.now()) - interval '24 hours'
+  where reserved_at > (select ops.now()) - interval '24 hours' and kind <> 'noop:canary'
   group by 1 order by 1 desc;
 
 -- Seconds from an event to the proposal that answers it, over 24 hours.
@@ -49,7 +50,7 @@ create view public.ops_proposal_latency with (security_invoker = true) as
     from public.ops_mission_proposals p
     join public.ops_agent_reactions r on r.id = p.reaction_id
     join public.ops_agent_events e on e.id = r.event_id
-    where p.created_at > (select ops.now()) - interval '24 hours') latency;
+    where p.created_at > (select ops.now()) - interval '24 hours' and p.source <> 'canary') latency;
 
 -- Seconds from a step's creation to its end, and spent in its last attempt, by kind, over 24 hours.
 create view public.ops_step_durations with (security_invoker = true) as
@@ -57,14 +58,14 @@ create view public.ops_step_durations with (security_invoker = true) as
     percentile_cont(0.95) within group (order by extract(epoch from completed_at - created_at)) as p95_duration_seconds,
     avg(extract(epoch from completed_at - reserved_at)) as avg_attempt_seconds
   from public.ops_mission_steps
-  where status in ('succeeded', 'failed') and created_at > (select ops.now()) - interval '24 hours'
+  where status in ('succeeded', 'failed') and created_at > (select ops.now()) - interval '24 hours' and kind <> 'noop:canary'
   group by kind order by 3 desc;
 
 -- Proposals by day and source, over 7 days.
 create view public.ops_proposal_rate with (security_invoker = true) as
   select date_trunc('day', created_at) as day, source, count(*) as proposals, count(*) filter (where status = 'rejected') as rejected
   from public.ops_mission_proposals
-  where created_at > (select ops.now()) - interval '7 days'
+  where created_at > (select ops.now()) - interval '7 days' and source <> 'canary'
   group by 1, 2 order by 1 desc, 2;
 
 -- Ended missions by day, over 7 days.
@@ -72,14 +73,14 @@ create view public.ops_mission_success_rate with (security_invoker = true) as
   select date_trunc('day', completed_at) as day, count(*) as total_missions, count(*) filter (where status = 'succeeded') as succeeded,
     100.0 * count(*) filter (where status = 'succeeded') / count(*) as success_rate_pct
   from public.ops_missions
-  where completed_at > (select ops.now()) - interval '7 days'
+  where completed_at > (select ops.now()) - interval '7 days' and source is distinct from 'canary'
   group by 1 order by 1 desc;
 
 -- Steps that died, by day, over 7 days.
 create view public.ops_dead_letter_rate with (security_invoker = true) as
   select date_trunc('day', updated_at) as day, count(*) as dead_letters
   from public.ops_mission_steps
-  where status = 'failed' and updated_at > (select ops.now()) - interval '7 days'
+  where status = 'failed' and updated_at > (select ops.now()) - interval '7 days' and kind <> 'noop:canary'
   group by 1 order by 1 desc;
 
 -- The steps that failed last, over 24 hours.
