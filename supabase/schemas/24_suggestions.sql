@@ -42,6 +42,6 @@ begin
     order by d.distance, n.place limit 1;
   end if;
   return case when v_meant is not null then format('; did you mean "%s"?', v_meant)
-    else '; known names: ' || coalesce((select string_agg(k, ', ' order by k) from unnest(p_known) k), 'none') end;
+    else '; known names: ' || coalesce((select string_agg(k, ', ' order by k collate "C") from unnest(p_known) k), 'none') end;
 end
 $$;
