@@ -21,7 +21,7 @@ export class AttemptStopped extends Error {
   }
 }
 
-/** How long an executor may take to wind down before its step is handed back, in milliseconds. */
+/** How long an executor may take to wind down before its step is given up, in milliseconds. */
 const WIND_DOWN_MS = 2000
 
 /** One attempt at a step, which can be told to stop from outside and stops by itself at the step's timeout. */
@@ -59,9 +59,9 @@ export class Attempt {
     if (cause === 'lost') this.#lost = true
     this.#stopped ??= new AttemptStopped(cause, message)
     this.#abort?.abort(this.#stopped)
-    // After a lost lease there is no hurry: a late result is evidence, and nobody waits for it.
-    if (cause === 'timeout') this.#abandon('abandoned')
-    if (cause === 'released') this.#after(WIND_DOWN_MS, () => this.#abandon('abandoned'))
+    // After a lost lease there is no hurry: a late result is evidence, and nobody waits for it. Otherwise the step may run again
+    // soon, so what this attempt has started is given the time to end.
+    if (cause !== 'lost') this.#after(WIND_DOWN_MS, () => this.#abandon('abandoned'))
   }
 
   /** @throws AttemptStopped once the attempt has been told to stop */

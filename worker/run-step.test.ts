@@ -274,6 +274,25 @@ describe('an attempt that is stopped', () => {
     expect(await stopped('timeout', body)).toMatchObject({ kind: 'fail', error: 'timed out after 5 s' })
   })
 
+  it('by its timeout is recorded when the executor has wound down, not while its programs still run', async () => {
+    let woundDown = () => {}
+    const windsDown: Body = ({ signal }) =>
+      new Promise((resolve) =>
+        signal.addEventListener('abort', () => {
+          woundDown = () => resolve(done())
+        }),
+      )
+    let isRecorded = false
+    const verdict = stopped('timeout', windsDown).then((found) => {
+      isRecorded = true
+      return found
+    })
+    await new Promise((resolve) => setImmediate(resolve))
+    expect(isRecorded).toBe(false)
+    woundDown()
+    expect(await verdict).toMatchObject({ kind: 'fail', error: 'timed out after 5 s' })
+  })
+
   it('by the loss of its lease leaves nothing to record', async () => {
     expect(await stopped('lost', heedsIt)).toEqual({ kind: 'nothing' })
   })
