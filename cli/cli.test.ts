@@ -234,6 +234,19 @@ describe('missions and steps', () => {
   })
 })
 
+test('all dead steps are put to work again, batch by batch', async () => {
+  await deadStep()
+  await deadStep()
+  await deadStep()
+  expect((await run('dead', 'retry', '--all', '--limit', '2')).stdout).toBe('3 steps queued again\n')
+  expect(await answer('dead', 'list')).toEqual([])
+})
+
+test('a mistyped command and option are recognised', async () => {
+  expect((await run('propsals')).stderr).toContain('Did you mean proposals?')
+  expect((await run('worker', '--concurency', '2')).stderr).toContain('Did you mean --concurrency?')
+})
+
 test('trace shows the chain from any of its ids', async () => {
   const proposal = await propose('low', 'Traced')
   const mission = await missionOf(proposal)

@@ -3,6 +3,7 @@ import packageJson from '../package.json' with { type: 'json' }
 import { alertsCommand } from './commands/alerts.js'
 import { apiCommand } from './commands/api.js'
 import { backupCommand, restoreCommand } from './commands/backup.js'
+import { completeCommand, completionCommand } from './commands/completion.js'
 import { deadCommand } from './commands/dead.js'
 import { doctorCommand } from './commands/doctor.js'
 import { eventsCommand } from './commands/events.js'
@@ -61,8 +62,10 @@ export function createProgram({ json }: { json: boolean }): Command {
     backupCommand(),
     restoreCommand(),
     tokenCommand(),
+    completionCommand(),
   ]
   for (const command of commands) program.addCommand(command)
+  program.addCommand(completeCommand(program), { hidden: true })
   for (const command of everyCommand(program)) {
     command.helpCommand(false).exitOverride().configureHelp({ showGlobalOptions: true })
     if (json) command.configureOutput({ outputError: () => undefined })

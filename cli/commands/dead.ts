@@ -1,7 +1,9 @@
 import { Command } from 'commander'
 import { shortId } from '../../embedded/shortId.js'
-import type { StepRecord } from '../../engine/index.js'
+import type { Engine, RetriedDeadStep, StepRecord } from '../../engine/index.js'
+import type { GlobalOptions } from '../connection.js'
 import { wholeNumber } from '../numbers.js'
+import { progress } from '../progress.js'
 import { AS_OPTION, actorOf, withEngine } from '../session.js'
 import { ago, count, short, table } from '../text.js'
 
@@ -9,11 +11,13 @@ const EXAMPLES = `
 Examples:
   ops-loop dead list
   ops-loop dead retry --kind http --limit 20
+  ops-loop dead retry --kind http --all
 One of them alone: ops-loop steps retry <id>`
 
 interface RetryOptions {
   kind?: string
   limit: number
+  all?: boolean
   as?: string
 }
 
@@ -43,15 +47,35 @@ export function deadCommand(): Command {
     .description('put dead letters to work again, oldest first')
     .option('--kind <kind>', 'only of this kind')
     .option('--limit <n>', 'at most this many', wholeNumber(1, 1000), 100)
+    .option('--all', 'all of them, in batches of --limit')
     .option(...AS_OPTION)
     .action((options: RetryOptions, command: Command) =>
       withEngine(command, async (engine, answer) => {
-        const { kind, limit } = options
-        const retried = await engine.retryDeadSteps({ kind, limit, actor: actorOf(options) })
+        const retried = await retryDead(engine, options, progress(command.optsWithGlobals<GlobalOptions>()))
         answer(retried, () => `${count(retried.length, 'step')} queued again`)
       }),
     )
   return dead
+}
+
+/** Batch by batch, each of them a transaction: interrupted, it has done what it said. */
+async function retryDead(
+  engine: Engine,
+  options: RetryOptions,
+  say: (line: string) => void,
+): Promise<RetriedDeadStep[]> {
+  const { kind, limit, all } = options
+  const request = { kind, limit, actor: actorOf(options) }
+  const retried = new Map<string, RetriedDeadStep>()
+  for (;;) {
+    const batch = await engine.retryDeadSteps(request)
+    const news = batch.filter(({ step_id }) => !retried.has(step_id))
+    for (const step of batch) retried.set(step.step_id, step)
+    say(`${count(retried.size, 'step')} queued again …`)
+    // Those that die again meanwhile are not tried for ever.
+    if (!all || batch.length < limit || news.length === 0) break
+  }
+  return [...retried.values()]
 }
 
 function cells(step: StepRecord): string[] {

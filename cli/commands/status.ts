@@ -1,26 +1,127 @@
 import { Command } from 'commander'
-import type { Health } from '../../engine/index.js'
+import { colorsFor } from '../../embedded/colors.js'
+import {
+  type Engine,
+  type ExecutorQueue,
+  type Health,
+  OpsError,
+  type Overview,
+  type WorkerRow,
+} from '../../engine/index.js'
+import { showLive } from '../live.js'
+import { wholeNumber } from '../numbers.js'
 import { withEngine } from '../session.js'
-import { ago, fields, plain } from '../text.js'
+import { ago, fields, plain, short, table } from '../text.js'
+
+const EXAMPLES = `
+Examples:
+  ops-loop status --json | jq .queues
+  ops-loop status --watch                 queues and workers as they change; Ctrl-C ends it
+  ops-loop status --watch --every 60 >> status.log`
+
+interface StatusOptions {
+  watch?: boolean
+  every: number
+}
 
 export function statusCommand(): Command {
   return new Command('status')
     .description('the state of the loop: queues, workers, last heartbeat')
-    .addHelpText('after', '\nExample:\n  ops-loop status --json | jq .queues')
-    .action((_options: object, command: Command) =>
+    .option('--watch', 'go on showing it, until Ctrl-C')
+    .option('--every <seconds>', 'how often, with --watch', wholeNumber(1, 3600), 2)
+    .addHelpText('after', EXAMPLES)
+    .action(({ watch, every }: StatusOptions, command: Command) =>
       withEngine(command, async (engine, answer) => {
+        if (watch)
+          return watchStatus(engine, every * 1000, command.optsWithGlobals<{ json?: boolean }>().json)
         const health = await engine.health()
         answer(health, () => describe(health))
       }),
     )
 }
 
-function describe(health: Health): string {
+/** On a terminal a view of all; elsewhere a line each time, or a line of JSON. */
+function watchStatus(engine: Engine, everyMs: number, json = false): Promise<void> {
+  const isTerminal = process.stdout.isTTY && !json
+  const frame = async () => {
+    try {
+      const [health, overview] = await Promise.all([engine.health(), engine.overview()])
+      if (json) return JSON.stringify({ ...health, ...overview })
+      return isTerminal ? view(health, overview) : line(health, overview)
+    } catch (error) {
+      // It may pass; who watches wants to see when.
+      if (!(error instanceof OpsError)) throw error
+      const said = json ? JSON.stringify({ error: error.message, code: error.code }) : error.message
+      return isTerminal || json ? said : `${new Date().toISOString()} ${said}`
+    }
+  }
+  return showLive({ frame, everyMs })
+}
+
+function line({ status, queues, last_heartbeat_at }: Health, { now, workers }: Overview): string {
+  const live = workers.filter((worker) => worker.live).length
+  return [
+    now.slice(0, 19),
+    status,
+    `events=${queues.events} reactions=${queues.reactions} pending=${queues.proposals_pending}`,
+    `missions=${queues.missions_open} queued=${queues.steps} running=${queues.steps_running}`,
+    `workers=${live} heartbeat="${ago(last_heartbeat_at, Date.parse(now))}"`,
+  ].join(' ')
+}
+
+function view(health: Health, { now, executors, workers }: Overview): string {
+  const colors = colorsFor(process.stdout)
+  const at = Date.parse(now)
+  const queues = table(
+    ['executor', 'queued', 'oldest', 'later', 'running', 'workers'],
+    executors.map(queueCells),
+  )
+  const who = table(
+    ['worker', 'version', 'steps', 'seen', 'executors'],
+    workers.map((worker) => workerCells(worker, at)),
+  )
+  return [
+    `${colors.bold('ops-loop')}  ${now.slice(0, 19).replace('T', ' ')} UTC`,
+    '',
+    describe(health, at),
+    '',
+    executors.length > 0 ? queues : 'No steps are queued or running.',
+    '',
+    workers.length > 0 ? who : 'No worker was seen in the last ten minutes.',
+  ].join('\n')
+}
+
+function queueCells(queue: ExecutorQueue): string[] {
+  const { executor, queued, oldest_seconds, scheduled, running, live_workers, blocked } = queue
+  const waits = queued > 0 ? `${oldest_seconds} s` : ''
+  return [
+    executor,
+    String(queued),
+    waits,
+    String(scheduled),
+    String(running),
+    blocked ? 'blocked' : String(live_workers),
+  ]
+}
+
+function workerCells(worker: WorkerRow, now: number): string[] {
+  const { name, version, running, concurrency, live, last_seen_at, executors } = worker
+  const seen = ago(last_seen_at, now)
+  return [
+    short(name, 30),
+    version,
+    `${running}/${concurrency}`,
+    live ? seen : `gone, ${seen}`,
+    short(executors.join(' '), 60),
+  ]
+}
+
+function describe(health: Health, now = Date.now()): string {
   const { queues, workers } = health
   return fields({
     status: health.status,
     database: `${health.database}, Postgres ${health.postgres_version}, schema ${health.schema_version}`,
-    'last heartbeat': ago(health.last_heartbeat_at),
+    'last heartbeat': ago(health.last_heartbeat_at, now),
     'live workers': workers.live,
     'events to match': queues.events,
     'reactions to run': queues.reactions,

@@ -1,0 +1,26 @@
+import { Argument, Command } from 'commander'
+import { candidatesFor } from '../completion/candidates.js'
+import { liveNames } from '../completion/live.js'
+import { SCRIPTS, SHELLS, type Shell } from '../completion/scripts.js'
+
+const HELP = `
+Examples:
+  echo 'source <(ops-loop completion bash)' >> ~/.bashrc
+  echo 'source <(ops-loop completion zsh)' >> ~/.zshrc
+  ops-loop completion fish > ~/.config/fish/completions/ops-loop.fish`
+
+export function completionCommand(): Command {
+  return new Command('completion')
+    .description('what to give your shell, so that it completes commands, options and names')
+    .addArgument(new Argument('<shell>', 'yours').choices(SHELLS))
+    .addHelpText('after', HELP)
+    .action((shell: Shell) => console.log(SCRIPTS[shell]))
+}
+
+/** What the shells call. */
+export function completeCommand(program: Command): Command {
+  return new Command('complete').argument('[words...]').action(async (words: string[]) => {
+    for (const { word, about } of await candidatesFor(program, words, liveNames))
+      console.log(`${word}\t${about}`)
+  })
+}
