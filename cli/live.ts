@@ -41,8 +41,8 @@ export async function showLive(
   }
 }
 
-/** What does not fit is cut off: a screen that scrolls cannot be drawn over. */
+/** What does not fit is cut off: a screen that scrolls cannot be drawn over. Some terminals do not tell their size: 0 rows. */
 function overlaid(text: string, rows: number): string {
-  const lines = text.split('\n').slice(0, Math.max(1, rows - 1))
+  const lines = text.split('\n').slice(0, rows > 1 ? rows - 1 : undefined)
   return HOME + lines.map((line) => `${line}${CLEAR_LINE}\n`).join('') + CLEAR_BELOW
 }

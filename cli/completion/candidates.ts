@@ -27,7 +27,7 @@ export async function candidatesFor(
     if (open) return valuesOf(open)
     if (beginning.startsWith('-')) return optionsOf(program, command)
     const subcommands = visible(command).map((sub) => ({ word: sub.name(), about: sub.description() }))
-    if (subcommands.length > 0) return subcommands
+    if (subcommands.length > 0) return given === 0 ? subcommands : []
     const argument = argumentAt(command, given)
     if (argument === undefined) return []
     return argument.argChoices ? argument.argChoices.map(plain) : live(path.join(' '))
