@@ -79,8 +79,14 @@ begin
   loop
     execute format('grant select on %s to ops_monitor', v_object.name);
   end loop;
-  grant execute on function ops.now(), ops.policy(text), ops.paused(text), ops.cap_units(text, text, jsonb), ops.template_digest(jsonb),
-    ops.units_of(integer[], text[], text[], jsonb[], jsonb), ops.claimable_executors(), ops.blocked_executors() to ops_monitor;
+  -- With its own rights, which are to read.
+  for v_object in
+    select p.oid::regprocedure as name from pg_proc p
+    where p.pronamespace = 'ops'::regnamespace and pg_has_role(p.proowner, 'usage') and p.provolatile <> 'v' and not p.prosecdef
+  loop
+    execute format('grant execute on routine %s to ops_monitor', v_object.name);
+  end loop;
+  grant execute on function ops.now() to ops_monitor;
 end
 $$;
 

@@ -61,6 +61,7 @@ const workerFunctions = [
 
 const readerFunctions = [
   'ops_cap_usage',
+  'ops_doctor',
   'ops_extract_step_kinds',
   'ops_gate_proposal',
   'ops_health',
@@ -74,6 +75,7 @@ const readerFunctions = [
   'ops_list_services',
   'ops_list_steps',
   'ops_list_violations',
+  'ops_overview',
   'ops_policies_at',
   'ops_policy_changes',
   'ops_radar_list',
@@ -81,6 +83,7 @@ const readerFunctions = [
   'ops_recording',
   'ops_timeline',
   'ops_trace',
+  'ops_watch_state',
   'ops_why',
 ]
 
