@@ -69,9 +69,9 @@ function contextOf(
     emptyDatabase: server.emptyDatabase,
     ourDatabase: server.ourDatabase,
     log,
-    async contender(name) {
+    async contender(name, database) {
       signal.throwIfAborted()
-      const contender = await startContender(name, await server.emptyDatabase())
+      const contender = await startContender(name, database ?? (await server.emptyDatabase()))
       signal.addEventListener('abort', () => void contender.stop(), { once: true })
       return contender
     },

@@ -3,6 +3,8 @@ import postgres from 'postgres'
 import { z } from 'zod'
 import { connectEngine } from '../../engine/index.js'
 import { defineExecutor, done } from '../../executors/define.js'
+import { type MakeRenewer, RenewalLoop } from '../../worker/renewer.js'
+import { renewInThread } from '../../worker/renewer-thread.js'
 import { createWorker } from '../../worker/worker.js'
 import { prepareOurs } from '../harness/server.js'
 import type { Calls, Shape } from '../harness/types.js'
@@ -31,6 +33,7 @@ export default function opsLoop({ url }: { url: string }): Contract {
     ],
   ])
   const log = { debug() {}, info() {}, warn: console.error, error: console.error }
+  const inProcess: MakeRenewer = (events) => new RenewalLoop(engine, log, events)
   const worker = (watch: boolean) =>
     createWorker({
       engine,
@@ -41,6 +44,7 @@ export default function opsLoop({ url }: { url: string }): Contract {
       watch,
       log,
       env: {},
+      makeRenewer: renewInThread({ databaseUrl: url, maxConnections: 1 }, inProcess, log),
     })
 
   return {
@@ -58,6 +62,11 @@ export default function opsLoop({ url }: { url: string }): Contract {
       const ms = performance.now() - began
       if (summary.succeeded !== steps) throw new Error(`${summary.succeeded} of ${steps} steps succeeded`)
       return { ms }
+    },
+
+    async share() {
+      const { succeeded } = await worker(false).start()
+      return { steps: succeeded }
     },
 
     async watch() {
@@ -106,16 +115,25 @@ async function store(sql: postgres.Sql, missions: number, shape: Shape): Promise
   const template = sql.json(templates[shape])
   await sql`
     with template as materialized (
-      select ${template}::jsonb as template, ops.template_digest(${template}::jsonb) as digest
+      select ${template}::jsonb as template, ops.template_digest(${template}::jsonb) as digest, ops.policy_snapshot() as snapshot
     ), proposal as (
-      insert into ops_mission_proposals (source, status, template, approved_at, digest, code, reason, decided_at, decided_by)
-      select 'bench', 'auto_approved', template, now(), digest, 'auto_approved', 'admitted by policy auto_approve', now(), 'policy:auto_approve'
+      insert into ops_mission_proposals (source, status, template, approved_at, digest, code, reason, decided_at, decided_by, policy_snapshot)
+      select 'bench', 'auto_approved', template, now(), digest, 'auto_approved', 'admitted by policy auto_approve', now(),
+        'policy:auto_approve', snapshot
       from template, generate_series(1, ${missions}::int)
-      returning id, digest
+      returning id, digest, policy_snapshot
+    ), decision as (
+      insert into ops.decisions (proposal_id, decision, digest, actor, actor_context)
+      select id, 'auto_approved', digest, 'policy:auto_approve', '{}' from proposal
+    ), step as materialized (
+      select s.* from template, ops.template_steps(template.template) s
+    ), mission as (
+      insert into ops_missions (proposal_id, policy_snapshot, title, source, steps_total, steps_open)
+      select id, policy_snapshot, 'bench', 'bench', n, n from proposal, (select count(*)::int as n from step) steps
+      returning id
     )
-    insert into ops.decisions (proposal_id, decision, digest, actor, actor_context)
-    select id, 'auto_approved', digest, 'policy:auto_approve', '{}' from proposal`
-  await sql`
-    select ops.start_mission(p.id) from ops_mission_proposals p
-    where not exists (select from ops_missions m where m.proposal_id = p.id)`
+    insert into ops_mission_steps (mission_id, kind, params, status, executor, key, position, depends_on, revision)
+    select m.id, s.kind, s.params, case when s.depends_on = '{}' then 'queued' else 'waiting' end::ops_step_status, s.executor, s.key,
+      s.position, s.depends_on, 1
+    from mission m, step s`
 }

@@ -23,7 +23,8 @@ const NEWEST_NODE = [22, 18] as const
 const answers: { [M in keyof Calls]: z.ZodType<Calls[M]['answer']> } = {
   prepare: z.null(),
   fill: z.null(),
-  drain: z.object({ ms: z.number(), slices: z.array(z.number()).optional() }),
+  drain: z.object({ ms: z.number() }),
+  share: z.object({ steps: z.number() }),
   watch: z.null(),
   pickup: z.array(z.number()),
   add: z.object({ ms: z.number() }),

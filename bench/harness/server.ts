@@ -45,7 +45,7 @@ export async function startServer(): Promise<Server> {
   async function emptyDatabase(): Promise<Database> {
     const name = `bench_${++made}`
     await sql`create database ${sql(name)} owner postgres template postgres`
-    const drop = async () => void (await sql`drop database ${sql(name)} with (force)`)
+    const drop = async () => void (await sql`drop database if exists ${sql(name)} with (force)`)
     return { url: server.url(name), adminUrl: server.adminUrl(name), drop }
   }
   return {

@@ -18,8 +18,8 @@ export interface Context {
   emptyDatabase(): Promise<Database>
   /** A database with our schema and default policies, no caps, and every low risk admitted. */
   ourDatabase(): Promise<Database>
-  /** One of us in a process of its own, with a fresh database. Rejects with the reason when it cannot be had here. */
-  contender(name: ContenderName): Promise<Contender>
+  /** One of us in a process of its own, with a fresh database or, beside others, the one given. Rejects with the reason when it cannot be had here. */
+  contender(name: ContenderName, database?: Database): Promise<Contender>
   /** For people who watch. */
   log(line: string): void
 }
@@ -64,7 +64,9 @@ export interface Calls {
   /** Stores that many missions (or jobs) that do nothing, as fast as it can; not measured. */
   fill: { args: { missions: number; shape: Shape }; answer: null }
   /** Works until all that is stored is done and recorded. Answers the milliseconds from the start of the worker. */
-  drain: { args: { steps: number }; answer: { ms: number; slices?: number[] | undefined } }
+  drain: { args: { steps: number }; answer: { ms: number } }
+  /** The same beside other processes, until nothing is left. Answers how many steps were its own. */
+  share: { args: Record<string, never>; answer: { steps: number } }
   /** Starts a worker that waits for work. */
   watch: { args: Record<string, never>; answer: null }
   /** Adds single jobs one at a time, each committed, and answers for each the milliseconds from commit to its handler. */
