@@ -22,6 +22,8 @@ export async function inTurn(
         subject.rounds.push(value)
         context.log(`  round ${round}: ${subject.name} ${value.toPrecision(4)}`)
       } catch (error) {
+        // The whole bench was interrupted.
+        if (error instanceof DOMException && error.name === 'AbortError') throw error
         subject.missing = reasonOf(error)
         context.log(`  ${subject.name} is missing: ${subject.missing}`)
       }
