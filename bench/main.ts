@@ -1,6 +1,7 @@
 /**
  * Measures Ops Loop side by side with its peers: `npm run bench -- --help`.
  */
+import { setMaxListeners } from 'node:events'
 import { cpus } from 'node:os'
 import { Command, InvalidArgumentError } from 'commander'
 import { startContender } from './harness/contenders.js'
@@ -33,6 +34,8 @@ async function bench(options: Options): Promise<void> {
   await installPeers(say)
   const server = await startServer()
   const interrupted = new AbortController()
+  // One for each contender.
+  setMaxListeners(0, interrupted.signal)
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => interrupted.abort())
   try {
     const machine = `${cpus().length} × ${cpus()[0]?.model.trim()}, Postgres ${server.version}, Node ${process.versions.node}`
