@@ -3105,6 +3105,7 @@ set enable_bitmapscan = off
 as $$
 declare
   v_now timestamptz := ops.now();
+  v_blocked text[] := ops.blocked_executors();
   v_steps uuid[];
   v_missions uuid[];
 begin
@@ -3128,7 +3129,7 @@ begin
       coalesce((p_past #>> array[e.executor, 'run_at'])::timestamptz, '-infinity') as run_at,
       coalesce((p_past #>> array[e.executor, 'step_id'])::uuid, '00000000-0000-0000-0000-000000000000') as id
     from (select distinct unnest(p_executors) as executor) e
-    where e.executor <> all (ops.blocked_executors())
+    where e.executor <> all (v_blocked)
   ), candidates as materialized (
     select c.id, c.mission_id, c.priority, c.run_at
     from open o,

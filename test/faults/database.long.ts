@@ -1,10 +1,12 @@
 /** A full disk, a transaction that stays open, a replica that takes over, a pooler: what takes long, or programs of the system. */
 import { chown, mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { execa } from 'execa'
 import postgres from 'postgres'
 import { expect, test } from 'vitest'
 import { freePort } from '../../embedded/ports.js'
+import { adminUrlFor } from '../support/database.js'
 import { onFileEnd } from '../support/fileEnd.js'
 import { loginRoles } from '../support/names.js'
 import { loginUrl, ownCluster, prepare } from './support/cluster.js'
@@ -234,4 +236,26 @@ ignore_startup_parameters = extra_float_digits
   }
   await site.drained(300_000)
   await site.expectOneSuccessEach(steps)
+})
+
+test('sessions that an administrator terminates under load', async () => {
+  const site = await Site.open()
+  const admin = postgres(adminUrlFor(site.database), { max: 1, onnotice: () => undefined })
+  onFileEnd(() => admin.end({ timeout: 1 }))
+  const steps = await site.enqueue({
+    missions: 1000,
+    steps: 4,
+    params: { ms: 20 },
+  })
+  site.beating()
+  const worker = await site.worker()
+  for (let n = 0; n < 40; n++) {
+    await sleep(150)
+    await admin`
+      select pg_terminate_backend(pid) from pg_stat_activity
+      where datname = ${site.database.name} and application_name like 'ops-loop%'`
+  }
+  await site.drained(300_000)
+  await site.expectOneSuccessEach(steps)
+  expect(worker.isAlive).toBe(true)
 })

@@ -11,8 +11,9 @@ const HOUR_MS = 3_600_000
 test('workers whose clocks are an hour off, either way, and in other time zones keep their leases and lose nothing', async () => {
   const site = await Site.open()
   await site.sql.unsafe(`alter database "${site.database.name}" set timezone = 'Pacific/Auckland'`)
-  // Longer than a lease, so that each is renewed.
-  const steps = await site.enqueue({ missions: 4, params: { ms: 4000 } })
+  // Longer than a lease, so that each is renewed; and long enough for the thread that renews to start on a busy machine.
+  await site.setLease(10)
+  const steps = await site.enqueue({ missions: 4, params: { ms: 12_000 } })
   site.beating()
   const login = { DATABASE_URL: site.database.urlFor('ops_worker') }
   const nodeArgs = ['--import', hook]

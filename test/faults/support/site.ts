@@ -62,6 +62,15 @@ export interface Order {
 /** How long a lease is at a site. Policies count in minutes, which is long for a test. */
 const LEASE_SECONDS = 3
 
+async function setLease(sql: postgres.Sql, seconds: number): Promise<void> {
+  await setPolicy(sql, 'worker_policy', {
+    lease_minutes: seconds / 60,
+    backoff_base_seconds: 0.1,
+    backoff_max_seconds: 1,
+    max_retries: 5,
+  })
+}
+
 /** A site on a database of the test run's own server. */
 export type OpenSite = Site & { readonly database: SiteDatabase & TestDatabase }
 
@@ -94,13 +103,13 @@ export class Site {
     await sql`
       update ops.policy_schemas set schema = jsonb_set(schema, '{properties,lease_minutes}', '{"type": "number"}')
       where key = 'worker_policy'`
-    await setPolicy(sql, 'worker_policy', {
-      lease_minutes: LEASE_SECONDS / 60,
-      backoff_base_seconds: 0.1,
-      backoff_max_seconds: 1,
-      max_retries: 5,
-    })
+    await setLease(sql, LEASE_SECONDS)
     return new Site(database, folder, ledger)
+  }
+
+  /** How long leases are from now on. */
+  setLease(seconds: number): Promise<void> {
+    return setLease(this.sql, seconds)
   }
 
   get sql(): postgres.Sql {
