@@ -21,18 +21,18 @@ begin
   end if;
   return $q$with watched_events as materialized (
         select e.* from public.ops_agent_events e where e.id in (
-          (select n.id from public.ops_agent_events n order by n.id desc limit 1000) union
-          (select u.id from public.ops_agent_events u where u.processed_at is null order by u.created_at, u.id limit 200))),
+          (select n.id from public.ops_agent_events n order by n.id desc limit 300) union
+          (select u.id from public.ops_agent_events u where u.processed_at is null order by u.created_at, u.id limit 100))),
       watched_reactions as materialized (
         select r.* from watched_events e join public.ops_agent_reactions r on r.event_id = e.id),
       watched_proposals as materialized (
         select p.* from public.ops_mission_proposals p where p.id in (
-          (select n.id from public.ops_mission_proposals n order by n.id desc limit 1000) union
-          (select o.id from public.ops_mission_proposals o where o.status = 'pending' order by o.expires_at, o.id limit 200))),
+          (select n.id from public.ops_mission_proposals n order by n.id desc limit 300) union
+          (select o.id from public.ops_mission_proposals o where o.status = 'pending' order by o.expires_at, o.id limit 100))),
       watched_missions as materialized (
         select m.* from public.ops_missions m where m.id in (
-          (select n.id from public.ops_missions n order by n.id desc limit 1000) union
-          (select l.id from public.ops_missions l where l.status in ('approved', 'running') order by l.id limit 200))),
+          (select n.id from public.ops_missions n order by n.id desc limit 300) union
+          (select l.id from public.ops_missions l where l.status in ('approved', 'running') order by l.id limit 100))),
       watched_steps as materialized (
         select s.* from watched_missions m join public.ops_mission_steps s on s.mission_id = m.id),
       watched_runs as materialized (
