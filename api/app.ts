@@ -18,12 +18,14 @@ import { eventRoutes } from './routes/events.js'
 import { healthRoutes } from './routes/health.js'
 import { heartbeatRoutes } from './routes/heartbeat.js'
 import { invariantRoutes } from './routes/invariants.js'
+import { limitRoutes } from './routes/limits.js'
 import { metricsRoutes } from './routes/metrics.js'
 import { missionRoutes } from './routes/missions.js'
 import { policyRoutes } from './routes/policies.js'
 import { proposalRoutes } from './routes/proposals.js'
+import { radarRoutes } from './routes/radar.js'
 import { stepRoutes } from './routes/steps.js'
-import { traceRoutes } from './routes/trace.js'
+import { timelineRoutes, traceRoutes } from './routes/trace.js'
 import { webhookRoutes } from './routes/webhooks.js'
 
 export interface AppOptions {
@@ -98,5 +100,8 @@ export function createApp({ engine, config, log, now = Date.now }: AppOptions): 
   app.route('/api/ops/invariants', invariantRoutes(services))
   app.route('/api/ops/policies', policyRoutes(services))
   app.route('/api/ops/trace', traceRoutes(services))
+  app.route('/api/ops/timeline', timelineRoutes(services))
+  app.route('/api/ops/radar', radarRoutes(services))
+  app.route('/api/ops', limitRoutes(services))
   return app
 }

@@ -52,6 +52,7 @@ export const sqlFunctions = {
     proposals.proposalOutcome,
   ),
   expireProposals: value('ops_expire_proposals', { p_limit: 'int?' }, count),
+  capUsage: rows('ops_cap_usage', {}, proposals.capUsage),
 
   registerWorker: value(
     'ops_register_worker',

@@ -57,6 +57,7 @@ export function createEngine(transport: Transport): Engine {
     rejectProposal: (proposalId, { actor, note }) =>
       call(sql.rejectProposal, { p_proposal_id: proposalId, p_actor: actor, p_note: note }),
     expireProposals: (limit) => call(sql.expireProposals, { p_limit: limit }),
+    capUsage: () => call(sql.capUsage, {}),
 
     registerWorker: ({ name, version, executors, concurrency, schema_version, settings }) =>
       call(sql.registerWorker, {

@@ -13,13 +13,15 @@ export const SCOPES = {
   'steps:retry': 'retry dead steps',
   'steps:cancel': 'cancel steps',
   'policies:read': 'list and show policies and their history; validate and try candidates',
-  'policies:write': 'change, delete and roll back policies',
-  'traces:read': 'trace anything',
+  'policies:write': 'change and roll back policies',
+  'traces:read': 'trace anything, follow the timeline',
+  'radar:read': 'list what is on the radar',
+  'radar:write': 'put signals on the radar and change them',
   'alerts:read': 'list alerts',
   'alerts:write': 'acknowledge and silence alerts',
   'invariants:read': 'list checks and violations',
   'invariants:run': 'run checks',
-  'observe:read': 'the whole of /health, /metrics',
+  'observe:read': 'the whole of /health, /metrics, services, use of the caps',
 } as const
 
 export type Scope = keyof typeof SCOPES

@@ -20,7 +20,8 @@ const INFO = {
     { name: 'missions', description: 'Admitted proposals at work.' },
     { name: 'steps', description: 'Their units of work, and the dead letters.' },
     { name: 'policies', description: 'What operators steer with.' },
-    { name: 'trace', description: 'Why something exists.' },
+    { name: 'trace', description: 'Why something exists, and what happened since.' },
+    { name: 'radar', description: 'Signals worth watching, from the first sign to what was shipped.' },
     { name: 'observation', description: 'Whether all is well.' },
   ],
 }

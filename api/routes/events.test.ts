@@ -126,14 +126,29 @@ describe('GET /api/ops/events', () => {
     expect(waiting).toMatchObject({ body: { items: [{ processed_at: null }] } })
   })
 
-  test.each(['limit=0', 'limit=201', 'limit=x', 'after=x', 'processed=maybe', 'root_event_id=1'])(
-    '%s is refused',
-    async (query) => {
-      const [path] = query.split('=')
-      const answer = await call('GET', `/api/ops/events?${query}`)
-      expect(answer).toMatchObject({ status: 422, body: { code: 'OPS_011', details: { path } } })
-    },
-  )
+  test('leaves the engine’s heartbeats out when asked to', async () => {
+    await call('POST', '/api/ops/heartbeat')
+    const newest = z.object({ items: z.array(z.object({ type: z.string() })) })
+    const typesOf = async (query: string) =>
+      newest.parse((await call('GET', `/api/ops/events?${query}`)).body).items.map(({ type }) => type)
+    expect(await typesOf('limit=1')).toEqual(['heartbeat:success'])
+    expect(await typesOf('limit=1&heartbeats=true')).toEqual(['heartbeat:success'])
+    expect(await typesOf('limit=1&heartbeats=false')).toEqual(['page:event'])
+  })
+
+  test.each([
+    'heartbeats=no',
+    'limit=0',
+    'limit=201',
+    'limit=x',
+    'after=x',
+    'processed=maybe',
+    'root_event_id=1',
+  ])('%s is refused', async (query) => {
+    const [path] = query.split('=')
+    const answer = await call('GET', `/api/ops/events?${query}`)
+    expect(answer).toMatchObject({ status: 422, body: { code: 'OPS_011', details: { path } } })
+  })
 })
 
 describe('GET /api/ops/events/:id/why', () => {

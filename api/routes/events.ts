@@ -81,7 +81,11 @@ const list = http.guardedRoute('events:read', {
       heartbeats: z
         .stringbool({ truthy: ['true'], falsy: ['false'] })
         .optional()
-        .openapi({ type: 'boolean', description: 'False leaves the engine’s heartbeats out.' }),
+        .openapi({
+          type: 'boolean',
+          description: 'False leaves the engine’s heartbeats out.',
+          example: false,
+        }),
     }),
   },
   responses: { 200: http.json(http.pageOf(event), 'A page.'), ...http.guarded, ...http.invalid },

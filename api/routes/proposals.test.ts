@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import { z } from 'zod'
 import { testApi, UNKNOWN_ID } from '../testing.js'
 
 const { call, engine, policy, propose } = await testApi()
@@ -59,6 +60,68 @@ describe('POST /api/ops/proposals', () => {
   ])('%s is refused by the name of the field', async (_, body, path) => {
     const answer = await call('POST', '/api/ops/proposals', body)
     expect(answer).toMatchObject({ status: 422, body: { code: 'OPS_011', details: { path } } })
+  })
+})
+
+describe('POST /api/ops/proposals/batch', () => {
+  test('decides about each by itself, in order, and knows an item again', async () => {
+    await policy('proposal_caps', { per_source: { capped: 0 } })
+    const proposals = [
+      { template, idempotency_key: 'batch-1' },
+      { template: { title: 'Test', steps: [] } },
+      { template, source: 'capped' },
+    ]
+    const answer = await call('POST', '/api/ops/proposals/batch', { proposals })
+    expect(answer).toMatchObject({
+      status: 200,
+      body: {
+        results: [
+          { ordinal: 1, status: 'pending' },
+          { ordinal: 2, status: 'invalid', code: 'OPS_004', proposal_id: null },
+          { ordinal: 3, status: 'rejected', code: 'cap_source' },
+        ],
+      },
+    })
+    const again = await call('POST', '/api/ops/proposals/batch', { proposals: proposals.slice(0, 1) })
+    expect(firstOf(again.body)).toBe(firstOf(answer.body))
+  })
+
+  test.each([
+    ['nothing', { proposals: [] }, 'proposals'],
+    ['too many', { proposals: Array(1001).fill({ template }) }, 'proposals'],
+    ['an unknown field', { proposals: [{ template, key: 'x' }] }, 'proposals[0]'],
+  ])('%s is refused by the name of the field', async (_, body, path) => {
+    const answer = await call('POST', '/api/ops/proposals/batch', body)
+    expect(answer).toMatchObject({ status: 422, body: { code: 'OPS_011', details: { path } } })
+  })
+})
+
+describe('POST /api/ops/proposals/gate', () => {
+  const gate = (body: unknown) => call('POST', '/api/ops/proposals/gate', body)
+
+  test('says what would become of a template, and makes nothing', async () => {
+    const before = await engine.listProposals()
+    expect(await gate({ template })).toMatchObject({
+      status: 200,
+      body: { ok: false, code: 'pending_approval' },
+    })
+    await policy('auto_approve', { enabled: true, allowed_step_kinds: ['noop'] })
+    expect(await gate({ template })).toMatchObject({ status: 200, body: { ok: true, code: 'auto_approved' } })
+    await policy('auto_approve', { enabled: false })
+    expect(await gate({ template: { title: 'Test', steps: [] } })).toMatchObject({
+      status: 200,
+      body: { ok: false, code: 'OPS_004', verdict: { path: 'steps' } },
+    })
+    expect(await engine.listProposals()).toEqual(before)
+  })
+
+  test('says what would become of a proposal, or what did', async () => {
+    const { proposal_id } = await propose()
+    expect(await gate({ proposal_id })).toMatchObject({ body: { ok: false, code: 'pending_approval' } })
+    await decide(proposal_id, 'approve')
+    expect(await gate({ proposal_id })).toMatchObject({ body: { ok: true, code: 'approved' } })
+    expect(await gate({ proposal_id: UNKNOWN_ID })).toMatchObject({ status: 404, body: { code: 'OPS_013' } })
+    expect(await gate({ template, proposal_id })).toMatchObject({ status: 422, body: { code: 'OPS_011' } })
   })
 })
 
@@ -141,4 +204,11 @@ describe('GET /api/ops/proposals', () => {
 function idOf(body: unknown): string {
   expect(body).toMatchObject({ proposal_id: expect.any(String) })
   return typeof body === 'object' && body !== null && 'proposal_id' in body ? String(body.proposal_id) : ''
+}
+
+function firstOf(body: unknown): string | null | undefined {
+  const { results } = z
+    .object({ results: z.array(z.object({ proposal_id: z.string().nullable() })) })
+    .parse(body)
+  return results[0]?.proposal_id
 }

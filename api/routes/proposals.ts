@@ -67,6 +67,33 @@ const show = http.guardedRoute('proposals:read', {
   },
 })
 
+const proposalInput = z
+  .strictObject({
+    template,
+    source: z.string().min(1).max(100).default('api').openapi({ description: 'Who asks; caps count by it.' }),
+    dedupe_key: z
+      .string()
+      .min(1)
+      .max(500)
+      .optional()
+      .openapi({ description: 'At most one live mission for it.' }),
+    dedupe_minutes: z
+      .number()
+      .positive()
+      .optional()
+      .openapi({ description: 'Keeps `dedupe_key` taken that long.' }),
+    proposed_by: http.actor
+      .optional()
+      .openapi({ description: 'The agent that asks; it cannot approve this.' }),
+  })
+  .openapi('ProposalInput')
+
+const hello = {
+  title: 'Say hello',
+  risk_level: 'low',
+  steps: [{ kind: 'noop', params: { note: 'hello' } }],
+}
+
 const create = http.guardedRoute('proposals:create', {
   method: 'post',
   path: '/',
@@ -77,44 +104,86 @@ const create = http.guardedRoute('proposals:create', {
     'makes a repeated call answer as the first one did.',
   request: {
     headers: http.idempotencyHeader,
-    body: http.body(
-      z.strictObject({
-        template,
-        source: z
-          .string()
-          .min(1)
-          .max(100)
-          .default('api')
-          .openapi({ description: 'Who asks; caps count by it.' }),
-        dedupe_key: z
-          .string()
-          .min(1)
-          .max(500)
-          .optional()
-          .openapi({ description: 'At most one live mission for it.' }),
-        dedupe_minutes: z
-          .number()
-          .positive()
-          .optional()
-          .openapi({ description: 'Keeps `dedupe_key` taken that long.' }),
-        proposed_by: http.actor
-          .optional()
-          .openapi({ description: 'The agent that asks; it cannot approve this.' }),
-      }),
-      {
-        template: {
-          title: 'Say hello',
-          risk_level: 'low',
-          steps: [{ kind: 'noop', params: { note: 'hello' } }],
-        },
-      },
-    ),
+    body: http.body(proposalInput, { template: hello }),
   },
   responses: {
     201: http.json(outcome, 'A new proposal, and what the gate decided about it.'),
     200: http.json(outcome, 'The proposal that holds the `dedupe_key`.'),
     ...http.guarded,
     ...http.conflict,
+    ...http.invalidBody,
+  },
+})
+
+const createMany = http.guardedRoute('proposals:create', {
+  method: 'post',
+  path: '/batch',
+  tags: ['proposals'],
+  summary: 'Propose up to 1,000 missions',
+  description:
+    'Each by itself: one that is refused, or not valid, stops none of the others. They take their places under the caps in the given order. ' +
+    'An `idempotency_key` makes repeating an item harmless.',
+  request: {
+    body: http.body(
+      z.strictObject({
+        proposals: z
+          .array(proposalInput.extend({ idempotency_key: z.string().min(1).max(500).optional() }))
+          .min(1)
+          .max(1000),
+      }),
+      {
+        proposals: [
+          { template: hello, idempotency_key: 'hello-1' },
+          { template: hello, idempotency_key: 'hello-2' },
+        ],
+      },
+    ),
+  },
+  responses: {
+    200: http.json(
+      z.object({
+        results: z.array(
+          z.object({
+            ...outcome.shape,
+            ordinal: z.int().openapi({ description: 'Position among the given proposals, from 1.' }),
+            proposal_id: http.id.nullable(),
+            status: z.enum([...statuses, 'invalid']),
+          }),
+        ),
+      }),
+      'What the gate decided about each.',
+    ),
+    ...http.guarded,
+    ...http.invalidBody,
+  },
+})
+
+const gate = http.guardedRoute('proposals:create', {
+  method: 'post',
+  path: '/gate',
+  tags: ['proposals'],
+  summary: 'What the gate would say now',
+  description:
+    'To a template, or to a proposal that is there; one that was decided answers what was decided. Changes nothing.',
+  request: {
+    body: http.body(z.union([z.strictObject({ template }), z.strictObject({ proposal_id: http.id })]), {
+      template: hello,
+    }),
+  },
+  responses: {
+    200: http.json(
+      z
+        .object({
+          ok: z.boolean().openapi({ description: 'True when it would be, or was, admitted.' }),
+          code: z.string().nullable(),
+          reason: z.string().nullable(),
+          verdict: http.jsonObject.nullable(),
+        })
+        .openapi('GateVerdict'),
+      'What it would say.',
+    ),
+    ...http.guarded,
+    ...http.notFound,
     ...http.invalidBody,
   },
 })
@@ -180,12 +249,19 @@ export function proposalRoutes({ engine }: Services) {
     .openapi(create, async (c) => {
       const idempotency_key = c.req.valid('header')['idempotency-key']
       const { proposed_by, ...input } = c.req.valid('json')
-      // Whoever holds a token proposes under its name, and so can never approve that.
-      const proposer = c.get('principal').kind === 'token' ? actorOf(c, proposed_by) : proposed_by
-      const answer = gated(
-        await engine.createProposals([{ ...input, proposed_by: proposer, idempotency_key }]),
-      )
+      const item = { ...input, proposed_by: proposerOf(c, proposed_by), idempotency_key }
+      const answer = gated(await engine.createProposals([item]))
       return c.json(answer, answer.code === 'duplicate' ? 200 : 201)
+    })
+    .openapi(createMany, async (c) => {
+      const items = c.req
+        .valid('json')
+        .proposals.map(({ proposed_by, ...item }) => ({ ...item, proposed_by: proposerOf(c, proposed_by) }))
+      return c.json({ results: await engine.createProposals(items) }, 200)
+    })
+    .openapi(gate, async (c) => {
+      const input = c.req.valid('json')
+      return c.json(await engine.gateProposal('template' in input ? input.template : input.proposal_id), 200)
     })
     .openapi(approve, async (c) => {
       const { actor, ...decision } = c.req.valid('json')
@@ -197,6 +273,11 @@ export function proposalRoutes({ engine }: Services) {
       const rejection = { ...decision, actor: deciderOf(c, actor) }
       return c.json(await engine.rejectProposal(c.req.valid('param').id, rejection), 200)
     })
+}
+
+/** Whoever holds a token proposes under its name, and so can never approve that. */
+function proposerOf(c: Context<ApiEnv>, given: string | undefined): string | undefined {
+  return c.get('principal').kind === 'token' ? actorOf(c, given) : given
 }
 
 /** A decision needs a name; that it came with the key of all says nothing. */

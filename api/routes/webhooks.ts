@@ -42,7 +42,19 @@ const receive = createRoute({
         }),
     }),
     // Described, not parsed: the signature is over the bytes.
-    body: { required: true, content: { 'application/json': { schema: { type: 'object' } } } },
+    body: {
+      required: true,
+      content: {
+        'application/json': {
+          schema: { type: 'object' },
+          example: {
+            action: 'opened',
+            issue: { number: 1, title: 'It hangs' },
+            repository: { full_name: 'ada/shop' },
+          },
+        },
+      },
+    },
   },
   responses: {
     202: http.json(receipt, 'The event is stored.'),

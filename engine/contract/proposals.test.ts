@@ -47,6 +47,24 @@ contract('proposals', (scene) => {
     })
   })
 
+  test('are counted beside the limits in force', async () => {
+    const { engine } = scene()
+    const source = unique('source')
+    const usage = async () => (await engine.capUsage()).find(({ name }) => name === source)
+    expect(await usage()).toBeUndefined()
+    await engine.createProposal({ source, template: template(unique('x')) })
+    expect(await usage()).toEqual({
+      day: expect.stringMatching(/^\d{4}-\d\d-\d\d$/),
+      scope: 'source',
+      name: source,
+      used: expect.any(Number),
+      max_units: null,
+      used_usd: 0,
+      max_usd: null,
+    })
+    expect((await usage())?.used).toBeGreaterThan(0)
+  })
+
   test('of live work are answered with that work', async () => {
     const { engine } = scene()
     const proposal = { source: 'api', template: template(unique('x')), dedupe_key: unique('key') }

@@ -29,6 +29,7 @@ import type {
 import type { AppliedPolicy, PolicyChange, PolicyInput, PolicyRow } from './policies.js'
 import type {
   Approval,
+  CapUsage,
   GateVerdict,
   ProposalBatchItem,
   ProposalBatchOutcome,
@@ -144,6 +145,9 @@ export interface Engine {
 
   /** Ends up to `limit` (default 500) pending proposals whose time is over; answers how many. */
   expireProposals(limit?: number): Promise<number>
+
+  /** What the caps counted today, and their limits; also limits that nothing has used yet. */
+  capUsage(): Promise<CapUsage[]>
 
   // --- workers and steps ----------------------------------------------------------------------------------------
 

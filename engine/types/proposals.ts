@@ -104,6 +104,21 @@ export const gateVerdict = z.object({
 })
 export type GateVerdict = z.infer<typeof gateVerdict>
 
+/** A cap's counter today beside its limit; the limit is null where policy sets none. */
+export const capUsage = z.object({
+  /** The day that counts now, in the time zone of policy `proposal_caps`. */
+  day: z.string(),
+  /** `daily`, `source`, `agent`, `step_kind` or `pattern`. */
+  scope: z.string(),
+  /** Of the source, agent, … Empty for `daily`. */
+  name: z.string(),
+  used: count,
+  max_units: count.nullable(),
+  used_usd: count,
+  max_usd: count.nullable(),
+})
+export type CapUsage = z.infer<typeof capUsage>
+
 export interface Approval {
   /** The person who decides; never the agent that proposed. */
   actor: string
