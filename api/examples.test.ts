@@ -5,7 +5,7 @@ import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { appOver, GITHUB_SECRET, KEY, testApi, UNKNOWN_ID } from './testing.js'
 
-const { engine, policy, propose, worker } = await testApi()
+const { db, engine, policy, propose, worker } = await testApi()
 const app = appOver(engine)
 
 const content = z.record(z.string(), z.looseObject({ example: z.unknown().optional() }))
@@ -47,6 +47,11 @@ const step = async () => (await engine.listSteps({ mission_id: await mission() }
 
 /** An id that cannot stand in a description, because the database gives it: how to come by it, for each route with one. */
 const ids: Record<string, () => Promise<string>> = {
+  '/api/ops/alerts/{id}/acknowledge': async () => {
+    const [alert] = await db.sql<{ id: string }[]>`
+      insert into ops.alerts (rule, severity, summary) values ('example', 'warning', 'An example') returning id`
+    return alert?.id ?? UNKNOWN_ID
+  },
   '/api/ops/events/{id}/why': async () =>
     (await engine.emitEvents([{ type: 'example:event' }]))[0]?.event_id ?? UNKNOWN_ID,
   '/api/ops/proposals/{id}': pending,

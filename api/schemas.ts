@@ -42,8 +42,8 @@ export function body<S extends z.ZodType>(schema: S, example: z.input<S>) {
 }
 
 /** A JSON body that may be left out. Then nothing parses it: its fields must all be optional, without defaults. */
-export function optionalBody<S extends z.ZodType>(schema: S) {
-  return { content: { 'application/json': { schema, example: { actor: 'ada@example.com' } } } }
+export function optionalBody<S extends z.ZodType>(schema: S, example: object = { actor: 'ada@example.com' }) {
+  return { content: { 'application/json': { schema, example } } }
 }
 
 /** Who cancels, and why. */

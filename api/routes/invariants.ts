@@ -64,6 +64,7 @@ const run = http.guardedRoute('invariants:run', {
   request: {
     body: http.optionalBody(
       z.strictObject({ checks: z.array(z.string().min(1).max(100)).min(1).max(500).optional() }),
+      {},
     ),
   },
   responses: {
