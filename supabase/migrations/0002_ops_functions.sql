@@ -5586,7 +5586,7 @@ begin
       watched_missions as materialized (
         select m.* from public.ops_missions m where m.id in (
           (select n.id from public.ops_missions n order by n.id desc limit 300) union
-          (select l.id from public.ops_missions l where l.status in ('approved', 'running') order by l.id limit 100))),
+          (select l.id from public.ops_missions l where l.completed_at is null order by l.id limit 100))),
       watched_steps as materialized (
         select s.* from watched_missions m join public.ops_mission_steps s on s.mission_id = m.id),
       watched_runs as materialized (
@@ -5882,7 +5882,7 @@ $q$),
 $q$),
 ('mission_open_without_steps', 'high', 'Missions that are open though all of their steps have ended', $q$
   select m.id, format('%s since %s, and no step is open', m.status, m.updated_at) as message
-  from (select * from public.ops_missions where status in ('approved', 'running') order by id limit 5000) m
+  from (select * from public.ops_missions where completed_at is null order by id limit 5000) m
   where not exists (select from public.ops_mission_steps s where s.mission_id = m.id and s.status in ('waiting', 'queued', 'running'))
 $q$),
 ('unclaimable_steps', 'warning', 'Queued steps whose executor no live worker has offered for ten minutes', $q$

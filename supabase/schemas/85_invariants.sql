@@ -32,7 +32,7 @@ begin
       watched_missions as materialized (
         select m.* from public.ops_missions m where m.id in (
           (select n.id from public.ops_missions n order by n.id desc limit 300) union
-          (select l.id from public.ops_missions l where l.status in ('approved', 'running') order by l.id limit 100))),
+          (select l.id from public.ops_missions l where l.completed_at is null order by l.id limit 100))),
       watched_steps as materialized (
         select s.* from watched_missions m join public.ops_mission_steps s on s.mission_id = m.id),
       watched_runs as materialized (

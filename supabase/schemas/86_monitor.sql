@@ -75,7 +75,7 @@ $q$),
 $q$),
 ('mission_open_without_steps', 'high', 'Missions that are open though all of their steps have ended', $q$
   select m.id, format('%s since %s, and no step is open', m.status, m.updated_at) as message
-  from (select * from public.ops_missions where status in ('approved', 'running') order by id limit 5000) m
+  from (select * from public.ops_missions where completed_at is null order by id limit 5000) m
   where not exists (select from public.ops_mission_steps s where s.mission_id = m.id and s.status in ('waiting', 'queued', 'running'))
 $q$),
 ('unclaimable_steps', 'warning', 'Queued steps whose executor no live worker has offered for ten minutes', $q$
