@@ -26,12 +26,13 @@ begin
   from started s join public.ops_mission_proposals p on p.id = s.proposal_id;
 
   insert into public.ops_mission_steps (mission_id, kind, params, status, executor, created_at, updated_at, key, position, agent,
-    depends_on, uses_results, priority, run_at, delay_seconds, ready, timeout_seconds, declared_retries, cost_reserved_usd, revision)
+    depends_on, uses_results, priority, run_at, delay_seconds, ready, timeout_seconds, declared_retries, cost_reserved_usd, revision, service)
   select s.owner, s.kind, s.params,
     case when s.depends_on = '{}' then 'queued' else 'waiting' end::public.ops_step_status,
     s.executor, v_now, v_now, s.key, s."position", s.agent, s.depends_on, s.params::text ~ '\{\{\s*steps\.', s.priority,
     r.run_at, coalesce((s.step -> 'delay_seconds')::integer, 0), r.run_at <= v_now,
-    (s.step -> 'timeout_seconds')::integer, (s.step -> 'max_retries')::integer, coalesce((s.step -> 'cost_usd')::numeric, 0), 1
+    (s.step -> 'timeout_seconds')::integer, (s.step -> 'max_retries')::integer, coalesce((s.step -> 'cost_usd')::numeric, 0), 1,
+    s.step ->> 'service'
   from ops.steps_of(v_missions, v_templates) s,
     lateral (select greatest(v_now + coalesce((s.step -> 'delay_seconds')::integer, 0) * interval '1 second',
       (s.step ->> 'run_at')::timestamptz) as run_at) r;

@@ -23,6 +23,28 @@ const breaches: Record<string, string> = {
   shadow_reactions_once: `insert into ops.shadow_reactions (event_id, pattern_id, payload)
     select id, 'p', '{}' from ops_agent_events, generate_series(1, 2) where dedupe_key = 'known'`,
 
+  services_state_known: `insert into ops.services (name, state) values ('s', 'ajar')`,
+  services_open_says_when: `insert into ops.services (name, state) values ('s', 'open')`,
+  services_failures_from_zero: `insert into ops.services (name, failures) values ('s', -1)`,
+
+  checks_severity_known: `update ops.checks set severity = 'grave'`,
+  check_runs_outcome_known: `insert into ops.check_runs (name, outcome, ran_at, duration_ms)
+    select name, 'maybe', now(), 1 from ops.checks limit 1`,
+  invariant_violations_severity_known: `insert into ops.invariant_violations (check_name, severity, message) values ('c', 'grave', 'm')`,
+  invariant_violations_resolved_has_time: `insert into ops.invariant_violations (check_name, severity, message, resolved)
+    values ('c', 'info', 'm', true)`,
+  canaries_status_known: `insert into ops.canaries (status) values ('asleep')`,
+  alerts_severity_known: `insert into ops.alerts (rule, severity, summary) values ('r', 'grave', 's')`,
+  alerts_status_known: `insert into ops.alerts (rule, severity, summary, status) values ('r', 'info', 's', 'maybe')`,
+  alerts_resolved_has_time: `insert into ops.alerts (rule, severity, summary, status) values ('r', 'info', 's', 'resolved')`,
+  alerts_acknowledged_by_somebody: `insert into ops.alerts (rule, severity, summary, acknowledged_at) values ('r', 'info', 's', now())`,
+  silences_have_a_reason: `insert into ops.silences (rule, until, reason, actor) values ('r', now(), '', 'dana')`,
+  alert_notices_transition_known: `insert into ops.alert_notices (number, transition, channel, message) values (1, 'hummed', 'c', '{}')`,
+  alert_notices_status_known: `insert into ops.alert_notices (number, transition, channel, message, status)
+    values (1, 'opened', 'c', '{}', 'maybe')`,
+  alert_notices_leased_has_deadline: `insert into ops.alert_notices (number, transition, channel, message, lease_token)
+    values (1, 'opened', 'c', '{}', gen_random_uuid())`,
+
   ops_mission_proposals_idempotency_key_unique: `insert into ops_mission_proposals (source, template, expires_at, idempotency_key)
     select 'api', '{}', now(), 'same' from generate_series(1, 2)`,
   ops_mission_proposals_reaction_once: `insert into ops_mission_proposals (source, template, expires_at, reaction_id)
@@ -40,7 +62,7 @@ const breaches: Record<string, string> = {
 
   ops_mission_steps_key_unique: `insert into ops_mission_steps (mission_id, kind, key) select mission_id, 'noop', key from ops_mission_steps where status = 'running'`,
   ops_mission_steps_running_has_lease: `update ops_mission_steps set lease_expires_at = null where status = 'running'`,
-  ops_mission_steps_terminal_iff_completed: `update ops_mission_steps set completed_at = null where status = 'succeeded'`,
+  ops_mission_steps_terminal_iff_completed: `update ops_mission_steps set completed_at = null, revision = revision + 1 where status = 'succeeded'`,
   ops_mission_steps_counts_from_zero: `update ops_mission_steps set failure_count = -1`,
 
   ops_action_runs_run_id_unique: `alter table ops_action_runs drop constraint ops_action_runs_pkey cascade;

@@ -99,6 +99,10 @@ describe('each view answers a reader with the numbers of the loop', () => {
     const views = await db.sql<{ name: string }[]>`
       select viewname as name from pg_views where schemaname = 'public' and viewname like 'ops\\_%' order by 1`
     expect(views.map((v) => v.name)).toEqual([
+      'ops_alert_notices',
+      'ops_alerts',
+      'ops_canary',
+      'ops_check_runs',
       'ops_dead_letter_rate',
       'ops_dead_letters',
       'ops_heartbeat_health',
@@ -114,6 +118,7 @@ describe('each view answers a reader with the numbers of the loop', () => {
       'ops_reactions_and_shadows',
       'ops_recent_failures',
       'ops_services',
+      'ops_silences',
       'ops_step_durations',
       'ops_system_health',
       'ops_table_sizes',
