@@ -948,7 +948,7 @@ language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_known text[] := '{key,kind,executor,agent,params,depends_on,priority,run_at,delay_seconds,timeout_seconds,max_retries,cost_usd}';
+  v_known text[] := '{key,kind,executor,agent,params,depends_on,priority,run_at,delay_seconds,timeout_seconds,max_retries,cost_usd,service}';
   v_key text := coalesce(p_step ->> 'key', 'step-' || array_length(p_keys, 1) + 1, 'step-1');
   v_wrong text[];
   v_run_at timestamptz;
@@ -994,6 +994,9 @@ begin
     when (p_step -> 'max_retries')::numeric not between 0 and 100 then array['max_retries', 'must be between 0 and 100']
     when jsonb_typeof(p_step -> 'cost_usd') <> 'number' then array['cost_usd', 'must be a number']
     when (p_step -> 'cost_usd')::numeric not between 0 and 1000000 then array['cost_usd', 'must be between 0 and 1000000']
+    when jsonb_typeof(p_step -> 'service') <> 'string' then array['service', 'must be a string']
+    when p_step ->> 'service' !~ '^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$'
+      then array['service', 'must be the name of a service: 1 to 100 letters, digits, "_", "." or "-"']
     when p_step ?& array['run_at', 'delay_seconds'] then array['delay_seconds', 'cannot stand beside run_at']
     when jsonb_typeof(p_step -> 'run_at') <> 'string' then array['run_at', 'must be a string']
     when p_step ->> 'run_at' !~ '^\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d(:?\d\d)?)$'
@@ -2497,12 +2500,13 @@ begin
   from started s join public.ops_mission_proposals p on p.id = s.proposal_id;
 
   insert into public.ops_mission_steps (mission_id, kind, params, status, executor, created_at, updated_at, key, position, agent,
-    depends_on, uses_results, priority, run_at, delay_seconds, ready, timeout_seconds, declared_retries, cost_reserved_usd, revision)
+    depends_on, uses_results, priority, run_at, delay_seconds, ready, timeout_seconds, declared_retries, cost_reserved_usd, revision, service)
   select s.owner, s.kind, s.params,
     case when s.depends_on = '{}' then 'queued' else 'waiting' end::public.ops_step_status,
     s.executor, v_now, v_now, s.key, s."position", s.agent, s.depends_on, s.params::text ~ '\{\{\s*steps\.', s.priority,
     r.run_at, coalesce((s.step -> 'delay_seconds')::integer, 0), r.run_at <= v_now,
-    (s.step -> 'timeout_seconds')::integer, (s.step -> 'max_retries')::integer, coalesce((s.step -> 'cost_usd')::numeric, 0), 1
+    (s.step -> 'timeout_seconds')::integer, (s.step -> 'max_retries')::integer, coalesce((s.step -> 'cost_usd')::numeric, 0), 1,
+    s.step ->> 'service'
   from ops.steps_of(v_missions, v_templates) s,
     lateral (select greatest(v_now + coalesce((s.step -> 'delay_seconds')::integer, 0) * interval '1 second',
       (s.step ->> 'run_at')::timestamptz) as run_at) r;
