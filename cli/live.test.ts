@@ -13,7 +13,8 @@ const program = fileURLToPath(new URL('ops-loop.mjs', import.meta.url))
 function watch({ terminal, options = [] }: { terminal: boolean; options?: string[] }) {
   const command = [process.execPath, program, 'status', '--watch', '--every', '1', ...options]
   const [file = '', ...args] = terminal
-    ? ['script', '-qec', command.map((word) => `'${word}'`).join(' '), '/dev/null']
+    ? // exec: some shells would stay in between, hear Ctrl-C themselves and answer for the program.
+      ['script', '-qec', `exec ${command.map((word) => `'${word}'`).join(' ')}`, '/dev/null']
     : command
   const env = { ...process.env, DATABASE_URL: urlFor(database, 'ops_operator'), TERM: 'xterm' }
   const child = spawn(file, args, { env, stdio: ['pipe', 'pipe', 'inherit'] })

@@ -1,8 +1,8 @@
-import { open, readFile } from 'node:fs/promises'
 import postgres from 'postgres'
 import type { PostgresBinaries } from './binaries.js'
 import { resetHint } from './cluster.js'
 import { isSystemError, messageOf, stackError } from './errors.js'
+import { outputFrom } from './logs.js'
 import { type OwnProcess, type ProcessEnd, pause, spawnProcess } from './processes.js'
 import type { RunAs } from './systemUser.js'
 
@@ -101,17 +101,6 @@ async function readyOrEnded(server: OwnProcess, url: string): Promise<'ready' | 
 function isNotYet(error: unknown): boolean {
   const codes = ['ECONNREFUSED', 'ECONNRESET', 'CONNECTION_CLOSED', 'CONNECT_TIMEOUT', '57P03']
   return codes.some((code) => isSystemError(error, code))
-}
-
-/** Reads back what is written to a log file from now on. */
-async function outputFrom(logFile: string): Promise<() => Promise<string[]>> {
-  const file = await open(logFile, 'a')
-  const { size } = await file.stat()
-  await file.close()
-  return async () => {
-    const text = await readFile(logFile)
-    return text.subarray(size).toString('utf8').trim().split('\n')
-  }
 }
 
 function describeEnd({ code, signal, error }: ProcessEnd): string {

@@ -2,11 +2,12 @@
  * PostgREST as every Supabase project has it, so that supabase-js talks to the embedded database as it would to theirs.
  * PostgREST itself listens on an inner port; callers use the gateway in front of it.
  */
-import { readFile, realpath, writeFile } from 'node:fs/promises'
+import { realpath, writeFile } from 'node:fs/promises'
 import type { ServerType } from '@hono/node-server'
 import { postgrestBinary } from './binaries.js'
 import { stackError } from './errors.js'
 import { serveGateway } from './gateway.js'
+import { outputFrom } from './logs.js'
 import { stopOrphanedPostgrest } from './orphans.js'
 import { dataPaths } from './paths.js'
 import { freePort } from './ports.js'
@@ -50,15 +51,12 @@ export async function startPostgrest(options: PostgrestOptions): Promise<Embedde
   const binary = await postgrestBinary()
 
   await stopOrphanedPostgrest(dataDir, log)
-  const innerPort = await freePort()
-  const adminPort = await freePort()
-  await writeFile(postgrestConfig, configuration({ databaseUrl, jwtSecret, innerPort, adminPort }), {
-    mode: 0o600,
+  const { server, innerPort } = await listening(binary, postgrestConfig, postgrestLog, {
+    databaseUrl,
+    jwtSecret,
   })
-  const server = spawnProcess(binary, [postgrestConfig], { logFile: postgrestLog })
   const stopServer = () => server.stop(['SIGTERM', 'SIGKILL'], stopPatienceMs)
   try {
-    await untilReady(server, `http://127.0.0.1:${adminPort}/ready`, postgrestLog)
     const port = options.port ?? (await freePort())
     const gateway = await serveGateway(`http://127.0.0.1:${innerPort}`, port)
     return {
@@ -103,20 +101,40 @@ function configuration({ databaseUrl, jwtSecret, innerPort, adminPort }: Configu
   return `${lines.join('\n')}\n`
 }
 
-async function untilReady(server: OwnProcess, readyUrl: string, logFile: string): Promise<void> {
+/** A running server on ports of its own. Between the look for free ones and the listening, another program may take one: then on others. */
+async function listening(
+  binary: string,
+  configFile: string,
+  logFile: string,
+  access: Pick<Configuration, 'databaseUrl' | 'jwtSecret'>,
+): Promise<{ server: OwnProcess; innerPort: number }> {
+  for (let left = 4; ; left--) {
+    const innerPort = await freePort()
+    const adminPort = await freePort()
+    await writeFile(configFile, configuration({ ...access, innerPort, adminPort }), { mode: 0o600 })
+    const output = await outputFrom(logFile)
+    const server = spawnProcess(binary, [configFile], { logFile })
+    if (await becomesReady(server, `http://127.0.0.1:${adminPort}/ready`)) return { server, innerPort }
+    const what = server.running ? 'is not ready after 30 s' : 'ended as soon as it was started'
+    await server.stop(['SIGTERM', 'SIGKILL'], stopPatienceMs)
+    const lines = await output()
+    if (left > 0 && lines.some((line) => line.includes('Address in use'))) continue
+    throw stackError(`PostgREST ${what}:\n${lines.slice(-8).join('\n')}`, {
+      hint: `The whole log is in ${logFile}.`,
+    })
+  }
+}
+
+async function becomesReady(server: OwnProcess, readyUrl: string): Promise<boolean> {
   for (
     const deadline = Date.now() + readyWithinMs;
     server.running && Date.now() < deadline;
     await pause(25)
   ) {
     const response = await fetch(readyUrl).catch(() => undefined)
-    if (response?.ok) return
+    if (response?.ok) return true
   }
-  const lines = (await readFile(logFile, 'utf8')).trim().split('\n')
-  const what = server.running ? 'is not ready after 30 s' : 'ended as soon as it was started'
-  throw stackError(`PostgREST ${what}:\n${lines.slice(-8).join('\n')}`, {
-    hint: `The whole log is in ${logFile}.`,
-  })
+  return false
 }
 
 function closeServer(server: ServerType): Promise<void> {
