@@ -1,5 +1,9 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { cp, mkdtemp, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, inject, it } from 'vitest'
 import { z } from 'zod'
+import { migrate } from '../embedded/migrate.js'
+import { migrationsDir } from '../embedded/paths.js'
 import { connectEngine, type Engine, type TemplateStep } from '../engine/index.js'
 import {
   defineExecutor,
@@ -397,6 +401,56 @@ describe('the database', () => {
     await expect(worker().start()).rejects.toMatchObject({ code: 'OPS_011' })
   })
 
+  it('that is migrated further lets a worker finish and record what it holds, and no more', async () => {
+    const id = await mission([{ kind: 'noop' }, { kind: 'noop' }])
+    const [begun, told, finish] = [signal(), signal(), signal()]
+    const slow = executor(async () => {
+      begun.ring()
+      await finish.rung
+      return done('in peace')
+    })
+    const workerHeartbeat: Engine['workerHeartbeat'] = async (...args) => {
+      const settings = await engine.workerHeartbeat(...args)
+      if (settings.schema_version > SCHEMA_VERSION) told.ring()
+      return settings
+    }
+    const old = worker({
+      watch: true,
+      concurrency: 1,
+      heartbeatMs: 20,
+      executor: slow,
+      engine: { ...engine, workerHeartbeat },
+    })
+    const refused = expect(old.start()).rejects.toMatchObject({
+      code: 'OPS_011',
+      message: `the database has schema ${SCHEMA_VERSION + 1}, this worker (0.0.0) understands up to ${SCHEMA_VERSION}`,
+      hint: 'update the worker',
+    })
+    await begun.rung
+    await migrateFurther()
+    await told.rung
+    finish.ring()
+    await refused
+    expect(await stepsOf(id)).toMatchObject([
+      { status: 'succeeded', result: 'in peace' },
+      { status: 'queued', failure_count: 0 },
+    ])
+  })
+
+  it('that has forgotten the worker is told of it again, and may then refuse it', async () => {
+    const watching = worker({ watch: true, heartbeatMs: 20, pollIntervalMs: 20 })
+    const ended = watching.start()
+    await registered(1)
+    await database.sql`delete from ops.workers`
+    await registered(1)
+    const refused = expect(ended).rejects.toMatchObject({ code: 'OPS_011' })
+    await database.sql.begin(async (sql) => {
+      await sql`insert into ops.migrations (version, name) values ('9999', 'tomorrow')`
+      await sql`delete from ops.workers`
+    })
+    await refused
+  })
+
   it('that is away for a while loses no result', async () => {
     const id = await mission([{ kind: 'noop' }, { kind: 'noop' }])
     let outages = 3
@@ -407,6 +461,20 @@ describe('the database', () => {
     expect(await statusOf(id)).toBe('succeeded')
   })
 })
+
+/** Applies one migration more than there is, as an update of the control plane does. */
+async function migrateFurther() {
+  const folder = await mkdtemp(join(inject('testDir'), 'next-'))
+  await cp(migrationsDir, folder, { recursive: true })
+  const version = String(SCHEMA_VERSION + 1).padStart(4, '0')
+  await writeFile(
+    join(folder, `${version}_next.sql`),
+    `alter table public.ops_mission_steps add column next_thing text not null default 'none';
+     insert into ops.migrations (version, name) values ('${version}', 'next');`,
+  )
+  const { applied } = await migrate(database.url, { folder })
+  expect(applied).toEqual([`${version}_next.sql`])
+}
 
 /** Ends every connection of the worker's role, as a restart would. */
 async function cutConnections() {
