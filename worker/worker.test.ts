@@ -318,6 +318,33 @@ describe('a lease that is lost', () => {
 })
 
 describe('a worker that watches', () => {
+  it('is known by what it told about itself, and seen for as long as it lives', async () => {
+    const watching = worker({
+      watch: true,
+      name: 'vps-1',
+      version: '1.2.3',
+      concurrency: 7,
+      heartbeatMs: 20,
+      executors: executorsOf({ slow: () => done(), quick: () => done() }),
+    })
+    const ended = watching.start()
+    await registered(1)
+    const [first] = await database.sql`select * from ops_workers`
+    expect(first).toMatchObject({
+      name: 'vps-1',
+      version: '1.2.3',
+      executors: ['slow', 'quick'],
+      concurrency: 7,
+      live: true,
+    })
+    await until(async () => {
+      const later = await database.sql`select from ops_workers where last_seen_at > ${first?.last_seen_at}`
+      return later.length === 1
+    })
+    await watching.stop('drain')
+    await ended
+  })
+
   it('is woken by work that comes in while it sleeps', async () => {
     const ran = signal()
     const watching = worker({
