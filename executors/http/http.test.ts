@@ -137,6 +137,15 @@ describe('an answer', () => {
     expect(outcome).toMatchObject({ outcome: 'done', result: { body: 'oops\uFFFD' } })
   })
 
+  it('may hold what no database can store: the request has been served all the same', async () => {
+    const { url } = await serve(answering(200, JSON_TYPE, '{"id":7,"names":["a\\u0000b","\\ud800"]}'))
+    const { outcome } = await runExecutor(local, { url })
+    expect(outcome).toMatchObject({
+      outcome: 'done',
+      result: { body: { id: 7, names: ['a\uFFFDb', '\uFFFD'] } },
+    })
+  })
+
   it('keeps no cookies', async () => {
     const { url } = await serve(answering(200, { 'set-cookie': 'session=abc' }))
     const { outcome } = await runExecutor(local, { url })
