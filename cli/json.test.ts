@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import type { Command } from 'commander'
+import { execa } from 'execa'
 import { beforeAll, describe, expect, inject, test, vi } from 'vitest'
 import { testApi } from '../api/testing.js'
 import { freePort } from '../embedded/ports.js'
@@ -126,23 +127,13 @@ describe('with --json', () => {
   })
 
   test('a worker says what came of its steps, and why it could not work', async () => {
-    const one = spawn(process.execPath, [program, 'worker', '--json'], {
-      stdio: ['ignore', 'pipe', 'ignore'],
-    })
-    onFileEnd(async () => void one.kill('SIGKILL'))
-    const [[line], [code]] = await Promise.all([once(createInterface(one.stdout), 'line'), once(one, 'exit')])
-    expect(code).toBe(0)
-    expect(JSON.parse(String(line))).toMatchObject({ succeeded: expect.any(Number), undelivered: 0 })
-    const lost = spawn(process.execPath, [program, 'worker', '--executors', join(folder, 'none'), '--json'], {
-      stdio: ['ignore', 'ignore', 'pipe'],
-    })
-    onFileEnd(async () => void lost.kill('SIGKILL'))
-    const [[said], [failed]] = await Promise.all([
-      once(createInterface(lost.stderr), 'line'),
-      once(lost, 'exit'),
-    ])
-    expect(failed).toBe(1)
-    expect(JSON.parse(String(said))).toMatchObject({ error: expect.stringContaining(join(folder, 'none')) })
+    const work = (...args: string[]) =>
+      execa({ reject: false })(process.execPath, [program, 'worker', ...args, '--json'])
+    const [one, lost] = await Promise.all([work(), work('--executors', join(folder, 'none'))])
+    expect(one.exitCode).toBe(0)
+    expect(JSON.parse(one.stdout)).toMatchObject({ succeeded: expect.any(Number), undelivered: 0 })
+    expect(lost).toMatchObject({ exitCode: 1, stdout: '' })
+    expect(JSON.parse(lost.stderr)).toMatchObject({ error: expect.stringContaining(join(folder, 'none')) })
   })
 
   test('a control plane says where it answers', async () => {

@@ -180,13 +180,28 @@ describe('a worker that does not watch', () => {
     expect({ summary, most }).toMatchObject({ summary: { succeeded: 12 }, most: 2 })
   })
 
-  it('adds a radar item, once, and emits its stage', async () => {
-    await mission([{ kind: 'radar', params: { action: 'add', title: 'CSV export' } }])
-    await worker().start()
-    expect(await control.radarList()).toMatchObject([{ title: 'CSV export', stage: 'watching' }])
-    expect(await control.listEvents({ type: 'radar:watching' })).toMatchObject([
-      { data: { title: 'CSV export' } },
+  it('adds a radar item, moves it on, lists it, and emits each stage', async () => {
+    const id = await mission([
+      { key: 'add', kind: 'radar', params: { action: 'add', title: 'CSV export' } },
+      {
+        key: 'move',
+        kind: 'radar',
+        params: { action: 'update', id: '{{steps.add.result.id}}', stage: 'building', notes: 'asked for' },
+      },
+      { key: 'see', kind: 'radar', params: { action: 'list', stage: 'building' } },
     ])
+    expect(await worker().start()).toMatchObject({ succeeded: 3 })
+    const [item] = await database.sql`select id, title, stage, notes from ops_demand_radar`
+    expect(item).toMatchObject({ title: 'CSV export', stage: 'building', notes: 'asked for' })
+    expect(await stepsOf(id)).toMatchObject([
+      { key: 'add', result: { id: item?.id } },
+      { key: 'move', result: { previous_stage: 'watching', stage: 'building' } },
+      { key: 'see', result: { items: [{ id: item?.id, title: 'CSV export' }] } },
+    ])
+    for (const stage of ['watching', 'building'])
+      expect(await control.listEvents({ type: `radar:${stage}` })).toMatchObject([
+        { data: { radar_id: item?.id, stage } },
+      ])
   })
 })
 
