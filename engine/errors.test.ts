@@ -80,6 +80,7 @@ describe('a failure that somebody has to repair', () => {
   test.each([
     ['a wrong password', { code: '28P01' }, 'OPS_001', /check the user and password in DATABASE_URL/],
     ['a missing database', { code: '3D000' }, 'OPS_001', /check DATABASE_URL/],
+    ['a pooler that nobody announced', { code: '26000' }, 'OPS_001', /add \?pgbouncer=true to DATABASE_URL/],
     ['a missing function', { code: '42883' }, 'OPS_001', /older than this program.*run npm run migrate/],
     ['a role without rights', { code: '42501', message: 'permission denied' }, 'OPS_012', /may not/],
     ['text that is no uuid', { code: '22P02', message: 'invalid input syntax' }, 'OPS_011', /input/],

@@ -95,6 +95,11 @@ function describe(fault: Fault, transport: TransportName): { code: OpsCode; mess
       }
     case 'address':
       return { code: 'OPS_001', message: `There is no such database${cause}: check ${address}.` }
+    case 'pooled':
+      return {
+        code: 'OPS_001',
+        message: `A transaction pooler stands before the database${cause}: add ?pgbouncer=true to DATABASE_URL.`,
+      }
     case 'busy':
       return { code: 'OPS_001', message: `The database is too busy for this call${cause}: try again.` }
     case 'schema':

@@ -4,7 +4,7 @@ export type TransportName = 'postgres' | 'supabase'
 /**
  * - `raised`: by the engine's own functions, with an `OPS_00x` code
  * - `unreachable`, `busy`: passes by itself
- * - `credentials`, `address`, `schema`, `forbidden`: somebody has to set something right
+ * - `credentials`, `address`, `pooled`, `schema`, `forbidden`: somebody has to set something right
  * - `input`, `conflict`: the caller's data
  */
 export type FaultKind =
@@ -13,6 +13,7 @@ export type FaultKind =
   | 'busy'
   | 'credentials'
   | 'address'
+  | 'pooled'
   | 'schema'
   | 'forbidden'
   | 'input'
@@ -41,6 +42,8 @@ const KINDS: readonly [FaultKind, RegExp][] = [
   ['busy', /^(40001|40P01|55P03|57014|53...|PGRST003)$/],
   ['credentials', /^(28...|PGRST30[0-3]|SASL_SIGNATURE_MISMATCH)$/],
   ['address', /^3D000$/],
+  // A prepared statement that is gone, or there already: another connection than the one that prepared it.
+  ['pooled', /^(26000|42P05)$/],
   ['schema', /^(42883|42P01|42703|3F000|PGRST10[56]|PGRST20[0-5])$/],
   ['forbidden', /^(42501|25006)$/],
   ['conflict', /^23505$/],

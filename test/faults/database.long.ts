@@ -7,7 +7,7 @@ import postgres from 'postgres'
 import { expect, test } from 'vitest'
 import { adminUrlFor } from '../support/database.js'
 import { onFileEnd } from '../support/fileEnd.js'
-import { loginRoles } from '../support/names.js'
+import { type EngineRole, loginRoles } from '../support/names.js'
 import { loginUrl, ownCluster, prepare } from './support/cluster.js'
 import { need, postgresFolder, runDebian, siteDatabase, startDebian } from './support/debian.js'
 import { startPgbouncer } from './support/pgbouncer.js'
@@ -240,12 +240,21 @@ test('a session pool that has no more room: the worker waits for it, and begins 
   await site.expectOneSuccessEach(steps)
 })
 
-test('behind a transaction pooler that DATABASE_URL does not announce, doctor says what to add', async () => {
+test('behind a transaction pooler that DATABASE_URL does not announce, doctor says what to add, and a worker polls', {
+  timeout: 120_000,
+}, async () => {
   const site = await Site.open()
-  const url = await startPgbouncer(site.database.urlFor('ops_operator'), { mode: 'transaction', pool: 5 })
-  const doctor = site.run(['doctor', '--json'], { DATABASE_URL: url })
+  const behind = (role: EngineRole) =>
+    startPgbouncer(site.database.urlFor(role), { mode: 'transaction', pool: 5 })
+  const doctor = site.run(['doctor', '--json'], { DATABASE_URL: await behind('ops_operator') })
   expect(await doctor.ended).toBe(1)
   expect(doctor.output).toContain('add ?pgbouncer=true to DATABASE_URL')
+  const worker = await site.worker({ env: { DATABASE_URL: await behind('ops_worker') } })
+  expect(worker.output).toMatch(/cannot listen for work.*is there a transaction pooler in between/)
+  const steps = await site.enqueue({ missions: 20, steps: 2, params: { ms: 10 } })
+  site.beating()
+  await site.drained()
+  await site.expectOneSuccessEach(steps)
 })
 
 test('sessions that an administrator terminates under load', async () => {
