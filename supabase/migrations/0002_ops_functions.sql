@@ -3773,8 +3773,8 @@ $$;
 
 -- Hand edits: an operator's UPDATE or INSERT on a step does what the engine's own functions would have done.
 --
--- The engine raises `revision` with each of its transitions; a change of status that leaves it alone was made by hand. Whoever
--- writes `revision` by hand says that he has done all of it himself, as with triggers switched off.
+-- The engine raises `revision` with each of its transitions; a change of status that leaves it alone was made by hand. Only the
+-- owner may write `revision` by hand (90_rights.sql), and says with it that he has done all of it himself, as with triggers switched off.
 -- The first trigger makes the row whole, so that constraints can judge it; the second lets the mission follow. A hand edit
 -- holds its step before it locks the mission, the engine the other way round: Postgres may answer one of them with a deadlock,
 -- and then nothing has happened.
@@ -7137,7 +7137,11 @@ begin
     end if;
   end loop;
   grant insert, update, delete on public.ops_policy to ops_operator;
-  grant insert, update, delete on public.ops_mission_steps to ops_operator;
+  -- All of a step but its revision: who writes that, the triggers on hand edits take for the engine.
+  revoke insert, update on public.ops_mission_steps from service_role;
+  execute format('grant delete, insert (%1$s), update (%1$s) on public.ops_mission_steps to service_role, ops_operator', (
+    select string_agg(quote_ident(a.attname), ', ') from pg_attribute a
+    where a.attrelid = 'public.ops_mission_steps'::regclass and a.attnum > 0 and not a.attisdropped and a.attname <> 'revision'));
   grant insert, update, delete on public.ops_demand_radar to ops_operator;
   grant insert on public.ops_policy_audit to service_role, ops_operator;
 
