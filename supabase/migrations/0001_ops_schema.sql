@@ -170,8 +170,8 @@ create index ops_policy_audit_by_key on ops.policy_audit (policy_key, changed_at
 
 -- Events: facts that were reported.
 --
--- An event without a root began a chain; others carry the root of their chain and how many missions deep they
--- are. Events that the engine or an executor caused point to the proposal, the mission or the run that caused them.
+-- An event without a root began a chain; others carry the root of their chain and how many missions deep they are. Where
+-- nobody reported an event, the chain began with a proposal, and that one's id is its root. Events that the engine or an executor caused point to the proposal, the mission or the run that caused them.
 
 create table public.ops_agent_events (
   id uuid primary key default ops.new_id(),
@@ -328,7 +328,7 @@ create table ops.cap_counters (
   primary key (day, scope, name)
 ) with (fillfactor = 50);
 
--- Missions started in the chain of one root event; the loop guard's counter.
+-- Missions that events started in the chain of one root, an event or a proposal; the loop guard's counter.
 create table ops.root_missions (
   root_event_id uuid primary key,
   missions integer not null default 0

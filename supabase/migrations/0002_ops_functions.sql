@@ -1855,7 +1855,7 @@ begin
   if array_remove(v_obstacles, null) <> '{}' then
     insert into public.ops_agent_events (type, data, proposal_id, root_event_id, depth)
     select 'proposal:pending', jsonb_build_object('proposal_id', i.id, 'title', i.template ->> 'title', 'source', i.source,
-      'risk_level', coalesce(i.template ->> 'risk_level', 'medium')), i.id, i.root_event_id, coalesce(i.depth, 0) + 1
+      'risk_level', coalesce(i.template ->> 'risk_level', 'medium')), i.id, coalesce(i.root_event_id, i.id), coalesce(i.depth, 0) + 1
     from unnest(p_items, v_obstacles) as i(n, id, template, source, dedupe_key, dedupe_minutes, idempotency_key, proposed_by, reaction_id,
       pattern_id, root_event_id, depth, obstacle)
     where i.obstacle is not null order by i.n;
@@ -2155,7 +2155,7 @@ begin
   foreach v_proposal in array coalesce(v_proposals, '{}') loop
     perform ops.close_proposal(v_proposal, 'expired', 'engine', format('nobody decided before %s', v_proposal.expires_at));
     perform ops.emit_own('proposal:expired', jsonb_build_object('proposal_id', v_proposal.id, 'title', v_proposal.title,
-      'source', v_proposal.source), v_proposal.id, v_proposal.root_event_id, v_proposal.depth + 1);
+      'source', v_proposal.source), v_proposal.id, coalesce(v_proposal.root_event_id, v_proposal.id), v_proposal.depth + 1);
     v_count := v_count + 1;
   end loop;
   return v_count;
@@ -2488,7 +2488,7 @@ begin
   with started as (
     insert into public.ops_missions (proposal_id, policy_snapshot, title, source, agent, dedupe_key, root_event_id, depth,
       steps_total, steps_open, created_at, updated_at)
-    select p.id, p.policy_snapshot, p.title, p.source, p.template ->> 'agent', p.dedupe_key, p.root_event_id, p.depth,
+    select p.id, p.policy_snapshot, p.title, p.source, p.template ->> 'agent', p.dedupe_key, coalesce(p.root_event_id, p.id), p.depth,
       jsonb_array_length(p.template -> 'steps'), jsonb_array_length(p.template -> 'steps'), v_now, v_now
     from public.ops_mission_proposals p
     join ops.decisions d on d.proposal_id = p.id and d.decision in ('approved', 'auto_approved') and d.digest = ops.template_digest(p.template)
@@ -3778,8 +3778,8 @@ $$;
 
 -- Hand edits: an operator's UPDATE or INSERT on a step does what the engine's own functions would have done.
 --
--- The engine raises `revision` with each of its transitions; a change of status that leaves it alone was made by hand. Whoever
--- writes `revision` by hand says that he has done all of it himself, as with triggers switched off.
+-- The engine raises `revision` with each of its transitions; a change of status that leaves it alone was made by hand. Only the
+-- owner may write `revision` by hand (90_rights.sql), and says with it that he has done all of it himself, as with triggers switched off.
 -- The first trigger makes the row whole, so that constraints can judge it; the second lets the mission follow. A hand edit
 -- holds its step before it locks the mission, the engine the other way round: Postgres may answer one of them with a deadlock,
 -- and then nothing has happened.
@@ -4116,36 +4116,76 @@ union all
   select a.entity, a.id, a.parent_id, a.at, a.status, a.summary, a.details || '{"archived": true}'
   from ops.archive a;
 
+-- A root and all that came of it, live rows and archived ones; level by level, and no level after more than p_limit rows. By arrays, not by
+-- a join: a condition on parent_id reaches the indexes under the view, a join would read all of every table.
+create function ops.chain_of(p_root uuid, p_limit integer default 2147483647) returns uuid[]
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_chain uuid[] := array[p_root];
+  v_level uuid[] := array[p_root];
+begin
+  while cardinality(v_level) > 0 and cardinality(v_chain) < p_limit loop
+    v_level := array(select l.id from ops.lineage l where l.parent_id = any (v_level));
+    v_chain := v_chain || v_level;
+  end loop;
+  return v_chain;
+end
+$$;
+
+-- Where the chain of a row began: the oldest ancestor that is still there, or null when no row has that id.
+create function ops.root_of(p_id uuid) returns uuid
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_root uuid;
+  v_next uuid := p_id;
+  v_parent uuid;
+begin
+  for i in 1..10000 loop
+    select l.parent_id into v_parent from ops.lineage l where l.id = v_next;
+    exit when not found;
+    v_root := v_next;
+    v_next := v_parent;
+  end loop;
+  return v_root;
+end
+$$;
+
 -- The whole chain that any row belongs to, both ways: from the event or proposal that began it to everything that came of it,
 -- parents before children. At most 10,000 rows. Errors: OPS_013 when no row has that id.
 create function public.ops_trace(p_id uuid)
 returns table ("position" integer, entity text, id uuid, parent_id uuid, at timestamptz, status text, summary text, details jsonb)
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
 as $$
 #variable_conflict use_column
 declare
-  v_root uuid := p_id;
-  v_parent uuid;
+  v_root uuid := ops.root_of(p_id);
+  v_chain uuid[] := ops.chain_of(v_root, 10000);
 begin
-  for i in 1..1000 loop
-    select l.parent_id into v_parent from ops.lineage l where l.id = v_root;
-    if not found then
-      if i = 1 then
-        perform ops.fail('OPS_013', format('nothing has the id %s', p_id), 'p_id', 'pass the id of an event, reaction, proposal, mission, step or run');
-      end if;
-      exit;
-    end if;
-    exit when v_parent is null or not exists (select from ops.lineage l where l.id = v_parent);
-    v_root := v_parent;
-  end loop;
-
+  if v_root is null then
+    perform ops.fail('OPS_013', format('nothing has the id %s', p_id), 'p_id', 'pass the id of an event, reaction, proposal, mission, step or run');
+  end if;
   return query
-  with recursive tree as (
-    select l.*, array[(l.at, l.id)] as path from ops.lineage l where l.id = v_root
+  with recursive link as materialized (
+    select l.* from ops.lineage l where l.id = any (v_chain)
+  ), tree as (
+    select l.*, array[(l.at, l.id)] as path from link l where l.id = v_root
     union all
     select l.*, t.path || (l.at, l.id)
-    from tree t join ops.lineage l on l.parent_id = t.id
+    from tree t join link l on l.parent_id = t.id
     where array_length(t.path, 1) < 500
   )
   select row_number() over (order by t.path)::integer, t.entity, t.id, t.parent_id, t.at, t.status, t.summary, t.details
@@ -4160,6 +4200,7 @@ create function public.ops_why(p_event_id uuid)
 returns table (pattern_id text, decision text, detail jsonb, reaction_id uuid)
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
 as $$
 #variable_conflict use_column
 begin
@@ -4199,6 +4240,9 @@ create function public.ops_timeline(p_since timestamptz, p_limit integer default
 returns table (at timestamptz, entity text, id uuid, root_event_id uuid, status text, summary text, details jsonb)
 language sql stable security definer
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
 as $$
   select t.* from (
     select e.created_at as at, 'event' as entity, e.id, coalesce(e.root_event_id, e.id) as root_event_id, 'received' as status, e.type as summary,
@@ -4213,7 +4257,7 @@ as $$
     from public.ops_agent_reactions r join public.ops_agent_events e on e.id = r.event_id where r.created_at >= p_since - interval '1 day' and r.updated_at >= p_since
       and r.pattern_id is distinct from 'ops:canary'
     union all
-    select p.updated_at, 'proposal', p.id, p.root_event_id, p.status::text, p.title,
+    select p.updated_at, 'proposal', p.id, coalesce(p.root_event_id, p.id), p.status::text, p.title,
       jsonb_strip_nulls(jsonb_build_object('title', p.title, 'code', p.code, 'reason', p.reason, 'source', p.source, 'pattern_id', p.pattern_id,
         'decided_by', p.decided_by,
         'event_id', (select r.event_id from public.ops_agent_reactions r where r.id = p.reaction_id),
@@ -4323,25 +4367,6 @@ create trigger ops_mission_proposals_link after update of reaction_id on public.
   for each row when (old.reaction_id is not null and new.reaction_id is null)
   execute function ops.keep_link();
 
--- A root and all that came of it, live rows and archived ones.
-create function ops.chain_of(p_root uuid) returns uuid[]
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-set enable_seqscan = off
-set enable_hashjoin = off
-set enable_mergejoin = off
-as $$
-begin
-  return array(
-    with recursive chain (id) as (
-      values (p_root)
-      union
-      select l.id from chain c join ops.lineage l on l.parent_id = c.id
-    )
-    select id from chain);
-end
-$$;
-
 -- Whether all of these rows ended before a moment.
 create function ops.ended_before(p_ids uuid[], p_before timestamptz) returns boolean
 language plpgsql stable
@@ -4380,6 +4405,9 @@ $$;
 create function ops.move_to_archive(p_ids uuid[]) returns integer
 language plpgsql
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
 as $$
 declare
   v_rows integer;
@@ -4398,8 +4426,8 @@ begin
       when 'step' then (select to_jsonb(t) from public.ops_mission_steps t where t.id = l.id)
       else (select to_jsonb(t) from public.ops_action_runs t where t.id = l.id)
     end
-  from unnest(p_ids) i join ops.lineage l on l.id = i
-  where not l.details ? 'archived'
+  from ops.lineage l -- by an array, not by a join: see ops.chain_of
+  where l.id = any (p_ids) and not l.details ? 'archived'
   on conflict do nothing;
   get diagnostics v_rows = row_count;
   delete from public.ops_agent_events where id = any (p_ids) and (proposal_id is not null or mission_id is not null or run_id is not null);
@@ -4414,15 +4442,22 @@ $$;
 -- most p_limit chains (1..10000), oldest first; call it until it answers zero. It waits for nobody: a chain of which somebody
 -- holds a part is left for the next call. Returns how many chains and rows moved.
 -- Errors: OPS_011 for an interval below one hour.
+--
+-- Oldest first is by id, which begins with the time: the primary keys are walked from their old end, and only as far as the first
+-- thousand roots in a row that are too young, however many rows come after. Sorting is off so that no plan reads them all.
 create function public.ops_archive(p_older_than interval, p_limit integer default 1000)
 returns table (chains integer, rows integer)
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_bitmapscan = off
+set enable_sort = off
 as $$
 #variable_conflict use_column
 declare
   v_before timestamptz := ops.now() - p_older_than;
-  v_root uuid;
+  v_root record;
+  v_young integer := 0;
   v_chain uuid[];
   v_ids uuid[] := '{}';
 begin
@@ -4432,16 +4467,20 @@ begin
   chains := 0;
   rows := 0;
   for v_root in
-    select id from (
-      select e.id, e.created_at from public.ops_agent_events e
-      where e.created_at < v_before and e.processed_at < v_before and e.proposal_id is null and e.mission_id is null and e.run_id is null
+    select r.id, r.is_old from (
+      (select e.id, e.created_at < v_before as is_old from public.ops_agent_events e
+       where (e.created_at >= v_before or e.processed_at < v_before) and e.proposal_id is null and e.mission_id is null and e.run_id is null
+       order by e.id)
       union all
-      select p.id, p.created_at from public.ops_mission_proposals p
-      where p.created_at < v_before and p.updated_at < v_before and p.reaction_id is null and p.status <> 'pending') r
-    order by created_at, id
+      (select p.id, p.created_at < v_before from public.ops_mission_proposals p
+       where (p.created_at >= v_before or (p.updated_at < v_before and p.status <> 'pending')) and p.reaction_id is null
+       order by p.id)) r
+    order by r.id
   loop
-    exit when chains >= least(greatest(p_limit, 1), 10000);
-    v_chain := ops.chain_of(v_root);
+    v_young := case when v_root.is_old then 0 else v_young + 1 end;
+    exit when v_young >= 1000 or chains >= least(greatest(p_limit, 1), 10000);
+    continue when not v_root.is_old;
+    v_chain := ops.chain_of(v_root.id);
     -- Asked again under the locks: what was held a moment ago may have been set to work.
     continue when not (ops.ended_before(v_chain, v_before) and ops.hold_chain(v_chain) and ops.ended_before(v_chain, v_before));
     chains := chains + 1;
@@ -5055,58 +5094,88 @@ $$;
 
 -- Reads for the control plane and the command line: pages of rows, health, the radar.
 
--- Lists answer newest first, at most 200 rows; p_after is the last id of the page before. Ids are time-ordered.
+-- Lists answer newest first, at most 200 rows; p_after is the last id of the page before. Ids are time-ordered. The conditions are
+-- written out, so that each plan goes by what was asked for: what is open or belongs together is found by its index, however much has
+-- finished since. Other fields are looked for from the newest row back.
 
-create function public.ops_list_events(p_filter jsonb default '{}', p_limit integer default 50, p_after uuid default null) returns setof jsonb
-language sql stable security definer
+-- Rows of a table, as `r`, that meet all the conditions that are not null.
+create function ops.page(p_row text, p_from text, p_conditions text[], p_limit integer, p_after uuid) returns setof jsonb
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
-  select to_jsonb(e) from public.ops_agent_events e
-  where (p_after is null or e.id < p_after)
-    and (not p_filter ? 'type' or e.type = p_filter ->> 'type')
-    and (coalesce((p_filter ->> 'heartbeats')::boolean, true) or e.type not in ('heartbeat:success', 'heartbeat:failure'))
-    and (not p_filter ? 'processed' or (e.processed_at is not null) = (p_filter ->> 'processed')::boolean)
-    and (not p_filter ? 'root_event_id' or coalesce(e.root_event_id, e.id) = (p_filter ->> 'root_event_id')::uuid)
-    and (not p_filter ? 'id' or e.id = (p_filter ->> 'id')::uuid)
-  order by e.id desc limit least(p_limit, 200)
+begin
+  return query execute format('select %s from %s r where %s order by r.id desc limit %s', p_row, p_from,
+    array_to_string(array['true', case when p_after is not null then format('r.id < %L', p_after) end] || p_conditions, ' and '),
+    least(p_limit, 200));
+end
+$$;
+
+-- `column = what p_filter says`, or null where it says nothing. No row has a value that is not among p_known.
+create function ops.equals(p_filter jsonb, p_field text, p_known text[] default null) returns text
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return case when not p_filter ? p_field then null
+    when p_known is null or p_filter ->> p_field = any (p_known) then format('r.%I = %L', p_field, p_filter ->> p_field)
+    else 'false' end;
+end
+$$;
+
+create function public.ops_list_events(p_filter jsonb default '{}', p_limit integer default 50, p_after uuid default null) returns setof jsonb
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return query select * from ops.page('to_jsonb(r)', 'public.ops_agent_events', array[
+    ops.equals(p_filter, 'type'),
+    ops.equals(p_filter, 'id'),
+    case when not (p_filter ->> 'heartbeats')::boolean then 'r.type not in (''heartbeat:success'', ''heartbeat:failure'')' end,
+    case (p_filter ->> 'processed')::boolean when true then 'r.processed_at is not null' when false then 'r.processed_at is null' end,
+    case when p_filter ? 'root_event_id' then format('(r.root_event_id = %1$L or (r.id = %1$L and r.root_event_id is null))',
+      p_filter ->> 'root_event_id') end], p_limit, p_after);
+end
 $$;
 
 create function public.ops_list_proposals(p_filter jsonb default '{}', p_limit integer default 50, p_after uuid default null) returns setof jsonb
-language sql stable security definer
+language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
 as $$
-  select to_jsonb(p) || jsonb_build_object('mission_id', (select m.id from public.ops_missions m where m.proposal_id = p.id))
-  from public.ops_mission_proposals p
-  where (p_after is null or p.id < p_after)
-    and (not p_filter ? 'status' or p.status::text = p_filter ->> 'status')
-    and (not p_filter ? 'source' or p.source = p_filter ->> 'source')
-    and (not p_filter ? 'id' or p.id = (p_filter ->> 'id')::uuid)
-  order by p.id desc limit least(p_limit, 200)
+begin
+  return query select * from ops.page(
+    'to_jsonb(r) || jsonb_build_object(''mission_id'', (select m.id from public.ops_missions m where m.proposal_id = r.id))',
+    'public.ops_mission_proposals', array[
+    ops.equals(p_filter, 'status', enum_range(null::public.ops_proposal_status)::text[]),
+    ops.equals(p_filter, 'source'),
+    ops.equals(p_filter, 'id')], p_limit, p_after);
+end
 $$;
 
 create function public.ops_list_missions(p_filter jsonb default '{}', p_limit integer default 50, p_after uuid default null) returns setof jsonb
-language sql stable security definer
+language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
 as $$
-  select to_jsonb(m) from public.ops_missions m
-  where (p_after is null or m.id < p_after)
-    and (not p_filter ? 'status' or m.status::text = p_filter ->> 'status')
-    and (not p_filter ? 'id' or m.id = (p_filter ->> 'id')::uuid)
-  order by m.id desc limit least(p_limit, 200)
+begin
+  return query select * from ops.page('to_jsonb(r)', 'public.ops_missions', array[
+    ops.equals(p_filter, 'status', enum_range(null::public.ops_mission_status)::text[]),
+    case when p_filter ->> 'status' in ('approved', 'running') then 'r.completed_at is null' end,
+    ops.equals(p_filter, 'id')], p_limit, p_after);
+end
 $$;
 
 create function public.ops_list_steps(p_filter jsonb default '{}', p_limit integer default 50, p_after uuid default null) returns setof jsonb
-language sql stable security definer
+language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
 as $$
-  select to_jsonb(s) - 'lease_token' from public.ops_mission_steps s
-  where (p_after is null or s.id < p_after)
-    and (not p_filter ? 'status' or s.status::text = p_filter ->> 'status')
-    and (not p_filter ? 'mission_id' or s.mission_id = (p_filter ->> 'mission_id')::uuid)
-    and (not p_filter ? 'kind' or s.kind = p_filter ->> 'kind')
-    and (not p_filter ? 'executor' or s.executor = p_filter ->> 'executor')
-    and (not p_filter ? 'id' or s.id = (p_filter ->> 'id')::uuid)
-  order by s.id desc limit least(p_limit, 200)
+begin
+  return query select * from ops.page('to_jsonb(r) - ''lease_token''', 'public.ops_mission_steps', array[
+    ops.equals(p_filter, 'status', enum_range(null::public.ops_step_status)::text[]),
+    case when p_filter ->> 'status' = 'queued' then '((r.status = ''queued'' and r.ready) or (r.status = ''queued'' and not r.ready))' end,
+    ops.equals(p_filter, 'mission_id'),
+    ops.equals(p_filter, 'kind'),
+    ops.equals(p_filter, 'executor'),
+    ops.equals(p_filter, 'id')], p_limit, p_after);
+end
 $$;
 
 -- One beat of the control plane: kept with its report, and told as an event heartbeat:success or heartbeat:failure, which no
@@ -5240,6 +5309,7 @@ $$;
 create function public.ops_overview() returns jsonb
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
 as $$
 declare
   v_now timestamptz := ops.now();
@@ -5252,7 +5322,9 @@ begin
     ), queued as materialized (
       select s.executor, count(*) filter (where s.ready) as ready, count(*) filter (where not s.ready) as later,
         min(s.run_at) filter (where s.ready) as oldest
-      from public.ops_mission_steps s where s.status = 'queued' group by s.executor
+      from public.ops_mission_steps s
+      -- In two parts, because each has its own partial index.
+      where (s.status = 'queued' and s.ready) or (s.status = 'queued' and not s.ready) group by s.executor
     ), running as materialized (
       select s.executor, s.worker_id, count(*) as steps, count(*) filter (where s.lease_expires_at < v_now - interval '5 minutes') as expired
       from public.ops_mission_steps s where s.status = 'running' group by s.executor, s.worker_id
@@ -7070,7 +7142,11 @@ begin
     end if;
   end loop;
   grant insert, update, delete on public.ops_policy to ops_operator;
-  grant insert, update, delete on public.ops_mission_steps to ops_operator;
+  -- All of a step but its revision: who writes that, the triggers on hand edits take for the engine.
+  revoke insert, update on public.ops_mission_steps from service_role;
+  execute format('grant delete, insert (%1$s), update (%1$s) on public.ops_mission_steps to service_role, ops_operator', (
+    select string_agg(quote_ident(a.attname), ', ') from pg_attribute a
+    where a.attrelid = 'public.ops_mission_steps'::regclass and a.attnum > 0 and not a.attisdropped and a.attname <> 'revision'));
   grant insert, update, delete on public.ops_demand_radar to ops_operator;
   grant insert on public.ops_policy_audit to service_role, ops_operator;
 

@@ -14,7 +14,7 @@ begin
   with started as (
     insert into public.ops_missions (proposal_id, policy_snapshot, title, source, agent, dedupe_key, root_event_id, depth,
       steps_total, steps_open, created_at, updated_at)
-    select p.id, p.policy_snapshot, p.title, p.source, p.template ->> 'agent', p.dedupe_key, p.root_event_id, p.depth,
+    select p.id, p.policy_snapshot, p.title, p.source, p.template ->> 'agent', p.dedupe_key, coalesce(p.root_event_id, p.id), p.depth,
       jsonb_array_length(p.template -> 'steps'), jsonb_array_length(p.template -> 'steps'), v_now, v_now
     from public.ops_mission_proposals p
     join ops.decisions d on d.proposal_id = p.id and d.decision in ('approved', 'auto_approved') and d.digest = ops.template_digest(p.template)

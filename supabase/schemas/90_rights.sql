@@ -56,7 +56,11 @@ begin
     end if;
   end loop;
   grant insert, update, delete on public.ops_policy to ops_operator;
-  grant insert, update, delete on public.ops_mission_steps to ops_operator;
+  -- All of a step but its revision: who writes that, the triggers on hand edits take for the engine.
+  revoke insert, update on public.ops_mission_steps from service_role;
+  execute format('grant delete, insert (%1$s), update (%1$s) on public.ops_mission_steps to service_role, ops_operator', (
+    select string_agg(quote_ident(a.attname), ', ') from pg_attribute a
+    where a.attrelid = 'public.ops_mission_steps'::regclass and a.attnum > 0 and not a.attisdropped and a.attname <> 'revision'));
   grant insert, update, delete on public.ops_demand_radar to ops_operator;
   grant insert on public.ops_policy_audit to service_role, ops_operator;
 
