@@ -1333,6 +1333,17 @@ export type Database = {
           token: string
         }[]
       }
+      ops_claim_silence_notices: {
+        Args: { p_channels: string[]; p_lease_seconds?: number }
+        Returns: {
+          attempt: number
+          channel: string
+          config: Json
+          id: string
+          message: Json
+          token: string
+        }[]
+      }
       ops_claim_steps: {
         Args: {
           p_executors: string[]
@@ -1741,6 +1752,7 @@ export type Database = {
           summary: string
         }[]
       }
+      ops_watch_heartbeat: { Args: Record<PropertyKey, never>; Returns: Json }
       ops_watch_state: { Args: Record<PropertyKey, never>; Returns: Json }
       ops_why: {
         Args: { p_event_id: string }

@@ -4677,7 +4677,8 @@ $$;
 insert into ops.totals_until (at) values (ops.now()) on conflict do nothing;
 
 -- Everything that /metrics tells: {"totals": [{"metric", "kind", "outcome", "count", "seconds", "buckets"}], "bounds": [seconds],
--- "queues": {name: count}, "oldest_queued_seconds", "claims" (in the last five minutes), "workers", "alerts": [{"rule", "severity", "count"}], "heartbeat": {"ok", "at"} | null}.
+-- "queues": {name: count}, "oldest_queued_seconds", "claims" (in the last five minutes), "workers", "alerts": [{"rule", "severity", "count"}], "heartbeat": {"ok", "at"} | null,
+-- "watch": as ops_watch_state}.
 create function public.ops_metrics() returns jsonb
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
@@ -4698,7 +4699,8 @@ begin
       select coalesce(jsonb_agg(to_jsonb(a) order by a.rule, a.severity), '[]')
       from (select rule, severity, count(*) as count from ops.alerts where status = 'open' group by rule, severity) a),
     'claims', (select count(*) from public.ops_mission_steps where reserved_at > v_recent),
-    'heartbeat', (select jsonb_build_object('ok', h.ok, 'at', extract(epoch from h.at)) from ops.heartbeats h order by h.at desc limit 1));
+    'heartbeat', (select jsonb_build_object('ok', h.ok, 'at', extract(epoch from h.at)) from ops.heartbeats h order by h.at desc limit 1),
+    'watch', public.ops_watch_state());
 end
 $$;
 
@@ -5345,10 +5347,19 @@ $$;
 
 -- 77_watch_state.sql ----------------------------------------------------------------------------------------
 
--- What a daily look at the loop asks beside the installation: canary, schedules, backups. Read only.
+-- What a daily look at the loop asks beside the installation: canary, checks, alerts, services, channels, schedules, backups. Read only; it
+-- is what `ops-loop verify`, `ops-loop status` and /metrics tell of the watch.
 
--- {"now", "canary": {"sent_at", "status", "returned_last_hour"} | null, "schedules": [{"id", "next_at"}],
--- "backup": {"reported_at", "since"} | null}: the last canary, the times that schedules wait for, and the last backup that was reported.
+-- {"now",
+--  "canary": {"sent_at", "status", "returned_last_hour", "legs": {name: milliseconds}} | null: the last one, and the last one's legs that came back,
+--  "checks": {"ran_at", "failing"}: the last round, and how many checks broke or were cut off when they last ran,
+--  "violations": [{"check_name", "severity", "count"}]: those that are open, the canary's lines aside,
+--  "alerts": {"P0": count, …}: those that are open and not silenced,
+--  "services": [{"name", "state", "healthy"}],
+--  "channels": [{"name", "failures"}]: failures in a row of the channels that policy lists,
+--  "notices_waiting": notices that have not left yet,
+--  "schedules": [{"id", "next_at"}]: the times that schedules wait for,
+--  "backup": {"reported_at", "since"} | null: the last that was reported}
 create function public.ops_watch_state() returns jsonb
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
@@ -5359,9 +5370,31 @@ begin
   return jsonb_build_object(
     'now', v_now,
     'canary', (
-      select jsonb_build_object('sent_at', c.sent_at, 'status', c.status, 'returned_last_hour', (
-          select count(*) from ops.canaries r where r.sent_at > v_now - interval '1 hour' and r.status in ('returned', 'slow')))
+      select jsonb_build_object('sent_at', c.sent_at, 'status', c.status,
+        'returned_last_hour', (
+          select count(*) from ops.canaries r where r.sent_at > v_now - interval '1 hour' and r.status in ('returned', 'slow')),
+        'legs', coalesce((
+          select r.legs from ops.canaries r
+          where r.sent_at > v_now - interval '1 hour' and r.status in ('returned', 'slow') order by r.sent_at desc limit 1), '{}'))
       from ops.canaries c order by c.sent_at desc limit 1),
+    'checks', (
+      select jsonb_build_object('ran_at', max(r.ran_at), 'failing', count(*) filter (where r.outcome in ('failed', 'timed_out')))
+      from ops.check_runs r),
+    'violations', (
+      select coalesce(jsonb_agg(to_jsonb(v) order by v.check_name, v.severity), '[]')
+      from (select o.check_name, o.severity, count(*) as count from ops.invariant_violations o
+            where not o.resolved and o.check_name <> 'synthetic_canary' group by 1, 2) v),
+    'alerts', (
+      select coalesce(jsonb_object_agg(a.priority, a.count), '{}')
+      from (select ops.priority(o.severity) as priority, count(*) as count from ops.alerts o
+            where o.status = 'open' and not ops.silenced(o.rule, o.subject) group by 1) a),
+    'services', (
+      select coalesce(jsonb_agg(jsonb_build_object('name', l.name, 'state', coalesce(s.state, 'closed'), 'healthy', s.healthy) order by l.name), '[]')
+      from ops.listed_services() l left join ops.services s on s.name = l.name),
+    'channels', (
+      select coalesce(jsonb_agg(jsonb_build_object('name', p.name, 'failures', coalesce(c.failures, 0)) order by p.name), '[]')
+      from jsonb_object_keys(coalesce(ops.policy('alerts') -> 'channels', '{}')) p(name) left join ops.channels c on c.name = p.name),
+    'notices_waiting', (select count(*) from (select from ops.alert_notices n where n.status = 'pending' limit 10000) w),
     'schedules', (
       select coalesce(jsonb_agg(jsonb_build_object('id', s.id, 'next_at', nullif(s.next_at, 'infinity')) order by s.id), '[]')
       from ops.schedules s),
@@ -6485,7 +6518,7 @@ begin
                 from (select * from ops.heartbeats order by at desc limit 100) h) b) f;
   elsif p_rule = 'heartbeat_silence_minutes' then
     return query
-    select '', ops.minutes(v_now - b.at), format('the heartbeat before this one was at %s', b.at) from (
+    select '', ops.minutes(v_now - b.at), format('no heartbeat was recorded since %s', b.at) from (
       select at from ops.heartbeats order by at desc limit 1) b;
   elsif p_rule = 'worker_idle_minutes' then
     select min(o.run_at) into v_since from ops.oldest_due() o where o.executor <> all (ops.blocked_executors());
@@ -6857,31 +6890,50 @@ begin
 end
 $$;
 
--- Takes up to p_limit notices (1..100) that are due, under a lease, the oldest first. Notices about one alert leave through a channel
--- one after the other. Answers what to send, and the channel as policy describes it.
-create function public.ops_claim_notices(p_limit integer default 20, p_lease_seconds integer default 120)
+-- Takes up to p_limit notices that are due, under a lease, the oldest first; only those of some channels and of one rule, if these are
+-- given. Notices about one alert leave through a channel one after the other. A restored copy tells nobody: what waits in it was or
+-- will be told by the database that it was taken from.
+create function ops.take_notices(p_limit integer, p_lease_seconds integer, p_channels text[] default null, p_rule text default null)
 returns table (id uuid, token uuid, channel text, config jsonb, message jsonb, attempt integer)
-language plpgsql security definer
+language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
   v_channels jsonb := coalesce(ops.policy('alerts') -> 'channels', '{}');
 begin
-  update ops.alert_notices n set status = 'skipped', last_error = 'there is no such channel any more', lease_token = null, lease_expires_at = null
-  where n.status = 'pending' and not v_channels ? n.channel;
+  if ops.on_hold() then
+    return;
+  end if;
   return query
   with due as materialized (
     select n.id from ops.alert_notices n
     where n.status = 'pending' and n.due_at <= ops.now() and coalesce(n.lease_expires_at, '-infinity') <= ops.now()
+      and (p_channels is null or n.channel = any (p_channels))
+      and (p_rule is null or exists (select from ops.alerts a where a.id = n.alert_id and a.rule = p_rule))
       and not exists (select from ops.alert_notices e
                       where e.alert_id = n.alert_id and e.channel = n.channel and e.number < n.number and e.status = 'pending')
     order by n.due_at, n.id limit least(p_limit, 100) for update skip locked
   )
   update ops.alert_notices n
-  set lease_token = gen_random_uuid(), lease_expires_at = ops.now() + p_lease_seconds * interval '1 second', attempts = n.attempts + 1
+  set lease_token = gen_random_uuid(), lease_expires_at = ops.now() + least(p_lease_seconds, 600) * interval '1 second', attempts = n.attempts + 1
   from due d where n.id = d.id
   returning n.id, n.lease_token, n.channel, v_channels -> n.channel, n.message, n.attempts;
+end
+$$;
+
+-- Takes up to p_limit notices (1..100) that are due. Answers what to send, and the channel as policy describes it.
+create function public.ops_claim_notices(p_limit integer default 20, p_lease_seconds integer default 120)
+returns table (id uuid, token uuid, channel text, config jsonb, message jsonb, attempt integer)
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_channels jsonb := coalesce(ops.policy('alerts') -> 'channels', '{}');
+begin
+  update ops.alert_notices n set status = 'skipped', last_error = 'there is no such channel any more', lease_token = null, lease_expires_at = null
+  where n.status = 'pending' and not v_channels ? n.channel;
+  return query select * from ops.take_notices(p_limit, p_lease_seconds);
 end
 $$;
 
@@ -7005,6 +7057,52 @@ create view public.ops_alert_notices with (security_invoker = true) as
 create view public.ops_silences with (security_invoker = true) as
   select id, rule, subject, until, reason, actor, created_at from ops.silences;
 
+-- 89_heartbeat_silence.sql ----------------------------------------------------------------------------------
+
+-- A silent heartbeat, seen by somebody else: rules and checks run inside the heartbeat and fall silent with it, so workers look after it.
+--
+-- Each worker asks when it starts and once a minute. While no heartbeat has come for longer than rule `heartbeat_silence_minutes` allows, the
+-- alert opens, gets worse and repeats as any other, and workers tell of it through those channels whose variables they have themselves.
+-- What they cannot tell waits for the heartbeat, which also resolves the alert when it is back.
+
+-- Null while heartbeats come, before the first, and without the rule. Otherwise {"silent_minutes", "channels": {name: as policy describes it}}.
+create function public.ops_watch_heartbeat() returns jsonb
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  c_rule constant text := 'heartbeat_silence_minutes';
+  v_policy jsonb := coalesce(ops.policy('alerts'), '{}');
+  v_warning numeric := v_policy #>> array['rules', c_rule, 'warning'];
+  v_critical numeric := v_policy #>> array['rules', c_rule, 'critical'];
+  v_silence record;
+  v_critically boolean;
+begin
+  select m.value, m.summary into v_silence from ops.measure(c_rule) m;
+  v_critically := ops.breaks(c_rule, v_silence.value, v_critical);
+  if not (v_critically or ops.breaks(c_rule, v_silence.value, v_warning)) or not coalesce((v_policy ->> 'enabled')::boolean, true) or ops.on_hold() then
+    return null;
+  end if;
+  if ops.take_turn('silence', 1) then
+    perform ops.raise_alert(c_rule, '', case when v_critically then 'critical' else 'warning' end, v_silence.value,
+      case when v_critically then v_critical else v_warning end, v_silence.summary);
+  end if;
+  return jsonb_build_object('silent_minutes', v_silence.value, 'channels', coalesce(v_policy -> 'channels', '{}'));
+end
+$$;
+
+-- Takes the notices about a silent heartbeat that are due for these channels; no others, so that nobody but the control plane can keep an
+-- alert from being told.
+create function public.ops_claim_silence_notices(p_channels text[], p_lease_seconds integer default 120)
+returns table (id uuid, token uuid, channel text, config jsonb, message jsonb, attempt integer)
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return query select * from ops.take_notices(20, p_lease_seconds, p_channels, 'heartbeat_silence_minutes');
+end
+$$;
+
 -- 90_rights.sql ---------------------------------------------------------------------------------------------
 
 -- Rights, by name. anon and authenticated get nothing, and neither does the public.
@@ -7021,7 +7119,7 @@ declare
   v_object record;
   v_worker text[] := array['ops_register_worker', 'ops_worker_heartbeat', 'ops_claim_steps', 'ops_claim_next_step', 'ops_renew_steps',
     'ops_complete_steps', 'ops_fail_steps', 'ops_snooze_steps', 'ops_release_steps', 'ops_radar_add', 'ops_radar_update', 'ops_radar_list',
-    'ops_recover_expired_leases', 'ops_recover_stale_steps'];
+    'ops_recover_expired_leases', 'ops_recover_stale_steps', 'ops_watch_heartbeat', 'ops_claim_silence_notices', 'ops_record_notice'];
   v_reader text[] := array['ops_hold', 'ops_overview', 'ops_doctor', 'ops_watch_state', 'ops_trace', 'ops_why', 'ops_timeline', 'ops_health', 'ops_read_policies', 'ops_list_events', 'ops_list_proposals',
     'ops_list_missions', 'ops_list_steps', 'ops_radar_list', 'ops_cap_usage', 'ops_gate_proposal', 'ops_is_auto_approvable', 'ops_extract_step_kinds',
     'ops_list_services', 'ops_policy_changes', 'ops_policies_at', 'ops_recording',
