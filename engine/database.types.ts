@@ -1072,6 +1072,34 @@ export type Database = {
         ComputedFields: never
         Relationships: []
       }
+      ops_schedules: {
+        Row: {
+          cron: string | null
+          event_type: string | null
+          id: string
+          next_at: string | null
+          settled_until: string
+          time_zone: string | null
+        }
+        ComputedFields: never
+        Insert: {
+          cron?: never
+          event_type?: never
+          id?: string | null
+          next_at?: never
+          settled_until?: string | null
+          time_zone?: never
+        }
+        Update: {
+          cron?: never
+          event_type?: never
+          id?: string | null
+          next_at?: never
+          settled_until?: string | null
+          time_zone?: never
+        }
+        Relationships: []
+      }
       ops_services: {
         Row: {
           checked_at: string | null

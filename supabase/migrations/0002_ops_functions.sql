@@ -5403,6 +5403,12 @@ begin
 end
 $$;
 
+-- Schedules in force, and when each comes next: null until a heartbeat has worked it out, and when it never does.
+create view public.ops_schedules with (security_invoker = true) as
+  select id, definition ->> 'cron' as cron, definition ->> 'time_zone' as time_zone, definition #>> '{event,type}' as event_type,
+    nullif(next_at, 'infinity') as next_at, settled_until
+  from ops.schedules;
+
 -- 80_views.sql ----------------------------------------------------------------------------------------------
 
 -- Views for dashboards and the runbook's queries. They run with their reader's own rights.
@@ -7176,7 +7182,7 @@ begin
   -- Column defaults and views need these.
   grant execute on function ops.now(), ops.new_id() to service_role, ops_operator, ops_readonly;
   grant select on ops.policy_history, ops.policy_audit, ops.workers, ops.shadow_reactions, ops.services, ops.service_checks, ops.invariant_violations, ops.check_runs,
-    ops.canaries, ops.alerts, ops.alert_notices, ops.silences to service_role, ops_operator, ops_readonly;
+    ops.canaries, ops.alerts, ops.alert_notices, ops.silences, ops.schedules to service_role, ops_operator, ops_readonly;
   -- Checks read all of the loop, and call what reads it for them.
   grant usage on schema public, ops to ops_monitor;
   for v_object in
@@ -7219,7 +7225,7 @@ begin
     execute format('alter table ops.%I enable row level security', v_table);
     execute format('create policy monitor on ops.%I for select to ops_monitor using (true)', v_table);
     if v_table in ('policy_history', 'policy_audit', 'workers', 'shadow_reactions', 'services', 'service_checks', 'invariant_violations', 'check_runs', 'canaries', 'alerts',
-      'alert_notices', 'silences') then
+      'alert_notices', 'silences', 'schedules') then
       execute format('create policy readers on ops.%I for select to service_role, ops_operator, ops_readonly using (true)', v_table);
     end if;
   end loop;

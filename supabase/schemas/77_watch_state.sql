@@ -53,3 +53,9 @@ begin
       select jsonb_build_object('reported_at', r.reported_at, 'since', r.details ->> 'since') from ops.reports r where r.name = 'backup'));
 end
 $$;
+
+-- Schedules in force, and when each comes next: null until a heartbeat has worked it out, and when it never does.
+create view public.ops_schedules with (security_invoker = true) as
+  select id, definition ->> 'cron' as cron, definition ->> 'time_zone' as time_zone, definition #>> '{event,type}' as event_type,
+    nullif(next_at, 'infinity') as next_at, settled_until
+  from ops.schedules;

@@ -338,6 +338,7 @@ describe('ops_readonly', () => {
       'ops.invariant_violations',
       'ops.policy_audit',
       'ops.policy_history',
+      'ops.schedules',
       'ops.service_checks',
       'ops.services',
       'ops.shadow_reactions',
