@@ -116,10 +116,11 @@ begin
   elsif p_rule = 'pattern_errors_per_hour' then
     return query
     select '', sum(f.n)::numeric, format('%s patterns failed on events, or their reactions could not become proposals', sum(f.n))
-    from (select count(*) as n from (select * from public.ops_agent_events order by id desc limit 2000) e
-          join ops.event_verdicts v on v.event_id = e.id
-          where v.settled_at > v_now - interval '1 hour'
-            and (v.error is not null or v.decisions @> '[{"decision": "error"}]')
+    -- Lateral with an offset, so that the verdicts are those of these events and not all of them, looked through.
+    from (select count(*) as n from (select id from public.ops_agent_events order by id desc limit 2000) e, lateral (
+            select from ops.event_verdicts v
+            where v.event_id = e.id and v.settled_at > v_now - interval '1 hour'
+              and (v.error is not null or v.decisions @> '[{"decision": "error"}]') offset 0) v
           union all
           select count(*) from (select * from public.ops_agent_reactions order by id desc limit 2000) r
           where r.status = 'failed' and r.updated_at > v_now - interval '1 hour') f;
