@@ -4721,7 +4721,8 @@ $$;
 insert into ops.totals_until (at) values (ops.now()) on conflict do nothing;
 
 -- Everything that /metrics tells: {"totals": [{"metric", "kind", "outcome", "count", "seconds", "buckets"}], "bounds": [seconds],
--- "queues": {name: count}, "oldest_queued_seconds", "claims" (in the last five minutes), "workers", "alerts": [{"rule", "severity", "count"}], "heartbeat": {"ok", "at"} | null}.
+-- "queues": {name: count}, "oldest_queued_seconds", "claims" (in the last five minutes), "workers", "alerts": [{"rule", "severity", "count"}], "heartbeat": {"ok", "at"} | null,
+-- "watch": as ops_watch_state}.
 create function public.ops_metrics() returns jsonb
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
@@ -4742,7 +4743,8 @@ begin
       select coalesce(jsonb_agg(to_jsonb(a) order by a.rule, a.severity), '[]')
       from (select rule, severity, count(*) as count from ops.alerts where status = 'open' group by rule, severity) a),
     'claims', (select count(*) from public.ops_mission_steps where reserved_at > v_recent),
-    'heartbeat', (select jsonb_build_object('ok', h.ok, 'at', extract(epoch from h.at)) from ops.heartbeats h order by h.at desc limit 1));
+    'heartbeat', (select jsonb_build_object('ok', h.ok, 'at', extract(epoch from h.at)) from ops.heartbeats h order by h.at desc limit 1),
+    'watch', public.ops_watch_state());
 end
 $$;
 
@@ -5422,10 +5424,19 @@ $$;
 
 -- 77_watch_state.sql ----------------------------------------------------------------------------------------
 
--- What a daily look at the loop asks beside the installation: canary, schedules, backups. Read only.
+-- What a daily look at the loop asks beside the installation: canary, checks, alerts, services, channels, schedules, backups. Read only; it
+-- is what `ops-loop verify`, `ops-loop status` and /metrics tell of the watch.
 
--- {"now", "canary": {"sent_at", "status", "returned_last_hour"} | null, "schedules": [{"id", "next_at"}],
--- "backup": {"reported_at", "since"} | null}: the last canary, the times that schedules wait for, and the last backup that was reported.
+-- {"now",
+--  "canary": {"sent_at", "status", "returned_last_hour", "legs": {name: milliseconds}} | null: the last one, and the last one's legs that came back,
+--  "checks": {"ran_at", "failing"}: the last round, and how many checks broke or were cut off when they last ran,
+--  "violations": [{"check_name", "severity", "count"}]: those that are open, the canary's lines aside,
+--  "alerts": {"P0": count, …}: those that are open and not silenced,
+--  "services": [{"name", "state", "healthy"}],
+--  "channels": [{"name", "failures"}]: failures in a row of the channels that policy lists,
+--  "notices_waiting": notices that have not left yet,
+--  "schedules": [{"id", "next_at"}]: the times that schedules wait for,
+--  "backup": {"reported_at", "since"} | null: the last that was reported}
 create function public.ops_watch_state() returns jsonb
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
@@ -5436,9 +5447,31 @@ begin
   return jsonb_build_object(
     'now', v_now,
     'canary', (
-      select jsonb_build_object('sent_at', c.sent_at, 'status', c.status, 'returned_last_hour', (
-          select count(*) from ops.canaries r where r.sent_at > v_now - interval '1 hour' and r.status in ('returned', 'slow')))
+      select jsonb_build_object('sent_at', c.sent_at, 'status', c.status,
+        'returned_last_hour', (
+          select count(*) from ops.canaries r where r.sent_at > v_now - interval '1 hour' and r.status in ('returned', 'slow')),
+        'legs', coalesce((
+          select r.legs from ops.canaries r
+          where r.sent_at > v_now - interval '1 hour' and r.status in ('returned', 'slow') order by r.sent_at desc limit 1), '{}'))
       from ops.canaries c order by c.sent_at desc limit 1),
+    'checks', (
+      select jsonb_build_object('ran_at', max(r.ran_at), 'failing', count(*) filter (where r.outcome in ('failed', 'timed_out')))
+      from ops.check_runs r),
+    'violations', (
+      select coalesce(jsonb_agg(to_jsonb(v) order by v.check_name, v.severity), '[]')
+      from (select o.check_name, o.severity, count(*) as count from ops.invariant_violations o
+            where not o.resolved and o.check_name <> 'synthetic_canary' group by 1, 2) v),
+    'alerts', (
+      select coalesce(jsonb_object_agg(a.priority, a.count), '{}')
+      from (select ops.priority(o.severity) as priority, count(*) as count from ops.alerts o
+            where o.status = 'open' and not ops.silenced(o.rule, o.subject) group by 1) a),
+    'services', (
+      select coalesce(jsonb_agg(jsonb_build_object('name', l.name, 'state', coalesce(s.state, 'closed'), 'healthy', s.healthy) order by l.name), '[]')
+      from ops.listed_services() l left join ops.services s on s.name = l.name),
+    'channels', (
+      select coalesce(jsonb_agg(jsonb_build_object('name', p.name, 'failures', coalesce(c.failures, 0)) order by p.name), '[]')
+      from jsonb_object_keys(coalesce(ops.policy('alerts') -> 'channels', '{}')) p(name) left join ops.channels c on c.name = p.name),
+    'notices_waiting', (select count(*) from (select from ops.alert_notices n where n.status = 'pending' limit 10000) w),
     'schedules', (
       select coalesce(jsonb_agg(jsonb_build_object('id', s.id, 'next_at', nullif(s.next_at, 'infinity')) order by s.id), '[]')
       from ops.schedules s),
@@ -5446,6 +5479,12 @@ begin
       select jsonb_build_object('reported_at', r.reported_at, 'since', r.details ->> 'since') from ops.reports r where r.name = 'backup'));
 end
 $$;
+
+-- Schedules in force, and when each comes next: null until a heartbeat has worked it out, and when it never does.
+create view public.ops_schedules with (security_invoker = true) as
+  select id, definition ->> 'cron' as cron, definition ->> 'time_zone' as time_zone, definition #>> '{event,type}' as event_type,
+    nullif(next_at, 'infinity') as next_at, settled_until
+  from ops.schedules;
 
 -- 80_views.sql ----------------------------------------------------------------------------------------------
 
@@ -5896,7 +5935,7 @@ $$;
 -- it takes: a call ends with the first check that is cut off, and one that was cut off because others had used up the call's time
 -- is left for the next call.
 
--- What is checked beside the invariants: how the loop is run.
+-- What is checked beside the invariants: how the loop is run. The clock stands in a sub-select: read once, it can steer an index scan.
 insert into ops.checks (name, severity, detects, query) values
 ('runtime_identity', 'critical', 'Workers or control planes that are logged in under another role than expected, or one with more rights', $q$
   with expected as (
@@ -5905,7 +5944,7 @@ insert into ops.checks (name, severity, detects, query) values
       || case when ops.policy('invariants') #> '{expected_roles,worker}' is null then '{"worker": ["ops_worker"]}'::jsonb else '{}' end
       || case when ops.policy('invariants') #> '{expected_roles,control_plane}' is null then '{"control_plane": ["service_role"]}'::jsonb else '{}' end) x
   ), seen as (
-    select 'worker' as part, w.name, w.role from ops.workers w where w.last_seen_at > ops.now() - interval '1 hour'
+    select 'worker' as part, w.name, w.role from ops.workers w where w.last_seen_at > (select ops.now()) - interval '1 hour'
     union
     select 'control plane', 'heartbeat', b.role from ops.watch b where b.part = 'round'
   )
@@ -5942,23 +5981,23 @@ $q$),
 $q$),
 ('stuck_reactions', 'warning', 'Reactions that have been queued or in processing for an hour', $q$
   select r.id, format('%s since %s', r.status, r.updated_at) as message
-  from public.ops_agent_reactions r where r.status = 'processing' and r.updated_at < ops.now() - interval '1 hour'
+  from public.ops_agent_reactions r where r.status = 'processing' and r.updated_at < (select ops.now()) - interval '1 hour'
   union all
   (select r.id, format('queued since %s', r.created_at)
    from public.ops_agent_reactions r
-   where r.status = 'queued' and r.created_at < ops.now() - interval '1 hour' and not ops.paused('reactions')
+   where r.status = 'queued' and r.created_at < (select ops.now()) - interval '1 hour' and not ops.paused('reactions')
    order by r.created_at, r.id limit 101)
 $q$),
 ('stuck_webhooks', 'warning', 'Webhooks and other events that nobody has processed for an hour', $q$
   select e.id, format('%s waits since %s', e.type, e.created_at) as message
   from public.ops_agent_events e
-  where e.processed_at is null and e.created_at < ops.now() - interval '1 hour' and not ops.paused('reactions')
+  where e.processed_at is null and e.created_at < (select ops.now()) - interval '1 hour' and not ops.paused('reactions')
   order by e.created_at, e.id limit 101
 $q$),
 ('running_past_recovery', 'high', 'Steps that still run ten minutes after their lease was over: nobody recovers them', $q$
   select s.id, format('%s has run without a lease since %s', s.kind, s.lease_expires_at) as message
   from public.ops_mission_steps s
-  where s.status = 'running' and s.lease_expires_at < ops.now() - interval '10 minutes'
+  where s.status = 'running' and s.lease_expires_at < (select ops.now()) - interval '10 minutes'
   order by s.lease_expires_at limit 101
 $q$),
 ('mission_open_without_steps', 'high', 'Missions that are open though all of their steps have ended', $q$
@@ -5971,18 +6010,18 @@ $q$),
   from unnest(ops.claimable_executors()) x(name), lateral (
     select min(s.run_at) as run_at
     from (select run_at from public.ops_mission_steps where status = 'queued' and ready and executor = x.name order by priority, run_at, id limit 100) s) d
-  where d.run_at < ops.now() - interval '10 minutes' and not ops.paused('claims') and x.name <> all (ops.blocked_executors())
-    and not exists (select from ops.workers w where x.name = any (w.executors) and w.last_seen_at > ops.now() - interval '10 minutes')
+  where d.run_at < (select ops.now()) - interval '10 minutes' and not ops.paused('claims') and x.name <> all (ops.blocked_executors())
+    and not exists (select from ops.workers w where x.name = any (w.executors) and w.last_seen_at > (select ops.now()) - interval '10 minutes')
 $q$),
 ('heartbeat_silence', 'high', 'More than fifteen minutes between the heartbeat that runs this check and the one before', $q$
   select 'heartbeat' as id, format('the last heartbeat was recorded at %s', b.at) as message
-  from (select at from ops.heartbeats order by at desc limit 1) b where b.at < ops.now() - interval '15 minutes'
+  from (select at from ops.heartbeats order by at desc limit 1) b where b.at < (select ops.now()) - interval '15 minutes'
 $q$),
 ('worker_silence', 'high', 'Workers that fell silent with steps in hand', $q$
   select w.id, format('worker "%s" was last seen at %s and has %s steps in hand', w.name, w.last_seen_at, count(*)) as message
   from (select id, worker_id from public.ops_mission_steps where status = 'running' order by lease_expires_at limit 1000) s
   join ops.workers w on w.id = s.worker_id
-  where w.last_seen_at < ops.now() - interval '5 minutes' group by w.id, w.name, w.last_seen_at
+  where w.last_seen_at < (select ops.now()) - interval '5 minutes' group by w.id, w.name, w.last_seen_at
 $q$),
 ('pattern_quarantined', 'high', 'Patterns of the reaction matrix that are out of service', $q$
   select x.key as id, format('pattern %s is out of service: %s', x.key, x.value) as message
@@ -6562,7 +6601,7 @@ begin
                 from (select * from ops.heartbeats order by at desc limit 100) h) b) f;
   elsif p_rule = 'heartbeat_silence_minutes' then
     return query
-    select '', ops.minutes(v_now - b.at), format('the heartbeat before this one was at %s', b.at) from (
+    select '', ops.minutes(v_now - b.at), format('no heartbeat was recorded since %s', b.at) from (
       select at from ops.heartbeats order by at desc limit 1) b;
   elsif p_rule = 'worker_idle_minutes' then
     select min(o.run_at) into v_since from ops.oldest_due() o where o.executor <> all (ops.blocked_executors());
@@ -6630,10 +6669,11 @@ begin
   elsif p_rule = 'pattern_errors_per_hour' then
     return query
     select '', sum(f.n)::numeric, format('%s patterns failed on events, or their reactions could not become proposals', sum(f.n))
-    from (select count(*) as n from (select * from public.ops_agent_events order by id desc limit 2000) e
-          join ops.event_verdicts v on v.event_id = e.id
-          where v.settled_at > v_now - interval '1 hour'
-            and (v.error is not null or v.decisions @> '[{"decision": "error"}]')
+    -- Lateral with an offset, so that the verdicts are those of these events and not all of them, looked through.
+    from (select count(*) as n from (select id from public.ops_agent_events order by id desc limit 2000) e, lateral (
+            select from ops.event_verdicts v
+            where v.event_id = e.id and v.settled_at > v_now - interval '1 hour'
+              and (v.error is not null or v.decisions @> '[{"decision": "error"}]') offset 0) v
           union all
           select count(*) from (select * from public.ops_agent_reactions order by id desc limit 2000) r
           where r.status = 'failed' and r.updated_at > v_now - interval '1 hour') f;
@@ -6934,31 +6974,50 @@ begin
 end
 $$;
 
--- Takes up to p_limit notices (1..100) that are due, under a lease, the oldest first. Notices about one alert leave through a channel
--- one after the other. Answers what to send, and the channel as policy describes it.
-create function public.ops_claim_notices(p_limit integer default 20, p_lease_seconds integer default 120)
+-- Takes up to p_limit notices that are due, under a lease, the oldest first; only those of some channels and of one rule, if these are
+-- given. Notices about one alert leave through a channel one after the other. A restored copy tells nobody: what waits in it was or
+-- will be told by the database that it was taken from.
+create function ops.take_notices(p_limit integer, p_lease_seconds integer, p_channels text[] default null, p_rule text default null)
 returns table (id uuid, token uuid, channel text, config jsonb, message jsonb, attempt integer)
-language plpgsql security definer
+language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
   v_channels jsonb := coalesce(ops.policy('alerts') -> 'channels', '{}');
 begin
-  update ops.alert_notices n set status = 'skipped', last_error = 'there is no such channel any more', lease_token = null, lease_expires_at = null
-  where n.status = 'pending' and not v_channels ? n.channel;
+  if ops.on_hold() then
+    return;
+  end if;
   return query
   with due as materialized (
     select n.id from ops.alert_notices n
     where n.status = 'pending' and n.due_at <= ops.now() and coalesce(n.lease_expires_at, '-infinity') <= ops.now()
+      and (p_channels is null or n.channel = any (p_channels))
+      and (p_rule is null or exists (select from ops.alerts a where a.id = n.alert_id and a.rule = p_rule))
       and not exists (select from ops.alert_notices e
                       where e.alert_id = n.alert_id and e.channel = n.channel and e.number < n.number and e.status = 'pending')
     order by n.due_at, n.id limit least(p_limit, 100) for update skip locked
   )
   update ops.alert_notices n
-  set lease_token = gen_random_uuid(), lease_expires_at = ops.now() + p_lease_seconds * interval '1 second', attempts = n.attempts + 1
+  set lease_token = gen_random_uuid(), lease_expires_at = ops.now() + least(p_lease_seconds, 600) * interval '1 second', attempts = n.attempts + 1
   from due d where n.id = d.id
   returning n.id, n.lease_token, n.channel, v_channels -> n.channel, n.message, n.attempts;
+end
+$$;
+
+-- Takes up to p_limit notices (1..100) that are due. Answers what to send, and the channel as policy describes it.
+create function public.ops_claim_notices(p_limit integer default 20, p_lease_seconds integer default 120)
+returns table (id uuid, token uuid, channel text, config jsonb, message jsonb, attempt integer)
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_channels jsonb := coalesce(ops.policy('alerts') -> 'channels', '{}');
+begin
+  update ops.alert_notices n set status = 'skipped', last_error = 'there is no such channel any more', lease_token = null, lease_expires_at = null
+  where n.status = 'pending' and not v_channels ? n.channel;
+  return query select * from ops.take_notices(p_limit, p_lease_seconds);
 end
 $$;
 
@@ -7082,6 +7141,52 @@ create view public.ops_alert_notices with (security_invoker = true) as
 create view public.ops_silences with (security_invoker = true) as
   select id, rule, subject, until, reason, actor, created_at from ops.silences;
 
+-- 89_heartbeat_silence.sql ----------------------------------------------------------------------------------
+
+-- A silent heartbeat, seen by somebody else: rules and checks run inside the heartbeat and fall silent with it, so workers look after it.
+--
+-- Each worker asks when it starts and once a minute. While no heartbeat has come for longer than rule `heartbeat_silence_minutes` allows, the
+-- alert opens, gets worse and repeats as any other, and workers tell of it through those channels whose variables they have themselves.
+-- What they cannot tell waits for the heartbeat, which also resolves the alert when it is back.
+
+-- Null while heartbeats come, before the first, and without the rule. Otherwise {"silent_minutes", "channels": {name: as policy describes it}}.
+create function public.ops_watch_heartbeat() returns jsonb
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  c_rule constant text := 'heartbeat_silence_minutes';
+  v_policy jsonb := coalesce(ops.policy('alerts'), '{}');
+  v_warning numeric := v_policy #>> array['rules', c_rule, 'warning'];
+  v_critical numeric := v_policy #>> array['rules', c_rule, 'critical'];
+  v_silence record;
+  v_critically boolean;
+begin
+  select m.value, m.summary into v_silence from ops.measure(c_rule) m;
+  v_critically := ops.breaks(c_rule, v_silence.value, v_critical);
+  if not (v_critically or ops.breaks(c_rule, v_silence.value, v_warning)) or not coalesce((v_policy ->> 'enabled')::boolean, true) or ops.on_hold() then
+    return null;
+  end if;
+  if ops.take_turn('silence', 1) then
+    perform ops.raise_alert(c_rule, '', case when v_critically then 'critical' else 'warning' end, v_silence.value,
+      case when v_critically then v_critical else v_warning end, v_silence.summary);
+  end if;
+  return jsonb_build_object('silent_minutes', v_silence.value, 'channels', coalesce(v_policy -> 'channels', '{}'));
+end
+$$;
+
+-- Takes the notices about a silent heartbeat that are due for these channels; no others, so that nobody but the control plane can keep an
+-- alert from being told.
+create function public.ops_claim_silence_notices(p_channels text[], p_lease_seconds integer default 120)
+returns table (id uuid, token uuid, channel text, config jsonb, message jsonb, attempt integer)
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return query select * from ops.take_notices(20, p_lease_seconds, p_channels, 'heartbeat_silence_minutes');
+end
+$$;
+
 -- 90_rights.sql ---------------------------------------------------------------------------------------------
 
 -- Rights, by name. anon and authenticated get nothing, and neither does the public.
@@ -7098,7 +7203,7 @@ declare
   v_object record;
   v_worker text[] := array['ops_register_worker', 'ops_worker_heartbeat', 'ops_claim_steps', 'ops_claim_next_step', 'ops_renew_steps',
     'ops_complete_steps', 'ops_fail_steps', 'ops_snooze_steps', 'ops_release_steps', 'ops_radar_add', 'ops_radar_update', 'ops_radar_list',
-    'ops_recover_expired_leases', 'ops_recover_stale_steps'];
+    'ops_recover_expired_leases', 'ops_recover_stale_steps', 'ops_watch_heartbeat', 'ops_claim_silence_notices', 'ops_record_notice'];
   v_reader text[] := array['ops_hold', 'ops_overview', 'ops_doctor', 'ops_watch_state', 'ops_trace', 'ops_why', 'ops_timeline', 'ops_health', 'ops_read_policies', 'ops_list_events', 'ops_list_proposals',
     'ops_list_missions', 'ops_list_steps', 'ops_radar_list', 'ops_cap_usage', 'ops_gate_proposal', 'ops_is_auto_approvable', 'ops_extract_step_kinds',
     'ops_list_services', 'ops_policy_changes', 'ops_policies_at', 'ops_recording',
@@ -7159,7 +7264,7 @@ begin
   -- Column defaults and views need these.
   grant execute on function ops.now(), ops.new_id() to service_role, ops_operator, ops_readonly;
   grant select on ops.policy_history, ops.policy_audit, ops.workers, ops.shadow_reactions, ops.services, ops.service_checks, ops.invariant_violations, ops.check_runs,
-    ops.canaries, ops.alerts, ops.alert_notices, ops.silences to service_role, ops_operator, ops_readonly;
+    ops.canaries, ops.alerts, ops.alert_notices, ops.silences, ops.schedules to service_role, ops_operator, ops_readonly;
   -- Checks read all of the loop, and call what reads it for them.
   grant usage on schema public, ops to ops_monitor;
   for v_object in
@@ -7202,7 +7307,7 @@ begin
     execute format('alter table ops.%I enable row level security', v_table);
     execute format('create policy monitor on ops.%I for select to ops_monitor using (true)', v_table);
     if v_table in ('policy_history', 'policy_audit', 'workers', 'shadow_reactions', 'services', 'service_checks', 'invariant_violations', 'check_runs', 'canaries', 'alerts',
-      'alert_notices', 'silences') then
+      'alert_notices', 'silences', 'schedules') then
       execute format('create policy readers on ops.%I for select to service_role, ops_operator, ops_readonly using (true)', v_table);
     end if;
   end loop;

@@ -44,18 +44,21 @@ const runbookTables = [
 
 const workerFunctions = [
   'ops_claim_next_step',
+  'ops_claim_silence_notices',
   'ops_claim_steps',
   'ops_complete_steps',
   'ops_fail_steps',
   'ops_radar_add',
   'ops_radar_list',
   'ops_radar_update',
+  'ops_record_notice',
   'ops_recover_expired_leases',
   'ops_recover_stale_steps',
   'ops_register_worker',
   'ops_release_steps',
   'ops_renew_steps',
   'ops_snooze_steps',
+  'ops_watch_heartbeat',
   'ops_worker_heartbeat',
 ]
 
@@ -337,6 +340,7 @@ describe('ops_readonly', () => {
       'ops.invariant_violations',
       'ops.policy_audit',
       'ops.policy_history',
+      'ops.schedules',
       'ops.service_checks',
       'ops.services',
       'ops.shadow_reactions',
