@@ -128,9 +128,12 @@ function addTotals(registry: Registry, { totals, bounds }: Metrics): void {
     for (const row of rows) {
       counter.inc(Object.fromEntries(labelNames.map((label) => [label, row[label]])), row.count)
     }
+    return counter
   }
 
-  counter('ops_heartbeats_total', 'Heartbeats, by how they ended.', ['outcome'], beats)
+  const heartbeats = counter('ops_heartbeats_total', 'Heartbeats, by how they ended.', ['outcome'], beats)
+  // Prometheus does not count the step from nothing to one.
+  for (const outcome of ['success', 'failure']) heartbeats.inc({ outcome }, 0)
   counter('ops_attempts_total', 'Attempts at steps, by how they ended.', ['kind', 'outcome'], attempts)
   counter(
     'ops_steps_finished_total',

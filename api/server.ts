@@ -48,18 +48,22 @@ export interface MainOptions {
  * `npm run api`: serves the control plane until SIGTERM or SIGINT, or until the parent that talks to it over IPC is gone.
  *
  * @param options.port default: `PORT`, then 8787
+ * @param options.json says where it serves as JSON
  * @returns the exit code
  * @throws OpsError when the environment is not complete (`OPS_001`, `OPS_011`) or the port is taken (`OPS_014`)
  */
-export async function apiMain(options: MainOptions & { port?: number | undefined } = {}): Promise<number> {
-  const { env = ownEnv(), port = portOf(env), print = console.log } = options
+export async function apiMain(
+  options: MainOptions & { port?: number | undefined; json?: boolean | undefined } = {},
+): Promise<number> {
+  const { env = ownEnv(), port = portOf(env), print = console.log, json = false } = options
   const log = createLog(env.LOG_LEVEL)
   const config = apiConfigFromEnv(env)
   if (config.apiKeys.length === 0) log.warn('OPS_API_KEY is not set: every protected route answers 401')
   return withEngine(env, async (engine) => {
     const api = await serveApi({ app: createApp({ engine, config, log }), port })
     const ended = endOfService()
-    print(`Ops Loop API on ${api.url} (docs: ${api.url}/docs)`)
+    const at = { url: api.url, docs: `${api.url}/docs` }
+    print(json ? JSON.stringify(at) : `Ops Loop API on ${at.url} (docs: ${at.docs})`)
     log.info(`${await ended}: answering the requests under way`)
     await api.close()
     return 0

@@ -238,7 +238,15 @@ test('all dead steps are put to work again, batch by batch', async () => {
   await deadStep()
   await deadStep()
   await deadStep()
-  expect((await run('dead', 'retry', '--all', '--limit', '2')).stdout).toBe('3 steps queued again\n')
+  const { isTTY } = process.stderr
+  // Somebody looks on, and sees how far it has come.
+  process.stderr.isTTY = true
+  const { stdout, stderr } = await run('dead', 'retry', '--all', '--limit', '2')
+  process.stderr.isTTY = isTTY
+  expect({ stdout, stderr }).toEqual({
+    stdout: '3 steps queued again\n',
+    stderr: '2 steps queued again …\n3 steps queued again …\n',
+  })
   expect(await answer('dead', 'list')).toEqual([])
 })
 

@@ -1,12 +1,17 @@
 /** What is deployed beside the code speaks of commands, metrics and thresholds that exist. */
-import { readFile } from 'node:fs/promises'
-import { describe, expect, test } from 'vitest'
+import { execFile } from 'node:child_process'
+import { mkdtemp, readFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import { describe, expect, inject, test } from 'vitest'
 import { parse } from 'yaml'
 import { z } from 'zod'
 import { appOver, KEY, testApi } from '../api/testing.js'
 import { createProgram } from '../cli/program.js'
 import packageJson from '../package.json' with { type: 'json' }
 import { defaultPolicies } from '../policies/index.js'
+import { freshDatabase, urlFor } from '../test/support/database.js'
 
 const file = (name: string) => readFile(new URL(name, import.meta.url), 'utf8')
 
@@ -36,6 +41,24 @@ const dashboard = z
   })
   .parse(JSON.parse(await file('grafana-dashboard.json')))
 
+const { rules: thresholds } = z
+  .object({
+    rules: z.record(z.string(), z.looseObject({ warning: z.number(), critical: z.number().optional() })),
+  })
+  .parse(defaultPolicies.alerts)
+
+/** What rings for each row of the runbook's table. */
+const ROWS: Record<string, string[]> = {
+  'heartbeat failing or silent': ['OpsLoopHeartbeatFailing', 'OpsLoopHeartbeatSilent'],
+  'worker idle with queued steps': ['OpsLoopWorkerIdle'],
+  'proposal latency': ['OpsLoopProposalLatency'],
+  'mission success rate': ['OpsLoopMissionSuccess'],
+  'dead letters': ['OpsLoopDeadLetters'],
+  'queue of events': ['OpsLoopEventsQueue'],
+  'queue of steps': ['OpsLoopStepsQueue'],
+  'service down': ['OpsLoopServiceDown'],
+}
+
 const metricsIn = (expr: string) => expr.match(/\bops_[a-z_]+/g) ?? []
 
 describe('metrics', () => {
@@ -57,12 +80,35 @@ describe('metrics', () => {
     expect(asked.flatMap(metricsIn).filter((name) => !told.includes(name))).toEqual([])
   })
 
+  test('ring for each row of the runbook, as a warning and as critical', async () => {
+    const section =
+      /^## When an alert rings$([\s\S]*?)^## /m.exec(await file('../docs/runbook.md'))?.[1] ?? ''
+    const rows = [...section.matchAll(/^\| (?!alert|---)([^|]+?) \|/gm)].map(([, row = '']) => row)
+    expect(rows.filter((row) => !(row in ROWS))).toEqual([])
+    for (const row of Object.keys(ROWS)) expect(rows).toContain(row)
+    for (const alert of Object.values(ROWS).flat()) {
+      const severities = rules.filter((rule) => rule.alert === alert).map(({ labels }) => labels.severity)
+      expect([alert, severities]).toEqual([
+        alert,
+        alert === 'OpsLoopHeartbeatSilent' ? ['critical'] : ['warning', 'critical'],
+      ])
+    }
+  })
+
+  test('ring for every severity that the loop itself knows, and for no rule that it does not', () => {
+    const known = Object.keys(thresholds)
+    const asked = rules.flatMap(({ expr }) => /rule="(\w+)"/.exec(expr)?.slice(1) ?? [])
+    const others = rules.find(({ expr }) => expr.includes('rule!~'))
+    const excluded = /rule!~"([^"]+)"/.exec(others?.expr ?? '')?.[1]?.split('|') ?? []
+    expect(new Set(asked)).toEqual(new Set(excluded))
+    expect(asked.filter((rule) => !known.includes(rule))).toEqual([])
+    const severities = rules
+      .filter(({ alert }) => alert === 'OpsLoopAlert')
+      .map(({ expr, labels }) => `${/severity="(\w+)"/.exec(expr)?.[1]} ${labels.priority}`)
+    expect(severities).toEqual(['warning P2', 'high P1', 'critical P0'])
+  })
+
   test('have the thresholds of the default alerts', () => {
-    const { rules: thresholds } = z
-      .object({
-        rules: z.record(z.string(), z.looseObject({ warning: z.number(), critical: z.number().optional() })),
-      })
-      .parse(defaultPolicies.alerts)
     const numbers = (alert: string) =>
       Object.fromEntries(
         rules
@@ -85,6 +131,37 @@ describe('commands', () => {
     const scripts = lines.map((line) => /npm run --silent (\S+)/.exec(line)?.[1])
     expect(scripts).toEqual(['heartbeat', 'worker'])
     for (const script of scripts) expect(Object.keys(packageJson.scripts)).toContain(script)
+  })
+
+  test('of the crontab run as they stand there, by an environment that is as bare as cron’s', async () => {
+    const database = await freshDatabase()
+    const folder = await mkdtemp(join(inject('testDir'), 'cron-'))
+    const repository = fileURLToPath(new URL('..', import.meta.url))
+    const lines = (await file('ops-loop.cron')).split('\n').filter((line) => /^\*/.test(line))
+    const env = {
+      PATH: `${dirname(process.execPath)}:/usr/local/bin:/usr/bin:/bin`,
+      HOME: folder,
+      // Of the .env file, which this folder has not.
+      DATABASE_URL: urlFor(database, 'service_role'),
+    }
+    const logs = await Promise.all(
+      lines.map(async (line) => {
+        const [, command = ''] = /^(?:\S+ ){5}ops-loop (.*)$/.exec(line) ?? []
+        const here = command.replace('/opt/ops-loop', repository).replace('/var/log', folder)
+        await promisify(execFile)('/bin/sh', ['-c', here], { env })
+        return readFile(join(folder, /ops-\w+\.log/.exec(line)?.[0] ?? ''), 'utf8')
+      }),
+    )
+    expect(logs).toEqual([expect.stringContaining('"ok":true'), 'No queued steps\n'])
+  })
+
+  test('of logrotate turn over the files that the crontab writes, and hand them to who writes them', async () => {
+    const written = [...(await file('ops-loop.cron')).matchAll(/>> (\S+)/g)].map(([, path]) => path)
+    const [, glob = '', block = ''] = /^(\S+) \{\n([\s\S]*)\}\n$/.exec(await file('ops-loop.logrotate')) ?? []
+    expect(written).toHaveLength(2)
+    const pattern = new RegExp(`^${glob.replaceAll('.', '\\.').replace('*', '[^/]*')}$`)
+    for (const path of written) expect(path).toMatch(pattern)
+    expect(block).toMatch(/^ {4}create 0640 ops-loop adm$/m)
   })
 
   test('of the unit are understood by the program', async () => {

@@ -58,6 +58,16 @@ describe('a failure that passes by itself', () => {
     ['a lock that is not free', { code: '55P03' }],
     ['too many connections', { code: '53300' }],
     ['a rate limit', { message: 'slow down', status: 429 }],
+    ...[
+      '(EMAXCONNSESSION) max clients reached in session mode - max clients are limited to pool_size: 15',
+      '(EMAXCLIENTCONN) max client connections reached, limit: 200',
+      'MaxClientsInSessionMode: max clients reached - in Session mode max clients are limited to pool_size',
+      'Max client connections reached',
+      '(ECHECKOUTTIMEOUT) Pool checkout timeout. Request was dropped after 60000ms in Transaction mode.',
+      'Unable to check out connection from the pool after 60000ms in transaction mode',
+      '(EDBHANDLEREXITED) connection to database closed. Check logs for more information',
+      'DbHandler exited. Check logs for more information',
+    ].map((message): [string, object] => [`Supavisor: ${message}`, { code: 'XX000', message }]),
   ])('is OPS_001 and can be retried: %s', (_, error) => {
     const translated = fromDatabaseError(error, 'postgres')
     expect(translated.code).toBe('OPS_001')
@@ -75,6 +85,12 @@ describe('a failure that somebody has to repair', () => {
     ['text that is no uuid', { code: '22P02', message: 'invalid input syntax' }, 'OPS_011', /input/],
     ['a broken constraint', { code: '23514', message: 'violates check "x"' }, 'OPS_011', /check "x"/],
     ['a taken key', { code: '23505', message: 'duplicate key' }, 'OPS_014', /duplicate key/],
+    [
+      "a user that Supavisor doesn't know",
+      { code: 'XX000', message: '(ENOTFOUND) tenant/user postgres.abc not found' },
+      'OPS_001',
+      /tenant\/user postgres\.abc not found/,
+    ],
     ['anything else', { code: 'XX000', message: 'Tenant not found' }, 'OPS_001', /Tenant not found/],
     ['something that is no error', undefined, 'OPS_001', /failed/],
   ])('says what to do and cannot be retried: %s', (_, error, code, message) => {

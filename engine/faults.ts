@@ -48,16 +48,31 @@ const KINDS: readonly [FaultKind, RegExp][] = [
   ['input', /^(22...|23...|54001|PGRST102)$/],
 ]
 
+/** Supavisor, Supabase's pooler, has one code for all its own errors; what they mean stands in their words, as told by old and new ones. */
+const POOLER_CODE = 'XX000'
+const POOLER_KINDS: readonly [FaultKind, RegExp][] = [
+  [
+    'busy',
+    /\(E(MAXCONN|MAXCLIENT|CHECKOUTTIMEOUT|CIRCUITBREAKER)\w*\)|max client\w*( connections)? reached/i,
+  ],
+  ['busy', /check ?out (process|connection)? ?from the pool/i],
+  ['unreachable', /\(E(DBHANDLEREXITED|POOLTERMINATING)\)|DbHandler exited|connection to database closed/i],
+]
+
 /** Reads any error that a transport can throw. Never fails. */
 export function faultOf(error: unknown): Fault {
   const code = opsCode(text(error, 'code'))
   const message = text(error, 'message')
-  const kind = KINDS.find(([, codes]) => codes.test(code))?.[0] ?? kindWithoutCode(error, message)
+  const known = code === POOLER_CODE ? kindBy(POOLER_KINDS, message) : kindBy(KINDS, code)
+  const kind = known ?? kindWithoutCode(error, message)
   if (kind !== 'raised') return { kind, code, message }
   // Only the engine's own errors pass on their details: elsewhere they hold rows, which may hold secrets.
   const details = parsed(text(error, 'detail') || text(error, 'details'))
   return { kind, code, message, details, hint: text(error, 'hint') || undefined }
 }
+
+const kindBy = (kinds: readonly [FaultKind, RegExp][], word: string) =>
+  kinds.find(([, words]) => words.test(word))?.[0]
 
 /** Failures before PostgREST: no answer at all (status 0), or one from a gateway in front of it. */
 function kindWithoutCode(error: unknown, message: string): FaultKind {

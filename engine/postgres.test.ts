@@ -1,5 +1,8 @@
+import { once } from 'node:events'
+import { createServer } from 'node:net'
 import { expect, test } from 'vitest'
 import { freshDatabase, urlFor } from '../test/support/database.js'
+import { onFileEnd } from '../test/support/fileEnd.js'
 import { startRelay } from '../test/support/relay.js'
 import { fromDatabaseError, isRetryable } from './errors.js'
 import { sqlFunctions } from './functions.js'
@@ -46,3 +49,33 @@ test('a call on a connection that fell silent ends, can be made again, and then 
   expect(await ask()).not.toEqual([])
   await transport.close()
 })
+
+/** Turns every client away with a fatal error, as a pooler does that has no room. */
+async function fullPooler(message: string): Promise<string> {
+  const fields = ['SFATAL', 'VFATAL', 'CXX000', `M${message}`].map((field) => `${field}\0`).join('')
+  const answer = Buffer.from(`E\0\0\0\0${fields}\0`)
+  answer.writeInt32BE(answer.length - 1, 1)
+  const server = createServer((socket) => socket.once('data', () => socket.end(answer)).on('error', () => {}))
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  onFileEnd(async () => void server.close())
+  const address = server.address()
+  return `postgres://me:x@127.0.0.1:${typeof address === 'object' ? address?.port : ''}/work`
+}
+
+test.each([
+  ['(EMAXCONNSESSION) max clients reached in session mode - max clients are limited to pool_size: 15', true],
+  ['(ENOTFOUND) tenant/user me.abc not found', false],
+])(
+  'what Supavisor says when it turns a client away tells whether to ask again: %s',
+  async (message, again) => {
+    const transport = postgresTransport(await fullPooler(message), 1)
+    const error = await transport.rpc(sqlFunctions.policies, {}).then(
+      () => expect.unreachable('the call should end'),
+      (reason: unknown) => fromDatabaseError(reason, 'postgres'),
+    )
+    expect(error.message).toContain('XX000')
+    expect(isRetryable(error)).toBe(again)
+    await transport.close()
+  },
+)

@@ -8,6 +8,8 @@ import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
 import { appOver, KEY, testApi } from '../api/testing.js'
 import { createProgram } from '../cli/program.js'
 import { run } from '../cli/testing.js'
+import packageJson from '../package.json' with { type: 'json' }
+import { isPolicyKey } from '../policies/index.js'
 
 interface Block {
   language: string
@@ -29,11 +31,15 @@ function blocksOf(markdown: string): Block[] {
 
 const page = await readFile(new URL('../docs/runbook.md', import.meta.url), 'utf8')
 const blocks = blocksOf(page)
-const statements = blocks
-  .filter(({ language }) => language === 'sql')
-  .flatMap(({ heading, text }) =>
-    text.split(/;\s*\n/).flatMap((sql): [string, string][] => (sql.trim() ? [[heading, sql.trim()]] : [])),
-  )
+const prose = page.replace(/^```[\s\S]*?^```$/gm, '')
+const statements = [
+  ...blocks
+    .filter(({ language }) => language === 'sql')
+    .flatMap(({ heading, text }) =>
+      text.split(/;\s*\n/).flatMap((sql): [string, string][] => (sql.trim() ? [[heading, sql.trim()]] : [])),
+    ),
+  ...[...prose.matchAll(/`(select [^`]+)`/g)].map(([, sql = '']): [string, string] => ['in passing', sql]),
+]
 const commands = blocks
   .filter(({ language }) => language === 'sh')
   .flatMap(({ heading, text }) =>
@@ -113,14 +119,27 @@ describe('the page', () => {
   })
 
   test('names no command in passing that does not exist', async () => {
-    const inline = [...page.replace(/^```[\s\S]*?^```$/gm, '').matchAll(/`(ops-loop [^`]+)`/g)].map(
-      ([, line = '']) => line,
-    )
+    const inline = [...prose.matchAll(/`(ops-loop [^`]+)`/g)].map(([, line = '']) => line)
     for (const line of inline) {
       const unknown = unknownWord(createProgram({ json: false }), wordsOf(line).slice(1))
       expect({ line, unknown }).toEqual({ line, unknown: undefined })
     }
   })
+})
+
+test('names in passing no script, view, function or policy that does not exist', async () => {
+  const scripts = [...prose.matchAll(/npm run (\w+)/g)].map(([, script = '']) => script)
+  expect(scripts.length).toBeGreaterThan(0)
+  for (const script of scripts) expect(Object.keys(packageJson.scripts)).toContain(script)
+  const named = [...new Set([...prose.matchAll(/`(ops_\w+)(?:\(\))?`/g)].map(([, name = '']) => name))]
+  expect(named.length).toBeGreaterThan(2)
+  const known = await db.sql`
+    select name from unnest(${named}::text[]) name
+    where to_regclass('public.' || name) is not null or exists (select from pg_proc p where p.proname = name)`
+  expect(known.map(({ name }) => name).sort()).toEqual(named.sort())
+  const policies = [...prose.matchAll(/[Pp]olic(?:y|ies) `(\w+)`/g)].map(([, name = '']) => name)
+  expect(policies.length).toBeGreaterThan(2)
+  expect(policies.filter((name) => !isPolicyKey(name))).toEqual([])
 })
 
 /** The first word that should name a command and does not. */

@@ -12,7 +12,9 @@ const OWN_DEDUPE_KEY = /^mission:[0-9a-f-]{36}:/
  *
  * @throws TypeError that names the field
  */
-export function checkEvent({ type, data, dedupe_key }: EventInput, mask: Mask): EventInput {
+export function checkEvent({ type, data, ...event }: EventInput, mask: Mask): EventInput {
+  const dedupe_key = event.dedupe_key === undefined ? undefined : mask(event.dedupe_key)
+  if (mask(type) !== type) throw new TypeError(`event type '${type}': must not hold a secret`)
   if (!EVENT_TYPE.test(type)) {
     throw new TypeError(
       `event type '${type}': must be 1 to 200 letters, digits, '_', '.', ':' or '-', beginning with a letter or digit`,

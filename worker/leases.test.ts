@@ -54,6 +54,13 @@ describe('leases', () => {
     ])
   })
 
+  it('that are long are renewed every half minute: a step that was cancelled is not to go on for long', async () => {
+    const { calls, hold } = setUp()
+    hold('a', 3600)
+    await seconds(91)
+    expect(calls.map(({ at }) => at)).toEqual([30_000, 60_000, 90_000])
+  })
+
   it('of different length are renewed in different calls', async () => {
     const { calls, hold } = setUp()
     hold('long', 60)

@@ -1,7 +1,7 @@
 import { hostname } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { connectEngine, connectionFromEnv, type Engine, OpsError, readEnv } from '../engine/index.js'
-import { describeError, type Log } from '../executors/define.js'
+import type { Log } from '../executors/define.js'
 import { type ExecutorRegistry, loadExecutors, shippedExecutors } from '../executors/registry.js'
 import packageJson from '../package.json' with { type: 'json' }
 import { createLog } from './log.js'
@@ -28,6 +28,8 @@ export interface WorkerMainOptions {
   name?: string | undefined
   /** A folder with executors besides those that are shipped. */
   executors?: string | undefined
+  /** Say what came of it as JSON. */
+  json?: boolean | undefined
 }
 
 /** How long a worker that has ended waits for Node to see that nothing is left to do, in milliseconds. */
@@ -36,14 +38,19 @@ const EXIT_GRACE_MS = 1000
 /**
  * The `worker` command: a worker that reads the environment and ends with the process's signals.
  *
- * @returns the exit code: 0 when it drained or was stopped, 1 when it could not work or steps were left to run out. Should
- * an executor that ignored its signal still be at work, the process is ended a second later.
+ * @returns the exit code: 0 when it drained or was stopped, 1 when steps were left to run out. Should an executor that ignored
+ * its signal still be at work, the process is ended a second later.
+ * @throws OpsError, or what loading executors throws, when it cannot work
  */
 export async function workerMain(options: WorkerMainOptions = {}): Promise<number> {
-  const code = await work(options)
-  // Goes off only if something else keeps the process alive.
-  setTimeout(() => process.exit(code), EXIT_GRACE_MS).unref()
-  return code
+  let code = 1
+  try {
+    code = await work(options)
+    return code
+  } finally {
+    // Goes off only if something else keeps the process alive.
+    setTimeout(() => process.exit(code), EXIT_GRACE_MS).unref()
+  }
 }
 
 async function work(options: WorkerMainOptions): Promise<number> {
@@ -73,13 +80,13 @@ async function work(options: WorkerMainOptions): Promise<number> {
       settings: { max_retries: env.OPS_WORKER_MAX_RETRIES, lease_minutes: env.OPS_STEP_LEASE_MINUTES },
     })
     const summary = await whileLookingAfterHeartbeat(engine, log, () => runUntilStopped(worker, log))
-    if (!summary)
-      throw new Error('The database does not answer: the leases of this worker will run out by themselves.')
-    if (!options.watch) process.stdout.write(`${report(summary)}\n`)
+    if (!summary) {
+      const text = 'The database does not answer: the leases of this worker will run out by themselves.'
+      throw new OpsError('OPS_001', text)
+    }
+    if (options.json) process.stdout.write(`${JSON.stringify(summary)}\n`)
+    else if (!options.watch) process.stdout.write(`${report(summary)}\n`)
     return summary.undelivered === 0 ? 0 : 1
-  } catch (error) {
-    process.stderr.write(`${explain(error)}\n`)
-    return 1
   } finally {
     await engine?.close()
   }
@@ -136,9 +143,4 @@ export function report(summary: Summary): string {
   if (total === 0) return 'No queued steps'
   const parts = counts.map(([outcome, count]) => `${count} ${outcome}`).join(', ')
   return `${total} ${total === 1 ? 'step' : 'steps'}: ${parts}`
-}
-
-function explain(error: unknown): string {
-  if (!(error instanceof OpsError)) return describeError(error)
-  return [`${error.code}: ${error.message}`, error.hint].filter(Boolean).join('\n')
 }

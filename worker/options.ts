@@ -41,6 +41,8 @@ export interface WorkerOptions {
   leaseSeconds?: number | undefined
   /** How often to look for work that nobody announced. Default 1000. */
   pollIntervalMs?: number | undefined
+  /** How often to send a sign of life, which also brings news of policies and schema. Default 20 000. */
+  heartbeatMs?: number | undefined
   /** What the environment says where policy is silent. */
   settings?: WorkerRegistration['settings']
   /** Where executors' variables come from, and secrets to mask. Default: the process's. */

@@ -31,6 +31,8 @@ const roleSchema = z.object({
 export class Presence {
   /** Whether the database thinks that we sleep until notified. */
   #asleep = false
+  /** The database has been migrated past this worker. */
+  #outdated: OpsError | undefined
 
   private constructor(
     private readonly engine: PresenceEngine,
@@ -83,13 +85,13 @@ export class Presence {
     signal: AbortSignal,
     isAsleep: () => boolean,
     onOutdated: (error: OpsError) => void,
+    everyMs = HEARTBEAT_MS,
   ): Promise<void> {
     while (!signal.aborted) {
-      await pause(jittered(HEARTBEAT_MS), signal)
+      await pause(jittered(everyMs), signal)
       if (signal.aborted) return
       await this.#beat(isAsleep())
-      const { schema_version } = this.settings
-      if (schema_version > SCHEMA_VERSION) onOutdated(outdated(schema_version, this.registration.version))
+      if (this.#outdated) onOutdated(this.#outdated)
     }
   }
 
@@ -99,6 +101,9 @@ export class Presence {
         memory_percent: memoryPercent(),
       })
       this.#asleep = asleep
+      const { schema_version } = this.settings
+      if (schema_version > SCHEMA_VERSION)
+        this.#outdated = outdated(schema_version, this.registration.version)
     } catch (error) {
       // Nobody has to be told about us for the work to go on.
       this.log[isRetryable(error) ? 'warn' : 'error'](`cannot send a sign of life: ${describeError(error)}`)
@@ -112,6 +117,8 @@ export class Presence {
       this.settings = await this.engine.registerWorker(this.registration)
       this.#asleep = false
     } catch (error) {
+      // So it refuses workers that it is too new for.
+      if (error instanceof OpsError && error.code === 'OPS_011') this.#outdated = error
       this.log.error(`cannot register again: ${describeError(error)}`)
     }
   }

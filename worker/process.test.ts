@@ -14,7 +14,10 @@ import type { WorkerMainOptions } from './main.js'
 const MAIN = pathToFileURL(join(import.meta.dirname, 'main.ts')).href
 const PROGRAM = `
   import { workerMain } from ${JSON.stringify(MAIN)}
-  process.exitCode = await workerMain(JSON.parse(process.argv[1]))
+  process.exitCode = await workerMain(JSON.parse(process.argv[1])).catch((error) => {
+    console.error(error.code, error.message)
+    return 1
+  })
 `
 
 /** An executor that is done when a file appears, or fails when it is aborted. */

@@ -34,7 +34,13 @@ export interface Renewer {
 
 export type MakeRenewer = (events: RenewalEvents) => Renewer
 
-/** Renews each lease when a third of it is over, all that are due in one call. */
+/**
+ * A lease is renewed at least this often, in milliseconds: by its answer a worker learns that the step was cancelled, which is not to
+ * take minutes because leases do.
+ */
+const LONGEST_SILENCE_MS = 30_000
+
+/** Renews each lease when a third of it is over, or half a minute, all that are due in one call. */
 export class RenewalLoop implements Renewer {
   readonly #held = new Map<string, { lease: TimedLease; renewAt: number }>()
   readonly #wake = new Wake()
@@ -130,4 +136,5 @@ export class RenewalLoop implements Renewer {
   }
 }
 
-const renewalOf = ({ seconds }: TimedLease, since: number) => since + (seconds * 1000) / 3
+const renewalOf = ({ seconds }: TimedLease, since: number) =>
+  since + Math.min((seconds * 1000) / 3, LONGEST_SILENCE_MS)

@@ -35,13 +35,14 @@ const CARELESS = `
       log.error(new Error(all), 'failed with ' + all)
       if (params.how === 'env') return done(env)
       if (params.how === 'done') {
-        emit({ type: 'careless:said', data: { all, [all]: 1 } })
+        emit({ type: 'careless:said', data: { all, [all]: 1 }, dedupe_key: 'said ' + env.CARELESS_LOGIN })
         return done({ all, [all]: [all] }, { meta: { all } })
       }
       if (params.how === 'fail') return fail(all, { meta: { all } })
       if (params.how === 'retry') return retry({ error: new Error('wrong', { cause: new Error(all) }), afterSeconds: 3600 })
       if (params.how === 'snooze') return snooze(3600, all)
       if (params.how === 'throw') throw new Error(all)
+      if (params.how === 'type') { emit({ type: process.env.SOME_API_KEY }); return done() }
       const bad = { nul: 'a\\0b', surrogate: 'a\\ud800b', large: 'x'.repeat(5 * 1024 * 1024), bigint: 1n, nan: NaN }
       const [, where, what] = params.how.split(' ')
       if (where === 'result') return done({ it: bad[what] })
@@ -53,7 +54,7 @@ const CARELESS = `
   })
 `
 
-const SAYING = ['done', 'fail', 'retry', 'snooze', 'throw']
+const SAYING = ['done', 'fail', 'retry', 'snooze', 'throw', 'type']
 const UNSTORABLE = ['result', 'meta', 'event', 'key'].flatMap((where) =>
   ['nul', 'surrogate', 'large'].map((what) => `bad ${where} ${what}`),
 )
@@ -130,10 +131,11 @@ describe('secrets', () => {
 
   it('leave the rest of what was said where it was said', async () => {
     expect(JSON.stringify((await stepOf('done')).result)).toContain('[masked]')
-    for (const how of ['fail', 'retry', 'throw']) expect((await stepOf(how)).last_error).toContain('[masked]')
+    for (const how of ['fail', 'retry', 'throw', 'type'])
+      expect((await stepOf(how)).last_error).toContain('[masked]')
     const events =
-      await database.sql`select data::text as data from ops_agent_events where type = 'careless:said'`
-    expect(events).toMatchObject([{ data: expect.stringContaining('[masked]') }])
+      await database.sql`select data::text as data, dedupe_key from ops_agent_events where type = 'careless:said'`
+    expect(events).toEqual([{ data: expect.stringContaining('[masked]'), dedupe_key: 'said [masked]' }])
     const runs =
       await database.sql`select meta::text as meta, error from ops_action_runs where meta::text like '%masked%'`
     expect(runs.length).toBeGreaterThanOrEqual(2)
@@ -168,6 +170,6 @@ describe('what cannot be stored', () => {
   it('leaves no step running and no worker broken', async () => {
     expect(await database.sql`select * from ops_mission_steps where status = 'running'`).toEqual([])
     expect(run.exitCode).toBe(0)
-    expect(run.stdout).toMatch(/^23 steps: 2 succeeded, 20 failed, 1 snoozed$/)
+    expect(run.stdout).toMatch(/^24 steps: 2 succeeded, 21 failed, 1 snoozed$/)
   })
 })

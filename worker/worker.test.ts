@@ -1,5 +1,9 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { cp, mkdtemp, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, inject, it } from 'vitest'
 import { z } from 'zod'
+import { migrate } from '../embedded/migrate.js'
+import { migrationsDir } from '../embedded/paths.js'
 import { connectEngine, type Engine, type TemplateStep } from '../engine/index.js'
 import {
   defineExecutor,
@@ -176,13 +180,28 @@ describe('a worker that does not watch', () => {
     expect({ summary, most }).toMatchObject({ summary: { succeeded: 12 }, most: 2 })
   })
 
-  it('adds a radar item, once, and emits its stage', async () => {
-    await mission([{ kind: 'radar', params: { action: 'add', title: 'CSV export' } }])
-    await worker().start()
-    expect(await control.radarList()).toMatchObject([{ title: 'CSV export', stage: 'watching' }])
-    expect(await control.listEvents({ type: 'radar:watching' })).toMatchObject([
-      { data: { title: 'CSV export' } },
+  it('adds a radar item, moves it on, lists it, and emits each stage', async () => {
+    const id = await mission([
+      { key: 'add', kind: 'radar', params: { action: 'add', title: 'CSV export' } },
+      {
+        key: 'move',
+        kind: 'radar',
+        params: { action: 'update', id: '{{steps.add.result.id}}', stage: 'building', notes: 'asked for' },
+      },
+      { key: 'see', kind: 'radar', params: { action: 'list', stage: 'building' } },
     ])
+    expect(await worker().start()).toMatchObject({ succeeded: 3 })
+    const [item] = await database.sql`select id, title, stage, notes from ops_demand_radar`
+    expect(item).toMatchObject({ title: 'CSV export', stage: 'building', notes: 'asked for' })
+    expect(await stepsOf(id)).toMatchObject([
+      { key: 'add', result: { id: item?.id } },
+      { key: 'move', result: { previous_stage: 'watching', stage: 'building' } },
+      { key: 'see', result: { items: [{ id: item?.id, title: 'CSV export' }] } },
+    ])
+    for (const stage of ['watching', 'building'])
+      expect(await control.listEvents({ type: `radar:${stage}` })).toMatchObject([
+        { data: { radar_id: item?.id, stage } },
+      ])
   })
 })
 
@@ -314,6 +333,33 @@ describe('a lease that is lost', () => {
 })
 
 describe('a worker that watches', () => {
+  it('is known by what it told about itself, and seen for as long as it lives', async () => {
+    const watching = worker({
+      watch: true,
+      name: 'vps-1',
+      version: '1.2.3',
+      concurrency: 7,
+      heartbeatMs: 20,
+      executors: executorsOf({ slow: () => done(), quick: () => done() }),
+    })
+    const ended = watching.start()
+    await registered(1)
+    const [first] = await database.sql`select * from ops_workers`
+    expect(first).toMatchObject({
+      name: 'vps-1',
+      version: '1.2.3',
+      executors: ['slow', 'quick'],
+      concurrency: 7,
+      live: true,
+    })
+    await until(async () => {
+      const later = await database.sql`select from ops_workers where last_seen_at > ${first?.last_seen_at}`
+      return later.length === 1
+    })
+    await watching.stop('drain')
+    await ended
+  })
+
   it('is woken by work that comes in while it sleeps', async () => {
     const ran = signal()
     const watching = worker({
@@ -397,6 +443,56 @@ describe('the database', () => {
     await expect(worker().start()).rejects.toMatchObject({ code: 'OPS_011' })
   })
 
+  it('that is migrated further lets a worker finish and record what it holds, and no more', async () => {
+    const id = await mission([{ kind: 'noop' }, { kind: 'noop' }])
+    const [begun, told, finish] = [signal(), signal(), signal()]
+    const slow = executor(async () => {
+      begun.ring()
+      await finish.rung
+      return done('in peace')
+    })
+    const workerHeartbeat: Engine['workerHeartbeat'] = async (...args) => {
+      const settings = await engine.workerHeartbeat(...args)
+      if (settings.schema_version > SCHEMA_VERSION) told.ring()
+      return settings
+    }
+    const old = worker({
+      watch: true,
+      concurrency: 1,
+      heartbeatMs: 20,
+      executor: slow,
+      engine: { ...engine, workerHeartbeat },
+    })
+    const refused = expect(old.start()).rejects.toMatchObject({
+      code: 'OPS_011',
+      message: `the database has schema ${SCHEMA_VERSION + 1}, this worker (0.0.0) understands up to ${SCHEMA_VERSION}`,
+      hint: 'update the worker',
+    })
+    await begun.rung
+    await migrateFurther()
+    await told.rung
+    finish.ring()
+    await refused
+    expect(await stepsOf(id)).toMatchObject([
+      { status: 'succeeded', result: 'in peace' },
+      { status: 'queued', failure_count: 0 },
+    ])
+  })
+
+  it('that has forgotten the worker is told of it again, and may then refuse it', async () => {
+    const watching = worker({ watch: true, heartbeatMs: 20, pollIntervalMs: 20 })
+    const ended = watching.start()
+    await registered(1)
+    await database.sql`delete from ops.workers`
+    await registered(1)
+    const refused = expect(ended).rejects.toMatchObject({ code: 'OPS_011' })
+    await database.sql.begin(async (sql) => {
+      await sql`insert into ops.migrations (version, name) values ('9999', 'tomorrow')`
+      await sql`delete from ops.workers`
+    })
+    await refused
+  })
+
   it('that is away for a while loses no result', async () => {
     const id = await mission([{ kind: 'noop' }, { kind: 'noop' }])
     let outages = 3
@@ -407,6 +503,20 @@ describe('the database', () => {
     expect(await statusOf(id)).toBe('succeeded')
   })
 })
+
+/** Applies one migration more than there is, as an update of the control plane does. */
+async function migrateFurther() {
+  const folder = await mkdtemp(join(inject('testDir'), 'next-'))
+  await cp(migrationsDir, folder, { recursive: true })
+  const version = String(SCHEMA_VERSION + 1).padStart(4, '0')
+  await writeFile(
+    join(folder, `${version}_next.sql`),
+    `alter table public.ops_mission_steps add column next_thing text not null default 'none';
+     insert into ops.migrations (version, name) values ('${version}', 'next');`,
+  )
+  const { applied } = await migrate(database.url, { folder })
+  expect(applied).toEqual([`${version}_next.sql`])
+}
 
 /** Ends every connection of the worker's role, as a restart would. */
 async function cutConnections() {

@@ -105,6 +105,7 @@ class StepWorker implements Worker {
       this.#stopping.signal,
       () => subscription !== undefined && !this.#moreToClaim,
       (error) => this.#giveUp(error),
+      this.#options.heartbeatMs,
     )
     if (this.#options.watch) {
       this.#log.info(

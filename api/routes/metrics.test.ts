@@ -51,6 +51,8 @@ describe('GET /metrics', () => {
       ops_oldest_queued_seconds: 7,
       ops_heartbeat_success: 1,
       'ops_heartbeats_total{outcome="success"}': 1,
+      // Also what has not happened: Prometheus does not count the step from nothing to one.
+      'ops_heartbeats_total{outcome="failure"}': 0,
       'ops_heartbeat_duration_seconds_count{outcome="success"}': 1,
       ops_worker_claims: 0,
     })

@@ -9,7 +9,8 @@ export function apiCommand(): Command {
     .addHelpText('after', '\nExample:\n  OPS_API_KEY=… GITHUB_WEBHOOK_SECRET=… ops-loop api --port 8787')
     .action(async (options: { port?: number }, command: Command) => {
       const { apiMain } = await import('../../api/server.js')
-      await findDatabase(command.optsWithGlobals<GlobalOptions>())
-      process.exitCode = await apiMain({ port: options.port })
+      const globals = command.optsWithGlobals<GlobalOptions>()
+      await findDatabase(globals)
+      process.exitCode = await apiMain({ port: options.port, json: globals.json })
     })
 }

@@ -2,6 +2,8 @@ import { Argument, Command } from 'commander'
 import { candidatesFor } from '../completion/candidates.js'
 import { liveNames } from '../completion/live.js'
 import { SCRIPTS, SHELLS, type Shell } from '../completion/scripts.js'
+import type { GlobalOptions } from '../connection.js'
+import { answerFor } from '../session.js'
 
 const HELP = `
 Examples:
@@ -14,7 +16,12 @@ export function completionCommand(): Command {
     .description('what to give your shell, so that it completes commands, options and names')
     .addArgument(new Argument('<shell>', 'yours').choices(SHELLS))
     .addHelpText('after', HELP)
-    .action((shell: Shell) => console.log(SCRIPTS[shell]))
+    .action((shell: Shell, _options: object, command: Command) =>
+      answerFor(command.optsWithGlobals<GlobalOptions>())(
+        { shell, script: SCRIPTS[shell] },
+        () => SCRIPTS[shell],
+      ),
+    )
 }
 
 /** What the shells call. */

@@ -32,7 +32,8 @@ export function workerCommand(): Command {
     .addHelpText('after', EXAMPLES)
     .action(async (options: WorkerOptions, command: Command) => {
       const { workerMain } = await import('../../worker/main.js')
-      await findDatabase(command.optsWithGlobals<GlobalOptions>())
-      process.exitCode = await workerMain(options)
+      const globals = command.optsWithGlobals<GlobalOptions>()
+      await findDatabase(globals)
+      process.exitCode = await workerMain({ ...options, json: globals.json })
     })
 }

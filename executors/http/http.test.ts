@@ -1,4 +1,5 @@
 import { createHmac } from 'node:crypto'
+import { once } from 'node:events'
 import { afterEach, describe, expect, it } from 'vitest'
 import { answering, type Handler, serve as startServer } from '../../channels/testing.js'
 import { runExecutor } from '../testing.js'
@@ -69,10 +70,16 @@ describe('a request', () => {
     expect(received).toEqual([])
   })
 
-  it('ends when its signal is aborted', async () => {
+  it('ends when its signal is aborted, on the wire too', async () => {
     const abort = new AbortController()
-    const { url } = await serve(() => abort.abort())
+    const ended: Promise<unknown>[] = []
+    const { url } = await serve((_request, response) => {
+      ended.push(once(response, 'close'))
+      abort.abort()
+    })
     await expect(runExecutor(local, { url }, { signal: abort.signal })).rejects.toThrow('aborted')
+    // The server notices that nobody waits for its answer any more.
+    await expect(Promise.all(ended)).resolves.toHaveLength(1)
   })
 
   it('is tried again when no answer comes in time', async () => {
@@ -128,6 +135,15 @@ describe('an answer', () => {
     const { url } = await serve(answering(200, JSON_TYPE, 'oops\0'))
     const { outcome } = await runExecutor(local, { url })
     expect(outcome).toMatchObject({ outcome: 'done', result: { body: 'oops\uFFFD' } })
+  })
+
+  it('may hold what no database can store: the request has been served all the same', async () => {
+    const { url } = await serve(answering(200, JSON_TYPE, '{"id":7,"names":["a\\u0000b","\\ud800"]}'))
+    const { outcome } = await runExecutor(local, { url })
+    expect(outcome).toMatchObject({
+      outcome: 'done',
+      result: { body: { id: 7, names: ['a\uFFFDb', '\uFFFD'] } },
+    })
   })
 
   it('keeps no cookies', async () => {

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { done, type Outcome, retry } from '../define.js'
+import { storableText } from '../text.js'
 
 const item = z.looseObject({
   type: z.string(),
@@ -33,7 +34,7 @@ export function resultOf(answer: unknown): Outcome {
       bytes: data && Buffer.byteLength(data, 'base64'),
     }))
   return done({
-    text: text.replaceAll('\0', '\uFFFD'),
+    text: storableText(text),
     structured: structuredContent,
     ...(others.length > 0 && { others }),
   })

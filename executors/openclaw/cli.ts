@@ -1,6 +1,7 @@
 import { briefing } from '../agent.js'
 import { done, fail, type Outcome } from '../define.js'
 import { type ProgramEnd, runProgram } from '../program.js'
+import { storableText } from '../text.js'
 import { type Context, isAgent, patienceOf, selectorOf } from './params.js'
 import { ambiguous, explainedFailure, readReply, replyDone } from './reply.js'
 
@@ -90,7 +91,7 @@ function ran(end: ProgramEnd): Outcome {
   try {
     return done({ output: JSON.parse(stdout) as unknown }, { meta })
   } catch {
-    return done({ output: stdout.slice(0, 200_000) }, { meta })
+    return done({ output: storableText(stdout, 200_000) }, { meta })
   }
 }
 

@@ -7,6 +7,7 @@ import {
   openclawGateway,
 } from '../../test/stand-ins/openclaw-gateway.js'
 import { onFileEnd } from '../../test/support/fileEnd.js'
+import { toStorable } from '../../worker/results.js'
 import type { RunContext } from '../define.js'
 import { defaultPolicy, runExecutor, testStep } from '../testing.js'
 import openclaw from './index.js'
@@ -202,6 +203,19 @@ describe('the gateway', () => {
         { role: 'user', content: 'hello' },
       ],
       temperature: 0.2,
+    })
+  })
+
+  it('may say what no database can store, and more than is kept: the work is done all the same', async () => {
+    const outcome = await ask('ramble')
+    expect(outcome).toMatchObject({ outcome: 'done', result: { truncated: true } })
+    const stored = toStorable(outcome.outcome === 'done' && outcome.result, {
+      mask: (text) => text,
+      path: 'result',
+    })
+    expect(stored).toMatchObject({
+      ok: true,
+      value: { text: expect.stringMatching(/^\uFFFD😀.*😀\uFFFD$/u) },
     })
   })
 

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import type { JsonObject } from '../../engine/types.js'
 import { done, fail, type Outcome, type Report, retry } from '../define.js'
+import { storableText } from '../text.js'
 
 /** Characters of an agent's answer that are kept. */
 const MAX_TEXT = 200_000
@@ -61,7 +62,7 @@ export function replyDone(reply: Reply, meta: JsonObject): Outcome {
   const tokens = tokensOf(reply)
   return done(
     {
-      text: text.slice(0, MAX_TEXT),
+      text: storableText(text, MAX_TEXT),
       ...(text.length > MAX_TEXT && { truncated: true }),
       model: reply.model ?? agent?.model ?? undefined,
       session_id: reply.sessionId ?? agent?.sessionId ?? undefined,

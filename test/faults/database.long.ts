@@ -5,20 +5,12 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { execa } from 'execa'
 import postgres from 'postgres'
 import { expect, test } from 'vitest'
-import { freePort } from '../../embedded/ports.js'
 import { adminUrlFor } from '../support/database.js'
 import { onFileEnd } from '../support/fileEnd.js'
 import { loginRoles } from '../support/names.js'
 import { loginUrl, ownCluster, prepare } from './support/cluster.js'
-import {
-  need,
-  postgresFolder,
-  runDebian,
-  serve,
-  siteDatabase,
-  startDebian,
-  writeForPostgres,
-} from './support/debian.js'
+import { need, postgresFolder, runDebian, siteDatabase, startDebian } from './support/debian.js'
+import { startPgbouncer } from './support/pgbouncer.js'
 import { TcpProxy } from './support/proxy.js'
 import { Site } from './support/site.js'
 import { until } from './support/until.js'
@@ -204,38 +196,56 @@ test('a dump taken in flight and restored elsewhere runs nothing by itself; rele
   expect(await copy.counts()).toEqual({ succeeded: steps })
 })
 
-test('behind pgbouncer in transaction mode with a pool of two, with workers killed', async () => {
-  const program = await need('/usr/sbin/pgbouncer', 'pgbouncer')
+test.each([
+  { mode: 'transaction', pool: 2, suffix: '?pgbouncer=true' },
+  // Each worker has seven sessions: five for calls, one that listens, one that renews. They are all there is.
+  { mode: 'session', pool: 21, suffix: '' },
+] as const)(
+  'behind pgbouncer in $mode mode with a pool of $pool, with workers killed',
+  async ({ mode, pool, suffix }) => {
+    const site = await Site.open()
+    const DATABASE_URL = `${await startPgbouncer(site.database.urlFor('ops_worker'), { mode, pool })}${suffix}`
+    const steps = await site.enqueue({ missions: 400, steps: 5, params: { ms: 10 }, max_retries: 100 })
+    site.beating()
+    const env = { DATABASE_URL }
+    const workers = await Promise.all([1, 2, 3].map(() => site.worker({ env })))
+    for (const worker of workers) expect(worker.output).toContain(`"listening":${mode === 'session'}`)
+    for (let kills = 0; kills < 3; kills++) {
+      await until('some more are done', async () => ((await site.counts()).succeeded ?? 0) > kills * 100)
+      await workers[kills]?.end('SIGKILL')
+      await site.worker({ env })
+    }
+    await site.drained(300_000)
+    await site.expectOneSuccessEach(steps)
+  },
+)
+
+test('a session pool that has no more room: the worker waits for it, and begins when there is some', async () => {
   const site = await Site.open()
-  const target = new URL(site.database.urlFor('ops_worker'))
-  const folder = await postgresFolder()
-  const port = await freePort()
-  await writeForPostgres(
-    join(folder, 'pgbouncer.ini'),
-    `[databases]
-work = host=127.0.0.1 port=${target.port} dbname=${target.pathname.slice(1)} user=${target.username} password=${target.password}
-[pgbouncer]
-listen_addr = 127.0.0.1
-listen_port = ${port}
-unix_socket_dir =
-auth_type = any
-pool_mode = transaction
-default_pool_size = 2
-ignore_startup_parameters = extra_float_digits
-`,
-  )
-  await serve(program, [join(folder, 'pgbouncer.ini')])
-  const env = { DATABASE_URL: `postgres://${target.username}:x@127.0.0.1:${port}/work?pgbouncer=true` }
-  const steps = await site.enqueue({ missions: 400, steps: 5, params: { ms: 10 }, max_retries: 100 })
+  const url = await startPgbouncer(site.database.urlFor('ops_worker'), {
+    mode: 'session',
+    pool: 8,
+    clients: 8,
+  })
+  const taken = postgres(url, { max: 8, onnotice: () => undefined })
+  onFileEnd(() => taken.end({ timeout: 1 }))
+  await Promise.all(Array.from({ length: 8 }, () => taken`select pg_sleep(0.5)`))
+  const worker = site.startWorker({ env: { DATABASE_URL: url }, concurrency: 2 })
+  await worker.says('cannot register')
+  await taken.end({ timeout: 1 })
+  await worker.says('ready for work')
+  const steps = await site.enqueue({ missions: 20, params: { ms: 20 } })
   site.beating()
-  const workers = await Promise.all([1, 2, 3].map(() => site.worker({ env })))
-  for (let kills = 0; kills < 3; kills++) {
-    await until('some more are done', async () => ((await site.counts()).succeeded ?? 0) > kills * 100)
-    await workers[kills]?.end('SIGKILL')
-    await site.worker({ env })
-  }
-  await site.drained(300_000)
+  await site.drained(120_000)
   await site.expectOneSuccessEach(steps)
+})
+
+test('behind a transaction pooler that DATABASE_URL does not announce, doctor says what to add', async () => {
+  const site = await Site.open()
+  const url = await startPgbouncer(site.database.urlFor('ops_operator'), { mode: 'transaction', pool: 5 })
+  const doctor = site.run(['doctor', '--json'], { DATABASE_URL: url })
+  expect(await doctor.ended).toBe(1)
+  expect(doctor.output).toContain('add ?pgbouncer=true to DATABASE_URL')
 })
 
 test('sessions that an administrator terminates under load', async () => {

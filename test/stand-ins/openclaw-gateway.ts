@@ -53,7 +53,16 @@ export async function openclawGateway(): Promise<Gateway> {
       id: 'chatcmpl-1',
       object: 'chat.completion',
       model: JSON.parse(request.body).model,
-      choices: [{ index: 0, message: { role: 'assistant', content: `did: ${task}` }, finish_reason: 'stop' }],
+      choices: [
+        {
+          index: 0,
+          message: {
+            role: 'assistant',
+            content: task === 'ramble' ? `\0${'😀'.repeat(150_000)}` : `did: ${task}`,
+          },
+          finish_reason: 'stop',
+        },
+      ],
       usage: { prompt_tokens: 200, completion_tokens: 40, total_tokens: 240, cost: 0.01 },
     })
   })

@@ -4,6 +4,7 @@ import type { Engine } from '../../../engine/index.js'
 import { defaultPolicies } from '../../../policies/index.js'
 import type { Comparison, Micros, Recording, Totals } from '../../../simulation/index.js'
 import type { GlobalOptions } from '../../connection.js'
+import { progress } from '../../progress.js'
 import { answerFor, withEngine } from '../../session.js'
 import { count, short, table } from '../../text.js'
 import { FILES_HELP, isObject, type PolicyFile, readPolicies, textOf } from './files.js'
@@ -57,30 +58,30 @@ export function simulateCommand(): Command {
         command.error('error: give --since or --recording, not both')
       const globals = command.optsWithGlobals<GlobalOptions>()
       if (options.recording !== undefined) {
-        await tell(await fromFile(options.recording), files, options, answerFor(globals))
+        await tell(await fromFile(options.recording), files, options, globals)
         return
       }
-      await withEngine(command, async (engine, answer) =>
-        tell(await fromDatabase(engine, options, files), files, options, answer),
-      )
+      await withEngine(command, async (engine) => {
+        progress(globals)('reading what was recorded …')
+        await tell(await fromDatabase(engine, options, files), files, options, globals)
+      })
     })
 }
-
-type Answer = ReturnType<typeof answerFor>
 
 async function tell(
   recording: Recording,
   files: readonly PolicyFile[],
   { save }: SimulateOptions,
-  answer: Answer,
+  globals: GlobalOptions,
 ) {
   const { linesOf, simulate, textOf: timeText } = await import('../../../simulation/index.js')
   if (save !== undefined) await writeFile(save, linesOf(recording))
   const candidate = Object.fromEntries(files.map(({ key, value }) => [key, value]))
+  progress(globals)(`playing ${count(recording.lines.length, 'record')} again …`)
   const comparison = await simulate(recording, candidate)
   const stretch = { from: timeText(recording.from), to: timeText(recording.to) }
   const not_simulated = files.map(({ key }) => key).filter((key) => !SIMULATED.includes(key))
-  answer({ ...stretch, tried: Object.keys(candidate), not_simulated, ...comparison }, () =>
+  answerFor(globals)({ ...stretch, tried: Object.keys(candidate), not_simulated, ...comparison }, () =>
     describe(comparison, stretch, not_simulated),
   )
 }
