@@ -45,6 +45,7 @@ function addGauges(registry: Registry, metrics: Metrics): void {
     registers,
   })
   for (const { rule, severity, count } of metrics.alerts) alerts.set({ rule, severity }, count)
+  addWatch(registry, metrics.watch)
   const queues = new Gauge({
     name: 'ops_queue_depth',
     help: 'What waits, or is under way.',
@@ -52,6 +53,63 @@ function addGauges(registry: Registry, metrics: Metrics): void {
     registers,
   })
   for (const [queue, depth] of Object.entries(metrics.queues)) queues.set({ queue }, depth)
+}
+
+/** What watches the loop, so that whoever watches from outside sees it as well. */
+function addWatch(registry: Registry, watch: Metrics['watch']): void {
+  const registers = [registry]
+  const gauge = (name: string, help: string, value: number | undefined) =>
+    value === undefined || new Gauge({ name, help, registers }).set(value)
+  const gauges = <L extends string>(name: string, help: string, labelNames: L[]) =>
+    new Gauge({ name, help, labelNames, registers })
+  const { canary, checks, backup } = watch
+
+  gauge(
+    'ops_checks_timestamp_seconds',
+    'When checks last ran, in seconds since 1970.',
+    seconds(checks.ran_at),
+  )
+  gauge('ops_checks_failing', 'Checks that broke or were cut off when they last ran.', checks.failing)
+  const violations = gauges('ops_invariant_violations', 'Violations that are open.', ['check', 'severity'])
+  for (const { check_name, severity, count } of watch.violations)
+    violations.set({ check: check_name, severity }, count)
+
+  gauge('ops_canary_sent_timestamp_seconds', 'When the last canary was sent.', seconds(canary?.sent_at))
+  gauge(
+    'ops_canary_missing',
+    'Whether the last canary did not come back.',
+    canary?.status === 'missing' ? 1 : 0,
+  )
+  gauge(
+    'ops_canary_returned',
+    'Canaries that were sent within the hour and came back.',
+    canary?.returned_last_hour ?? 0,
+  )
+  const legs = gauges('ops_canary_leg_seconds', 'Legs of the last canary that came back within the hour.', [
+    'leg',
+  ])
+  for (const [leg, ms] of Object.entries(canary?.legs ?? {}))
+    legs.set({ leg: leg.replace(/_ms$/, '') }, ms / 1000)
+
+  const healthy = gauges('ops_service_healthy', 'Whether the last check of a service went well.', ['service'])
+  const breakers = gauges('ops_service_breaker_open', 'Whether steps that name the service wait.', [
+    'service',
+  ])
+  for (const { name: service, state, healthy: well } of watch.services) {
+    if (well !== null) healthy.set({ service }, well ? 1 : 0)
+    breakers.set({ service }, state === 'open' ? 1 : 0)
+  }
+
+  const channels = gauges('ops_channel_failures', 'Messages that a channel failed to deliver in a row.', [
+    'channel',
+  ])
+  for (const { name, failures } of watch.channels) channels.set({ channel: name }, failures)
+  gauge('ops_notices_waiting', 'Notices that have not left yet.', watch.notices_waiting)
+  gauge('ops_backup_timestamp_seconds', 'When the last backup was reported.', seconds(backup?.reported_at))
+}
+
+function seconds(timestamp: string | null | undefined): number | undefined {
+  return timestamp ? Date.parse(timestamp) / 1000 : undefined
 }
 
 function addTotals(registry: Registry, { totals, bounds }: Metrics): void {

@@ -1,110 +1,142 @@
 /**
- * What the watch costs with millions of finished steps: one round of all checks, one look at all rules and one canary, with their share
- * of the five minutes (or the minute) between two of them. Exits 1 when together they take 1 % of the database's time or more.
+ * What the watch costs: the share of Postgres' CPU time that checks, rules and canaries take while one worker process drains missions, as in
+ * `npm run bench -- --only drain`, with millions of finished steps in the database. Linux only. Exits 1 when it is 1 % or more.
  *
- *     npx tsx bench/monitor.ts [--steps 5000000]
+ *     npx tsx bench/monitor.ts [--steps 5000000] [--minutes 5]
  */
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import postgres from 'postgres'
-import { migrate, seedPolicies } from '../embedded/migrate.js'
-import { startPostgres } from '../embedded/postgres.js'
+import { apiConfigFromEnv } from '../api/config.js'
+import { createLog } from '../api/log.js'
+import { alertsPhase } from '../api/monitors/alerts.js'
+import { canaryPhase } from '../api/monitors/canary.js'
+import { checksPhase } from '../api/monitors/checks.js'
+import { type Phase, phases } from '../api/phases/index.js'
+import { connectEngine, type Engine } from '../engine/index.js'
+import { startContender } from './harness/contenders.js'
+import { parentOf, processCpu, serverCpu } from './harness/cpu.js'
+import { storeFinished } from './harness/finished.js'
+import { startServer } from './harness/server.js'
+import type { Contender, Database } from './harness/types.js'
 
-const STEPS_PER_MISSION = 10
-const CHUNK = 50_000
-const LIVE_MISSIONS = 2000
-const ROUNDS = 9
+/** Missions that are stored at a time for the worker to drain. */
+const BATCH = 10_000
+const MINUTE_MS = 60_000
+/** A login of its own, so that its connections can be told from the load's. */
+const WATCH = 'bench_watch'
+const watching: readonly Phase[] = [canaryPhase, checksPhase, alertsPhase]
 
-const { values } = parseArgs({ options: { steps: { type: 'string', default: '5000000' } } })
-const steps = Number(values.steps)
-if (!Number.isInteger(steps) || steps < STEPS_PER_MISSION)
-  throw new Error('--steps must be a whole number, at least 10')
+const { values } = parseArgs({
+  options: { steps: { type: 'string', default: '5000000' }, minutes: { type: 'string', default: '5' } },
+})
+const [steps, minutes] = [Number(values.steps), Number(values.minutes)]
+if (!Number.isInteger(steps) || steps < 10) throw new Error('--steps must be a whole number, at least 10')
+if (!(minutes >= 1)) throw new Error('--minutes must be at least 1')
 
-const dataDir = await mkdtemp(join(tmpdir(), 'ops-loop-bench-'))
-const server = await startPostgres({ dataDir })
-await migrate(server.url())
-await seedPolicies(server.url())
-const sql = postgres(server.adminUrl(), { max: 1, onnotice: () => undefined })
+const server = await startServer()
 try {
-  console.log(`loading ${steps.toLocaleString('en')} finished steps …`)
-  await load(Math.ceil(steps / STEPS_PER_MISSION))
-  const stale = await measure()
-  await sql`vacuum (analyze)`
-  const analyzed = await measure()
-  console.table({ 'before ANALYZE, ms': stale, 'after, ms': analyzed })
-  const slowest = await sql<{ name: string; duration_ms: string; outcome: string }[]>`
+  const database = await server.ourDatabase()
+  const admin = postgres(database.adminUrl, { max: 1, onnotice: () => undefined })
+  await admin.unsafe(`create role ${WATCH} login password '${WATCH}' in role service_role`)
+  console.log(`storing ${steps.toLocaleString('en')} finished steps …`)
+  await storeFinished(admin, steps)
+  await admin`vacuum (analyze)`
+  await admin`delete from ops.watch`
+
+  console.log(`draining for ${minutes} minutes, with a heartbeat a minute …`)
+  const contender = await startContender('ops-loop', database)
+  const { watch, all, drained } = await measure(contender, admin)
+  const slowest = await admin<{ name: string; duration_ms: string; outcome: string }[]>`
     select name, duration_ms, outcome from ops_check_runs order by duration_ms desc limit 5`
-  console.table(slowest.map((row) => ({ ...row })))
-  // A minute holds a look at the rules, and a fifth of a round and of a canary.
-  const share = Math.max(...[stale, analyzed].map((m) => (m.rules + (m.checks + m.canary) / 5) / 60_000))
-  console.log(`${(100 * share).toFixed(3)} % of the time of one connection`)
+  console.table(Object.fromEntries(slowest.map(({ name, ...row }) => [name, row])))
+  const canaries = await admin<{ status: string }[]>`select status from ops_canary order by sent_at`
+  console.log(`canaries: ${canaries.map(({ status }) => status).join(', ')}; ${drained} steps drained`)
+  console.table(Object.fromEntries([...watch].map(([part, ms]) => [part, { 'CPU, ms': Math.round(ms) }])))
+  const sum = [...watch.values()].reduce((total, ms) => total + ms, 0)
+  const share = sum / all
+  console.log(
+    `the watch took ${sum.toFixed(0)} ms of ${all.toFixed(0)} ms of Postgres' CPU time: ${(100 * share).toFixed(3)} %`,
+  )
   process.exitCode = share < 0.01 ? 0 : 1
+  await admin.end()
+  await contender.stop()
 } finally {
-  await sql.end()
   await server.stop()
-  await rm(dataDir, { recursive: true, force: true })
 }
 
-/** Median milliseconds of each part. */
-async function measure(): Promise<{ checks: number; rules: number; canary: number }> {
-  const rounds: { checks: number; rules: number; canary: number }[] = []
-  for (let i = 0; i < ROUNDS; i++) {
-    await sql`delete from ops.watch`
-    rounds.push({
-      canary: await timed(() => sql`select ops_send_canary()`),
-      checks: await timed(() => sql`select ops_begin_checks(), (select count(*) from ops_run_checks())`),
-      rules: await timed(() => sql`select ops_evaluate_alerts()`),
-    })
-  }
-  const median = (part: 'checks' | 'rules' | 'canary') =>
-    rounds.map((round) => round[part]).sort((a, b) => a - b)[Math.floor(ROUNDS / 2)] ?? Number.NaN
-  return { checks: median('checks'), rules: median('rules'), canary: median('canary') }
-}
-
-async function timed(work: () => Promise<unknown>): Promise<number> {
-  const begin = performance.now()
-  await work()
-  return Math.round(10 * (performance.now() - begin)) / 10
-}
-
-/** Finished missions, written past the triggers, all of the last day; and on top of them missions that are at work. */
-async function load(missions: number): Promise<void> {
-  await sql`update ops_policy set value = '{}' where key = 'proposal_caps'`
-  await sql`update ops_policy set value = '{"enabled": true}' where key = 'auto_approve'`
-  await sql`set session_replication_role = replica`
-  for (let from = 0; from < missions; from += CHUNK) {
-    const n = Math.min(CHUNK, missions - from)
-    await sql`
-      with proposal as (
-        insert into ops_mission_proposals (source, status, template, approved_at, digest)
-        select 'bench', 'auto_approved', '{"title": "old", "steps": [{"kind": "noop"}]}', now(), 'x' from generate_series(1, ${n}::int)
-        returning id, template
-      ), decision as (
-        insert into ops.decisions (proposal_id, decision, digest, actor, actor_context)
-        select id, 'auto_approved', 'x', 'bench', '{}' from proposal
-      ), mission as (
-        insert into ops_missions (proposal_id, status, title, source, steps_total, completed_at, started_at)
-        select id, 'succeeded', 'old', 'bench', ${STEPS_PER_MISSION}, now(), now() from proposal returning id
-      ), event as (
-        insert into ops_agent_events (type, dedupe_key, mission_id, processed_at, depth)
-        select 'mission:succeeded', 'mission:' || id || ':1', id, now(), 1 from mission returning id
-      ), verdict as (
-        insert into ops.event_verdicts (event_id) select id from event
-      ), step as (
-        insert into ops_mission_steps (mission_id, kind, executor, status, key, position, reserved_at, completed_at, attempt, revision)
-        select m.id, 'noop', 'noop', 'succeeded', 'step-' || p, p, now(), now(), 1, 3
-        from mission m, generate_series(1, ${STEPS_PER_MISSION}) p returning id
-      )
-      insert into ops_action_runs (step_id, executor, status, completed_at, attempt)
-      select id, 'noop', 'succeeded', now(), 1 from step`
-  }
-  await sql`set session_replication_role = origin`
-  const template = sql.json({
-    title: 'live',
-    steps: Array.from({ length: STEPS_PER_MISSION }, () => ({ kind: 'noop' })),
+/** Milliseconds of CPU time of each part of the watch, and of the whole server, while the load runs. */
+async function measure(
+  contender: Contender,
+  admin: postgres.Sql,
+): Promise<{ watch: Map<string, number>; all: number; drained: number }> {
+  const [backend] = await admin<{ pid: number }[]>`select pg_backend_pid() as pid`
+  const postmaster = await parentOf(backend?.pid ?? 0)
+  const { database } = contender
+  const rest = connectEngine({ databaseUrl: database.url })
+  const { worker_id } = await rest.registerWorker({
+    name: 'carries the canaries',
+    version: '0',
+    executors: ['noop'],
+    concurrency: 1,
+    schema_version: 1_000_000,
   })
-  for (let i = 0; i < LIVE_MISSIONS; i++)
-    await sql`select ops_create_proposal_and_maybe_autoapprove(null, 'bench', ${template})`
+  const watch = new Map<string, number>()
+  const end = Date.now() + minutes * MINUTE_MS
+  let drained = 0
+  async function load(): Promise<void> {
+    while (Date.now() < end) {
+      await contender.call('fill', { missions: BATCH, shape: 'single' })
+      drained += (await contender.call('share', {})).steps
+    }
+  }
+  async function beats(): Promise<void> {
+    while (Date.now() < end) {
+      const next = Date.now() + MINUTE_MS
+      await watchOnce(database, admin, watch)
+      // The rest of the heartbeat, and what a worker does for a canary, are the loop's own work.
+      for (const phase of phases) if (!watching.includes(phase)) await run(phase, rest)
+      await rest.recordHeartbeat(true, {})
+      const [step] = await rest.claimSteps({ worker_id, executors: ['noop'], limit: 1 })
+      if (step) await rest.completeSteps([{ step_id: step.step_id, token: step.token }])
+      await sleep(Math.max(0, Math.min(next, end) - Date.now()))
+    }
+  }
+  const before = await serverCpu(postmaster)
+  await Promise.all([load(), beats()])
+  const all = (await serverCpu(postmaster)) - before
+  await rest.close()
+  return { watch, all, drained }
+}
+
+/** One heartbeat's watch on a connection of its own, opening it included. */
+async function watchOnce(database: Database, admin: postgres.Sql, watch: Map<string, number>): Promise<void> {
+  const url = new URL(database.url)
+  url.username = WATCH
+  url.password = WATCH
+  const engine = connectEngine({ databaseUrl: url.href, maxConnections: 1 })
+  let before = 0
+  for (const phase of watching) {
+    await run(phase, engine)
+    const [backend] = await admin<{ pid: number }[]>`
+      select pid from pg_stat_activity where usename = ${WATCH} and backend_type = 'client backend'`
+    const now = await processCpu(backend?.pid ?? 0)
+    watch.set(phase.name, (watch.get(phase.name) ?? 0) + now - before)
+    before = now
+  }
+  await engine.close()
+}
+
+async function run(phase: Phase, engine: Engine): Promise<void> {
+  const running = phase.start()
+  const beat = {
+    engine,
+    config: apiConfigFromEnv({ OPS_API_KEY: 'bench' }),
+    log: createLog('silent'),
+    now: Date.now,
+    fail: ({ message }: { message: string }) => console.log(`${phase.name}: ${message}`),
+    warn: ({ message }: { message: string }) => console.log(`${phase.name}: ${message}`),
+  }
+  const until = Date.now() + 10_000
+  while ((await running.batch(beat)) && Date.now() < until);
 }

@@ -1072,6 +1072,34 @@ export type Database = {
         ComputedFields: never
         Relationships: []
       }
+      ops_schedules: {
+        Row: {
+          cron: string | null
+          event_type: string | null
+          id: string
+          next_at: string | null
+          settled_until: string
+          time_zone: string | null
+        }
+        ComputedFields: never
+        Insert: {
+          cron?: never
+          event_type?: never
+          id?: string | null
+          next_at?: never
+          settled_until?: string | null
+          time_zone?: never
+        }
+        Update: {
+          cron?: never
+          event_type?: never
+          id?: string | null
+          next_at?: never
+          settled_until?: string | null
+          time_zone?: never
+        }
+        Relationships: []
+      }
       ops_services: {
         Row: {
           checked_at: string | null
@@ -1324,6 +1352,17 @@ export type Database = {
       }
       ops_claim_notices: {
         Args: { p_lease_seconds?: number; p_limit?: number }
+        Returns: {
+          attempt: number
+          channel: string
+          config: Json
+          id: string
+          message: Json
+          token: string
+        }[]
+      }
+      ops_claim_silence_notices: {
+        Args: { p_channels: string[]; p_lease_seconds?: number }
         Returns: {
           attempt: number
           channel: string
@@ -1741,6 +1780,7 @@ export type Database = {
           summary: string
         }[]
       }
+      ops_watch_heartbeat: { Args: Record<PropertyKey, never>; Returns: Json }
       ops_watch_state: { Args: Record<PropertyKey, never>; Returns: Json }
       ops_why: {
         Args: { p_event_id: string }

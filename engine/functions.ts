@@ -169,6 +169,12 @@ export const sqlFunctions = {
   listViolations: values('ops_list_violations', page, watch.violationRecord),
   evaluateAlerts: value('ops_evaluate_alerts', { p_reports: 'jsonb?' }, count.nullable()),
   claimNotices: rows('ops_claim_notices', { p_limit: 'int?', p_lease_seconds: 'int?' }, watch.claimedNotice),
+  watchHeartbeat: value('ops_watch_heartbeat', {}, watch.silentHeartbeat),
+  claimSilenceNotices: rows(
+    'ops_claim_silence_notices',
+    { p_channels: 'text[]', p_lease_seconds: 'int?' },
+    watch.claimedNotice,
+  ),
   recordNotice: value(
     'ops_record_notice',
     {

@@ -161,6 +161,9 @@ export function createEngine(transport: Transport): Engine {
     evaluateAlerts: (reports) => call(sql.evaluateAlerts, { p_reports: reports }),
     claimNotices: (limit, leaseSeconds) =>
       call(sql.claimNotices, { p_limit: limit, p_lease_seconds: leaseSeconds }),
+    watchHeartbeat: () => call(sql.watchHeartbeat, {}),
+    claimSilenceNotices: (channels, leaseSeconds) =>
+      call(sql.claimSilenceNotices, { p_channels: channels, p_lease_seconds: leaseSeconds }),
     recordNotice: ({ id, token, outcome, detail, error, after_seconds }) =>
       call(sql.recordNotice, {
         p_id: id,

@@ -30,14 +30,14 @@ afterAll(() => engine.close())
 const FACTS = {
   verdicts: `select v.event_id, e.type, v.policy_version, v.decisions, v.error
     from ops.event_verdicts v join public.ops_agent_events e on e.id = v.event_id order by 1`,
-  events: `select id, type, data, dedupe_key is not null as keyed, root_event_id, depth, processed_at is not null as processed, created_at
+  events: `select id, type, data, dedupe_key is not null as keyed, <root_event_id>, depth, processed_at is not null as processed, created_at
     from public.ops_agent_events where type not like 'heartbeat:%' order by 1`,
   reactions: `select event_id, pattern_id, status, (payload #- '{result,proposal_id}') #- '{result,mission_id}' as payload
     from public.ops_agent_reactions order by 1, 2`,
   proposals: `select <p.id>, source, status, code, case when status <> 'expired' then reason end as reason, verdict, digest, dedupe_key,
-      proposed_by, pattern_id, root_event_id, depth, cap_day, reserved_usd, decided_by, policy_snapshot
+      proposed_by, pattern_id, <root_event_id>, depth, cap_day, reserved_usd, decided_by, policy_snapshot
     from public.ops_mission_proposals p order by 1`,
-  missions: `select <m.id>, status, title, dedupe_key, root_event_id, depth, steps_total, steps_open, steps_failed, steps_cancelled, round
+  missions: `select <m.id>, status, title, dedupe_key, <root_event_id>, depth, steps_total, steps_open, steps_failed, steps_cancelled, round
     from public.ops_missions m order by 1`,
   steps: `select <s.id>, key, kind, status, params, failure_count, attempt, max_retries, last_error, end_reason, cost_usd
     from public.ops_mission_steps s where status <> 'running' and not (status = 'queued' and attempt = 0) order by 1`,
@@ -46,11 +46,11 @@ const FACTS = {
   thresholds: `select pattern_id, key, shadow, at, event_id from ops.threshold_hits order by 1, 2, 3, 4, 5`,
   keys: `select dedupe_key, live from ops.live_keys order by 1`,
   counters: `select day, scope, name, used, used_usd from ops.cap_counters where used <> 0 or used_usd <> 0 order by 1, 2, 3`,
-  roots: `select root_event_id, missions from ops.root_missions order by 1`,
+  roots: `select <root_event_id>, missions from ops.root_missions order by 1`,
 }
 
 const query = (facts: string, name: (column: string) => string) =>
-  `select to_json(f)::text as row from (${facts.replace(/<([pms]\.id)>/g, (_, column: string) => `${name(column)} as id`)}) f`
+  `select to_json(f)::text as row from (${facts.replace(/<((?:[pms]\.)?(\w+))>/g, (_, column: string, as: string) => `${name(column)} as ${as}`)}) f`
 
 async function simulatedRows(db: SimulatedDatabase, facts: string): Promise<string[]> {
   return (

@@ -1,4 +1,5 @@
 import { hostname } from 'node:os'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { connectEngine, connectionFromEnv, type Engine, OpsError, readEnv } from '../engine/index.js'
 import type { Log } from '../executors/define.js'
 import { type ExecutorRegistry, loadExecutors, shippedExecutors } from '../executors/registry.js'
@@ -8,6 +9,7 @@ import type { Summary } from './options.js'
 import { RenewalLoop } from './renewer.js'
 import { renewInThread } from './renewer-thread.js'
 import { stopWithProcess } from './signals.js'
+import { lookAfterHeartbeat } from './watchman.js'
 import { createWorker, type Worker } from './worker.js'
 
 const DEFAULT_CONCURRENCY = 4
@@ -77,7 +79,7 @@ async function work(options: WorkerMainOptions): Promise<number> {
       ),
       settings: { max_retries: env.OPS_WORKER_MAX_RETRIES, lease_minutes: env.OPS_STEP_LEASE_MINUTES },
     })
-    const summary = await runUntilStopped(worker, log)
+    const summary = await whileLookingAfterHeartbeat(engine, log, () => runUntilStopped(worker, log))
     if (!summary) {
       const text = 'The database does not answer: the leases of this worker will run out by themselves.'
       throw new OpsError('OPS_001', text)
@@ -87,6 +89,18 @@ async function work(options: WorkerMainOptions): Promise<number> {
     return summary.undelivered === 0 ? 0 : 1
   } finally {
     await engine?.close()
+  }
+}
+
+async function whileLookingAfterHeartbeat<T>(engine: Engine, log: Log, work: () => Promise<T>): Promise<T> {
+  const ended = new AbortController()
+  const looking = lookAfterHeartbeat(engine, { variables: process.env }, log, ended.signal)
+  try {
+    return await work()
+  } finally {
+    ended.abort()
+    // A message that is on its way may arrive; a database that does not answer keeps nobody.
+    await Promise.race([looking, sleep(LAST_PATIENCE_MS, undefined, { ref: false })])
   }
 }
 

@@ -1,110 +1,17 @@
-import { z } from 'zod'
-import { type Delivery, type Guard, sendMail, sendToSlack, sendToWebhook } from '../../channels/index.js'
-import type { ClaimedNotice, Engine } from '../../engine/index.js'
-import { messageOf } from './message.js'
+import { type ChannelSettings, type Delivered, deliver } from '../../channels/notices/deliver.js'
+import type { Engine } from '../../engine/index.js'
 
-/** What channels need beside policy: the addresses and secrets that it names by variable, and which hosts may be reached. */
-export interface ChannelSettings {
-  variables: Readonly<Record<string, string | undefined>>
-  /** Default: public addresses only. */
-  guard?: Guard | undefined
-}
+export { type ChannelSettings, channelStates } from '../../channels/notices/deliver.js'
 
-/** What came of a batch of notices. */
-export interface Delivered {
-  taken: number
-  delivered: number
-  /** A sentence for each that could not be delivered. */
-  failures: string[]
-}
-
-/** How long one message may take, in milliseconds; the lease is longer. */
-const PATIENCE_MS = 15_000
-const LEASE_SECONDS = 60
 const BATCH = 20
 
-/**
- * Takes the notices that are due and sends them, all at once, each with the same id however often it is sent. One that is lost in
- * a crash comes back when its lease is over.
- */
-export async function deliverNotices(engine: Engine, settings: ChannelSettings): Promise<Delivered> {
-  const notices = await engine.claimNotices(BATCH, LEASE_SECONDS)
-  const result: Delivered = { taken: notices.length, delivered: 0, failures: [] }
-  await Promise.all(
-    notices.map(async (notice) => {
-      const outcome = await send(notice, settings)
-      await engine.recordNotice({ id: notice.id, token: notice.token, ...outcome })
-      if (outcome.outcome === 'delivered') result.delivered += 1
-      else if (outcome.outcome !== 'skipped')
-        result.failures.push(`channel ${notice.channel}: ${outcome.error}`)
-    }),
+/** Sends the notices that are due, of all alerts and through all channels. */
+export function deliverNotices(
+  { claimNotices, recordNotice }: Pick<Engine, 'claimNotices' | 'recordNotice'>,
+  settings: ChannelSettings,
+): Promise<Delivered> {
+  return deliver(
+    { take: (leaseSeconds) => claimNotices(BATCH, leaseSeconds), record: recordNotice },
+    settings,
   )
-  return result
-}
-
-const channel = z.discriminatedUnion('type', [
-  z.object({ type: z.literal('slack'), url_variable: z.string().default('SLACK_WEBHOOK_URL') }),
-  z.object({ type: z.literal('webhook'), url_variable: z.string(), secret_variable: z.string().optional() }),
-  z.object({
-    type: z.literal('email'),
-    url_variable: z.string().default('SMTP_URL'),
-    from: z.string(),
-    to: z.array(z.string()),
-  }),
-])
-
-/** Whether each channel of policy `alerts` has the address that it needs, by name: `configured`, or what is missing. */
-export function channelStates(
-  policy: unknown,
-  variables: ChannelSettings['variables'],
-): Record<string, string> {
-  const { channels } = z.object({ channels: z.record(z.string(), channel).default({}) }).parse(policy ?? {})
-  return Object.fromEntries(
-    Object.entries(channels).map(([name, { url_variable }]) => [
-      name,
-      variables[url_variable] ? 'configured' : `${url_variable} is not set`,
-    ]),
-  )
-}
-
-type Outcome = Delivery | { outcome: 'skipped'; error: string }
-
-async function send(notice: ClaimedNotice, { variables, guard }: ChannelSettings): Promise<Outcome> {
-  const config = channel.parse(notice.config)
-  const url = variables[config.url_variable]
-  if (!url) return { outcome: 'skipped', error: `${config.url_variable} is not set` }
-  const sending = { id: notice.id, signal: AbortSignal.timeout(PATIENCE_MS) }
-  const message = messageOf(notice.message)
-  try {
-    switch (config.type) {
-      case 'slack':
-        return await sendToSlack(message, { url }, sending, guard)
-      case 'webhook': {
-        const secret = config.secret_variable === undefined ? undefined : variables[config.secret_variable]
-        if (config.secret_variable !== undefined && !secret)
-          return { outcome: 'refused', error: `${config.secret_variable} is not set` }
-        return await sendToWebhook(
-          { type: typeOf(notice), ...message, ...notice.message },
-          { url, secret },
-          sending,
-          guard,
-        )
-      }
-      case 'email':
-        return await sendMail(message, { url, from: config.from, to: config.to }, sending)
-    }
-  } catch (error) {
-    const reason = sending.signal.aborted ? `no answer within ${PATIENCE_MS / 1000} s` : String(error)
-    return { outcome: 'later', error: masked(reason, url) }
-  }
-}
-
-/** `ops.alert.opened`, `ops.digest` */
-function typeOf({ message }: ClaimedNotice): string {
-  return message.transition === 'digest' ? 'ops.digest' : `ops.alert.${String(message.transition)}`
-}
-
-/** Addresses hold secrets. */
-function masked(text: string, url: string): string {
-  return text.replaceAll(url, '…')
 }

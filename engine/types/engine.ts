@@ -87,6 +87,7 @@ import type {
   NoticeOutcome,
   Silence,
   SilenceRecord,
+  SilentHeartbeat,
   ViolationFilter,
   ViolationRecord,
 } from './watch.js'
@@ -226,7 +227,7 @@ export interface Engine {
   /** What `ops-loop doctor` judges: roles, rights, connections, heartbeat. */
   doctor(): Promise<Installation>
 
-  /** What `ops-loop verify` asks beside it: canary, schedules, backup. */
+  /** What `ops-loop verify` and `status` ask beside it: canary, checks, alerts, services, channels, schedules, backup. */
   watchState(): Promise<WatchState>
 
   /** Whether this database is a restored copy whose work waits for an operator, and what is in flight in it. */
@@ -321,6 +322,12 @@ export interface Engine {
 
   /** Takes up to `limit` (default 20) notices for delivery, under a lease (default 120 s). */
   claimNotices(limit?: number, leaseSeconds?: number): Promise<ClaimedNotice[]>
+
+  /** Raises the alert about a silent heartbeat when it is one; for those who live on without it. */
+  watchHeartbeat(): Promise<SilentHeartbeat>
+
+  /** Takes the notices about a silent heartbeat that are due for these channels, under a lease (default 120 s). */
+  claimSilenceNotices(channels: readonly string[], leaseSeconds?: number): Promise<ClaimedNotice[]>
 
   recordNotice(outcome: NoticeOutcome): Promise<'ok' | 'lost'>
 

@@ -1,5 +1,7 @@
 import { z } from 'zod'
 import { count, id, timestamp } from './json.js'
+import { breakerState } from './services.js'
+import { severity } from './watch.js'
 
 const executorQueue = z.looseObject({
   executor: z.string(),
@@ -70,8 +72,23 @@ export const watchState = z.looseObject({
       sent_at: timestamp,
       status: z.enum(['travelling', 'returned', 'slow', 'missing', 'paused']),
       returned_last_hour: count,
+      /** Milliseconds of each leg of the last one that came back within the hour. */
+      legs: z.record(z.string(), z.number()),
     })
     .nullable(),
+  /** `failing`: those that broke or were cut off when they last ran. */
+  checks: z.looseObject({ ran_at: timestamp.nullable(), failing: count }),
+  /** Those that are open. */
+  violations: z.array(z.looseObject({ check_name: z.string(), severity, count })),
+  /** Alerts that are open and not silenced, by `P0` to `P3`. */
+  alerts: z.record(z.string(), count),
+  services: z.array(
+    z.looseObject({ name: z.string(), state: breakerState, healthy: z.boolean().nullable() }),
+  ),
+  /** Channels of policy `alerts`, with their failures in a row. */
+  channels: z.array(z.looseObject({ name: z.string(), failures: count })),
+  /** Notices that have not left yet. */
+  notices_waiting: count,
   /** `next_at` is null until a heartbeat has worked it out, and when there is none. */
   schedules: z.array(z.looseObject({ id: z.string(), next_at: timestamp.nullable() })),
   /** The last that was reported. */

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { watchState } from './installation.js'
 import { count, id, jsonObject, timestamp } from './json.js'
 import { missionStatus, stepStatus } from './steps.js'
 
@@ -123,6 +124,7 @@ export const metrics = z.object({
   alerts: z.array(z.object({ rule: z.string(), severity: z.string(), count })),
   /** The last one; `at` in seconds since 1970. */
   heartbeat: z.object({ ok: z.boolean(), at: count }).nullable(),
+  watch: watchState,
 })
 export type Metrics = z.infer<typeof metrics>
 

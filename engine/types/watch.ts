@@ -88,6 +88,16 @@ export const claimedNotice = z.object({
 })
 export type ClaimedNotice = z.infer<typeof claimedNotice>
 
+/** Null while heartbeats come. */
+export const silentHeartbeat = z
+  .object({
+    silent_minutes: z.number(),
+    /** By name, as policy `alerts` describes them. */
+    channels: z.record(z.string(), z.unknown()),
+  })
+  .nullable()
+export type SilentHeartbeat = z.infer<typeof silentHeartbeat>
+
 /** What came of sending a notice. */
 export interface NoticeOutcome {
   id: string

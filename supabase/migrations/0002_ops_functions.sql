@@ -1855,7 +1855,7 @@ begin
   if array_remove(v_obstacles, null) <> '{}' then
     insert into public.ops_agent_events (type, data, proposal_id, root_event_id, depth)
     select 'proposal:pending', jsonb_build_object('proposal_id', i.id, 'title', i.template ->> 'title', 'source', i.source,
-      'risk_level', coalesce(i.template ->> 'risk_level', 'medium')), i.id, i.root_event_id, coalesce(i.depth, 0) + 1
+      'risk_level', coalesce(i.template ->> 'risk_level', 'medium')), i.id, coalesce(i.root_event_id, i.id), coalesce(i.depth, 0) + 1
     from unnest(p_items, v_obstacles) as i(n, id, template, source, dedupe_key, dedupe_minutes, idempotency_key, proposed_by, reaction_id,
       pattern_id, root_event_id, depth, obstacle)
     where i.obstacle is not null order by i.n;
@@ -2155,7 +2155,7 @@ begin
   foreach v_proposal in array coalesce(v_proposals, '{}') loop
     perform ops.close_proposal(v_proposal, 'expired', 'engine', format('nobody decided before %s', v_proposal.expires_at));
     perform ops.emit_own('proposal:expired', jsonb_build_object('proposal_id', v_proposal.id, 'title', v_proposal.title,
-      'source', v_proposal.source), v_proposal.id, v_proposal.root_event_id, v_proposal.depth + 1);
+      'source', v_proposal.source), v_proposal.id, coalesce(v_proposal.root_event_id, v_proposal.id), v_proposal.depth + 1);
     v_count := v_count + 1;
   end loop;
   return v_count;
@@ -2488,7 +2488,7 @@ begin
   with started as (
     insert into public.ops_missions (proposal_id, policy_snapshot, title, source, agent, dedupe_key, root_event_id, depth,
       steps_total, steps_open, created_at, updated_at)
-    select p.id, p.policy_snapshot, p.title, p.source, p.template ->> 'agent', p.dedupe_key, p.root_event_id, p.depth,
+    select p.id, p.policy_snapshot, p.title, p.source, p.template ->> 'agent', p.dedupe_key, coalesce(p.root_event_id, p.id), p.depth,
       jsonb_array_length(p.template -> 'steps'), jsonb_array_length(p.template -> 'steps'), v_now, v_now
     from public.ops_mission_proposals p
     join ops.decisions d on d.proposal_id = p.id and d.decision in ('approved', 'auto_approved') and d.digest = ops.template_digest(p.template)
@@ -2555,6 +2555,7 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+  v_now timestamptz := ops.now();
   v_stamp text := ops.id_stamp();
   v_keys text[];
   v_priced uuid[];
@@ -2566,15 +2567,20 @@ begin
       bool_or(s.cost_reserved_usd <> 0 or s.cost_usd is not null) as priced
     from public.ops_mission_steps s where s.mission_id = any (p_missions) group by s.mission_id
   ), ended as materialized (
-    select m.id, m.round, m.status::text, m.proposal_id, m.title, m.source, m.agent, m.end_reason, m.root_event_id, m.depth, m.dedupe_key,
-      o.steps, o.failed_step, o.error, o.priced
+    select row_number() over () as n, m.id, m.round, m.status::text, m.proposal_id, m.title, m.source, m.agent, m.end_reason, m.root_event_id,
+      m.depth, m.dedupe_key, o.steps, o.failed_step, o.error, o.priced
     from outcome o join public.ops_missions m on m.id = o.mission_id
   ), told as (
     insert into public.ops_agent_events (id, dedupe_key, type, data, mission_id, root_event_id, depth, created_at)
-    select overlay(gen_random_uuid()::text placing v_stamp from 1 for 18)::uuid, 'mission:' || e.id || ':' || e.round, 'mission:' || e.status,
-      jsonb_strip_nulls(jsonb_build_object('mission_id', e.id, 'proposal_id', e.proposal_id, 'title', e.title, 'source', e.source,
-        'agent', e.agent, 'status', e.status, 'steps', e.steps, 'failed_step', e.failed_step, 'error', e.error, 'reason', e.end_reason)),
-      e.id, e.root_event_id, e.depth + 1, ops.now()
+    select (v_stamp || lpad(to_hex(e.n), 4, '0'))::uuid, 'mission:' || e.id || ':' || e.round, 'mission:' || e.status,
+      -- Most missions have nothing to leave out.
+      case when num_nulls(e.title, e.source) = 0 and num_nonnulls(e.agent, e.failed_step, e.error, e.end_reason) = 0
+        then jsonb_build_object('mission_id', e.id, 'proposal_id', e.proposal_id, 'title', e.title, 'source', e.source,
+          'status', e.status, 'steps', e.steps)
+        else jsonb_strip_nulls(jsonb_build_object('mission_id', e.id, 'proposal_id', e.proposal_id, 'title', e.title, 'source', e.source,
+          'agent', e.agent, 'status', e.status, 'steps', e.steps, 'failed_step', e.failed_step, 'error', e.error, 'reason', e.end_reason))
+      end,
+      e.id, e.root_event_id, e.depth + 1, v_now
     from ended e
   )
   select array_agg(e.dedupe_key) filter (where e.dedupe_key is not null), array_agg(e.id) filter (where e.priced)
@@ -2624,16 +2630,15 @@ begin
 end
 $$;
 
--- Takes finished steps off their missions' counters and ends the missions that have none left. The missions are locked. Returns
--- those that go on.
-create function ops.roll_up(p_missions uuid[]) returns uuid[]
+-- Takes finished steps off their missions' counters and ends the missions that have none left. The missions are locked; p_missions
+-- names one for each step. Answers each mission's status, and those that go on.
+create function ops.roll_up(p_missions uuid[], out statuses jsonb, out going uuid[])
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_now timestamptz := ops.now();
   v_ended uuid[];
-  v_going uuid[];
 begin
   with finished as (
     select mission_id, count(*)::integer as n from unnest(p_missions) mission_id group by mission_id
@@ -2646,13 +2651,13 @@ begin
       completed_at = case when m.steps_open = f.n then v_now end,
       updated_at = v_now
     from finished f where m.id = f.mission_id
-    returning m.id, m.steps_open
+    returning m.id, m.status, m.steps_open
   )
-  select array_agg(id) filter (where steps_open = 0), array_agg(id) filter (where steps_open > 0) into v_ended, v_going from rolled;
+  select jsonb_object_agg(id, status), array_agg(id) filter (where steps_open = 0), array_agg(id) filter (where steps_open > 0)
+  into statuses, v_ended, going from rolled;
   if v_ended is not null then
     perform ops.finish_missions(v_ended);
   end if;
-  return v_going;
 end
 $$;
 
@@ -3211,10 +3216,10 @@ begin
   return query
   with leased as (
     update public.ops_mission_steps s
-    set status = 'running', lease_token = overlay(gen_random_uuid()::text placing v_stamp from 1 for 18)::uuid, reserved_at = v_now,
+    set status = 'running', lease_token = (v_stamp || lpad(to_hex(c.n), 4, '0'))::uuid, reserved_at = v_now,
       lease_expires_at = v_now + v_lease * interval '1 second', worker_id = p_worker_id, attempt = s.attempt + 1, updated_at = v_now,
       revision = s.revision + 1, max_retries = coalesce(s.declared_retries, v_default_retries)
-    from unnest(v_steps) c(id) where s.id = c.id
+    from unnest(v_steps) with ordinality c(id, n) where s.id = c.id
     returning s.id, s.lease_token, s.mission_id, s.key, s.kind, s.executor, s.agent, s.params, s.uses_results, s.attempt,
       s.failure_count, s.max_retries, s.timeout_seconds, s.lease_expires_at, s.priority, s.run_at
   )
@@ -3399,6 +3404,7 @@ declare
   v_steps uuid[];
   v_tokens uuid[];
   v_missions uuid[];
+  v_statuses jsonb;
   v_going uuid[];
 begin
   -- JSON is read once; from here on it is arrays. Only a call that repeats itself is read again, without the repetitions.
@@ -3435,13 +3441,12 @@ begin
 
   if v_steps is not null then
     perform ops.emit_of_runs(p_results, v_tokens);
-    v_going := ops.roll_up(v_missions);
+    select r.statuses, r.going into v_statuses, v_going from ops.roll_up(v_missions) r;
     if v_going is not null and ops.release_waiting(v_going) > 0 then
       perform ops.wake_workers();
     end if;
     return query
-    select d.id, 'ok', m.id, m.status::text
-    from unnest(v_steps, v_missions) d(id, mission_id) join public.ops_missions m on m.id = d.mission_id;
+    select d.id, 'ok', d.mission_id, v_statuses ->> d.mission_id::text from unnest(v_steps, v_missions) d(id, mission_id);
   end if;
   if coalesce(cardinality(v_steps), 0) < v_count then
     perform ops.keep_late(p_results, 'succeeded', v_tokens);
@@ -3773,8 +3778,8 @@ $$;
 
 -- Hand edits: an operator's UPDATE or INSERT on a step does what the engine's own functions would have done.
 --
--- The engine raises `revision` with each of its transitions; a change of status that leaves it alone was made by hand. Whoever
--- writes `revision` by hand says that he has done all of it himself, as with triggers switched off.
+-- The engine raises `revision` with each of its transitions; a change of status that leaves it alone was made by hand. Only the
+-- owner may write `revision` by hand (90_rights.sql), and says with it that he has done all of it himself, as with triggers switched off.
 -- The first trigger makes the row whole, so that constraints can judge it; the second lets the mission follow. A hand edit
 -- holds its step before it locks the mission, the engine the other way round: Postgres may answer one of them with a deadlock,
 -- and then nothing has happened.
@@ -4111,36 +4116,76 @@ union all
   select a.entity, a.id, a.parent_id, a.at, a.status, a.summary, a.details || '{"archived": true}'
   from ops.archive a;
 
+-- A root and all that came of it, live rows and archived ones; level by level, and no level after more than p_limit rows. By arrays, not by
+-- a join: a condition on parent_id reaches the indexes under the view, a join would read all of every table.
+create function ops.chain_of(p_root uuid, p_limit integer default 2147483647) returns uuid[]
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_chain uuid[] := array[p_root];
+  v_level uuid[] := array[p_root];
+begin
+  while cardinality(v_level) > 0 and cardinality(v_chain) < p_limit loop
+    v_level := array(select l.id from ops.lineage l where l.parent_id = any (v_level));
+    v_chain := v_chain || v_level;
+  end loop;
+  return v_chain;
+end
+$$;
+
+-- Where the chain of a row began: the oldest ancestor that is still there, or null when no row has that id.
+create function ops.root_of(p_id uuid) returns uuid
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_root uuid;
+  v_next uuid := p_id;
+  v_parent uuid;
+begin
+  for i in 1..10000 loop
+    select l.parent_id into v_parent from ops.lineage l where l.id = v_next;
+    exit when not found;
+    v_root := v_next;
+    v_next := v_parent;
+  end loop;
+  return v_root;
+end
+$$;
+
 -- The whole chain that any row belongs to, both ways: from the event or proposal that began it to everything that came of it,
 -- parents before children. At most 10,000 rows. Errors: OPS_013 when no row has that id.
 create function public.ops_trace(p_id uuid)
 returns table ("position" integer, entity text, id uuid, parent_id uuid, at timestamptz, status text, summary text, details jsonb)
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
 as $$
 #variable_conflict use_column
 declare
-  v_root uuid := p_id;
-  v_parent uuid;
+  v_root uuid := ops.root_of(p_id);
+  v_chain uuid[] := ops.chain_of(v_root, 10000);
 begin
-  for i in 1..1000 loop
-    select l.parent_id into v_parent from ops.lineage l where l.id = v_root;
-    if not found then
-      if i = 1 then
-        perform ops.fail('OPS_013', format('nothing has the id %s', p_id), 'p_id', 'pass the id of an event, reaction, proposal, mission, step or run');
-      end if;
-      exit;
-    end if;
-    exit when v_parent is null or not exists (select from ops.lineage l where l.id = v_parent);
-    v_root := v_parent;
-  end loop;
-
+  if v_root is null then
+    perform ops.fail('OPS_013', format('nothing has the id %s', p_id), 'p_id', 'pass the id of an event, reaction, proposal, mission, step or run');
+  end if;
   return query
-  with recursive tree as (
-    select l.*, array[(l.at, l.id)] as path from ops.lineage l where l.id = v_root
+  with recursive link as materialized (
+    select l.* from ops.lineage l where l.id = any (v_chain)
+  ), tree as (
+    select l.*, array[(l.at, l.id)] as path from link l where l.id = v_root
     union all
     select l.*, t.path || (l.at, l.id)
-    from tree t join ops.lineage l on l.parent_id = t.id
+    from tree t join link l on l.parent_id = t.id
     where array_length(t.path, 1) < 500
   )
   select row_number() over (order by t.path)::integer, t.entity, t.id, t.parent_id, t.at, t.status, t.summary, t.details
@@ -4155,6 +4200,7 @@ create function public.ops_why(p_event_id uuid)
 returns table (pattern_id text, decision text, detail jsonb, reaction_id uuid)
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
 as $$
 #variable_conflict use_column
 begin
@@ -4194,6 +4240,9 @@ create function public.ops_timeline(p_since timestamptz, p_limit integer default
 returns table (at timestamptz, entity text, id uuid, root_event_id uuid, status text, summary text, details jsonb)
 language sql stable security definer
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
 as $$
   select t.* from (
     select e.created_at as at, 'event' as entity, e.id, coalesce(e.root_event_id, e.id) as root_event_id, 'received' as status, e.type as summary,
@@ -4208,7 +4257,7 @@ as $$
     from public.ops_agent_reactions r join public.ops_agent_events e on e.id = r.event_id where r.created_at >= p_since - interval '1 day' and r.updated_at >= p_since
       and r.pattern_id is distinct from 'ops:canary'
     union all
-    select p.updated_at, 'proposal', p.id, p.root_event_id, p.status::text, p.title,
+    select p.updated_at, 'proposal', p.id, coalesce(p.root_event_id, p.id), p.status::text, p.title,
       jsonb_strip_nulls(jsonb_build_object('title', p.title, 'code', p.code, 'reason', p.reason, 'source', p.source, 'pattern_id', p.pattern_id,
         'decided_by', p.decided_by,
         'event_id', (select r.event_id from public.ops_agent_reactions r where r.id = p.reaction_id),
@@ -4318,25 +4367,6 @@ create trigger ops_mission_proposals_link after update of reaction_id on public.
   for each row when (old.reaction_id is not null and new.reaction_id is null)
   execute function ops.keep_link();
 
--- A root and all that came of it, live rows and archived ones.
-create function ops.chain_of(p_root uuid) returns uuid[]
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-set enable_seqscan = off
-set enable_hashjoin = off
-set enable_mergejoin = off
-as $$
-begin
-  return array(
-    with recursive chain (id) as (
-      values (p_root)
-      union
-      select l.id from chain c join ops.lineage l on l.parent_id = c.id
-    )
-    select id from chain);
-end
-$$;
-
 -- Whether all of these rows ended before a moment.
 create function ops.ended_before(p_ids uuid[], p_before timestamptz) returns boolean
 language plpgsql stable
@@ -4375,6 +4405,9 @@ $$;
 create function ops.move_to_archive(p_ids uuid[]) returns integer
 language plpgsql
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
 as $$
 declare
   v_rows integer;
@@ -4393,8 +4426,8 @@ begin
       when 'step' then (select to_jsonb(t) from public.ops_mission_steps t where t.id = l.id)
       else (select to_jsonb(t) from public.ops_action_runs t where t.id = l.id)
     end
-  from unnest(p_ids) i join ops.lineage l on l.id = i
-  where not l.details ? 'archived'
+  from ops.lineage l -- by an array, not by a join: see ops.chain_of
+  where l.id = any (p_ids) and not l.details ? 'archived'
   on conflict do nothing;
   get diagnostics v_rows = row_count;
   delete from public.ops_agent_events where id = any (p_ids) and (proposal_id is not null or mission_id is not null or run_id is not null);
@@ -4409,15 +4442,22 @@ $$;
 -- most p_limit chains (1..10000), oldest first; call it until it answers zero. It waits for nobody: a chain of which somebody
 -- holds a part is left for the next call. Returns how many chains and rows moved.
 -- Errors: OPS_011 for an interval below one hour.
+--
+-- Oldest first is by id, which begins with the time: the primary keys are walked from their old end, and only as far as the first
+-- thousand roots in a row that are too young, however many rows come after. Sorting is off so that no plan reads them all.
 create function public.ops_archive(p_older_than interval, p_limit integer default 1000)
 returns table (chains integer, rows integer)
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_bitmapscan = off
+set enable_sort = off
 as $$
 #variable_conflict use_column
 declare
   v_before timestamptz := ops.now() - p_older_than;
-  v_root uuid;
+  v_root record;
+  v_young integer := 0;
   v_chain uuid[];
   v_ids uuid[] := '{}';
 begin
@@ -4427,16 +4467,20 @@ begin
   chains := 0;
   rows := 0;
   for v_root in
-    select id from (
-      select e.id, e.created_at from public.ops_agent_events e
-      where e.created_at < v_before and e.processed_at < v_before and e.proposal_id is null and e.mission_id is null and e.run_id is null
+    select r.id, r.is_old from (
+      (select e.id, e.created_at < v_before as is_old from public.ops_agent_events e
+       where (e.created_at >= v_before or e.processed_at < v_before) and e.proposal_id is null and e.mission_id is null and e.run_id is null
+       order by e.id)
       union all
-      select p.id, p.created_at from public.ops_mission_proposals p
-      where p.created_at < v_before and p.updated_at < v_before and p.reaction_id is null and p.status <> 'pending') r
-    order by created_at, id
+      (select p.id, p.created_at < v_before from public.ops_mission_proposals p
+       where (p.created_at >= v_before or (p.updated_at < v_before and p.status <> 'pending')) and p.reaction_id is null
+       order by p.id)) r
+    order by r.id
   loop
-    exit when chains >= least(greatest(p_limit, 1), 10000);
-    v_chain := ops.chain_of(v_root);
+    v_young := case when v_root.is_old then 0 else v_young + 1 end;
+    exit when v_young >= 1000 or chains >= least(greatest(p_limit, 1), 10000);
+    continue when not v_root.is_old;
+    v_chain := ops.chain_of(v_root.id);
     -- Asked again under the locks: what was held a moment ago may have been set to work.
     continue when not (ops.ended_before(v_chain, v_before) and ops.hold_chain(v_chain) and ops.ended_before(v_chain, v_before));
     chains := chains + 1;
@@ -4677,7 +4721,8 @@ $$;
 insert into ops.totals_until (at) values (ops.now()) on conflict do nothing;
 
 -- Everything that /metrics tells: {"totals": [{"metric", "kind", "outcome", "count", "seconds", "buckets"}], "bounds": [seconds],
--- "queues": {name: count}, "oldest_queued_seconds", "claims" (in the last five minutes), "workers", "alerts": [{"rule", "severity", "count"}], "heartbeat": {"ok", "at"} | null}.
+-- "queues": {name: count}, "oldest_queued_seconds", "claims" (in the last five minutes), "workers", "alerts": [{"rule", "severity", "count"}], "heartbeat": {"ok", "at"} | null,
+-- "watch": as ops_watch_state}.
 create function public.ops_metrics() returns jsonb
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
@@ -4698,7 +4743,8 @@ begin
       select coalesce(jsonb_agg(to_jsonb(a) order by a.rule, a.severity), '[]')
       from (select rule, severity, count(*) as count from ops.alerts where status = 'open' group by rule, severity) a),
     'claims', (select count(*) from public.ops_mission_steps where reserved_at > v_recent),
-    'heartbeat', (select jsonb_build_object('ok', h.ok, 'at', extract(epoch from h.at)) from ops.heartbeats h order by h.at desc limit 1));
+    'heartbeat', (select jsonb_build_object('ok', h.ok, 'at', extract(epoch from h.at)) from ops.heartbeats h order by h.at desc limit 1),
+    'watch', public.ops_watch_state());
 end
 $$;
 
@@ -5050,58 +5096,88 @@ $$;
 
 -- Reads for the control plane and the command line: pages of rows, health, the radar.
 
--- Lists answer newest first, at most 200 rows; p_after is the last id of the page before. Ids are time-ordered.
+-- Lists answer newest first, at most 200 rows; p_after is the last id of the page before. Ids are time-ordered. The conditions are
+-- written out, so that each plan goes by what was asked for: what is open or belongs together is found by its index, however much has
+-- finished since. Other fields are looked for from the newest row back.
 
-create function public.ops_list_events(p_filter jsonb default '{}', p_limit integer default 50, p_after uuid default null) returns setof jsonb
-language sql stable security definer
+-- Rows of a table, as `r`, that meet all the conditions that are not null.
+create function ops.page(p_row text, p_from text, p_conditions text[], p_limit integer, p_after uuid) returns setof jsonb
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
-  select to_jsonb(e) from public.ops_agent_events e
-  where (p_after is null or e.id < p_after)
-    and (not p_filter ? 'type' or e.type = p_filter ->> 'type')
-    and (coalesce((p_filter ->> 'heartbeats')::boolean, true) or e.type not in ('heartbeat:success', 'heartbeat:failure'))
-    and (not p_filter ? 'processed' or (e.processed_at is not null) = (p_filter ->> 'processed')::boolean)
-    and (not p_filter ? 'root_event_id' or coalesce(e.root_event_id, e.id) = (p_filter ->> 'root_event_id')::uuid)
-    and (not p_filter ? 'id' or e.id = (p_filter ->> 'id')::uuid)
-  order by e.id desc limit least(p_limit, 200)
+begin
+  return query execute format('select %s from %s r where %s order by r.id desc limit %s', p_row, p_from,
+    array_to_string(array['true', case when p_after is not null then format('r.id < %L', p_after) end] || p_conditions, ' and '),
+    least(p_limit, 200));
+end
+$$;
+
+-- `column = what p_filter says`, or null where it says nothing. No row has a value that is not among p_known.
+create function ops.equals(p_filter jsonb, p_field text, p_known text[] default null) returns text
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return case when not p_filter ? p_field then null
+    when p_known is null or p_filter ->> p_field = any (p_known) then format('r.%I = %L', p_field, p_filter ->> p_field)
+    else 'false' end;
+end
+$$;
+
+create function public.ops_list_events(p_filter jsonb default '{}', p_limit integer default 50, p_after uuid default null) returns setof jsonb
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return query select * from ops.page('to_jsonb(r)', 'public.ops_agent_events', array[
+    ops.equals(p_filter, 'type'),
+    ops.equals(p_filter, 'id'),
+    case when not (p_filter ->> 'heartbeats')::boolean then 'r.type not in (''heartbeat:success'', ''heartbeat:failure'')' end,
+    case (p_filter ->> 'processed')::boolean when true then 'r.processed_at is not null' when false then 'r.processed_at is null' end,
+    case when p_filter ? 'root_event_id' then format('(r.root_event_id = %1$L or (r.id = %1$L and r.root_event_id is null))',
+      p_filter ->> 'root_event_id') end], p_limit, p_after);
+end
 $$;
 
 create function public.ops_list_proposals(p_filter jsonb default '{}', p_limit integer default 50, p_after uuid default null) returns setof jsonb
-language sql stable security definer
+language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
 as $$
-  select to_jsonb(p) || jsonb_build_object('mission_id', (select m.id from public.ops_missions m where m.proposal_id = p.id))
-  from public.ops_mission_proposals p
-  where (p_after is null or p.id < p_after)
-    and (not p_filter ? 'status' or p.status::text = p_filter ->> 'status')
-    and (not p_filter ? 'source' or p.source = p_filter ->> 'source')
-    and (not p_filter ? 'id' or p.id = (p_filter ->> 'id')::uuid)
-  order by p.id desc limit least(p_limit, 200)
+begin
+  return query select * from ops.page(
+    'to_jsonb(r) || jsonb_build_object(''mission_id'', (select m.id from public.ops_missions m where m.proposal_id = r.id))',
+    'public.ops_mission_proposals', array[
+    ops.equals(p_filter, 'status', enum_range(null::public.ops_proposal_status)::text[]),
+    ops.equals(p_filter, 'source'),
+    ops.equals(p_filter, 'id')], p_limit, p_after);
+end
 $$;
 
 create function public.ops_list_missions(p_filter jsonb default '{}', p_limit integer default 50, p_after uuid default null) returns setof jsonb
-language sql stable security definer
+language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
 as $$
-  select to_jsonb(m) from public.ops_missions m
-  where (p_after is null or m.id < p_after)
-    and (not p_filter ? 'status' or m.status::text = p_filter ->> 'status')
-    and (not p_filter ? 'id' or m.id = (p_filter ->> 'id')::uuid)
-  order by m.id desc limit least(p_limit, 200)
+begin
+  return query select * from ops.page('to_jsonb(r)', 'public.ops_missions', array[
+    ops.equals(p_filter, 'status', enum_range(null::public.ops_mission_status)::text[]),
+    case when p_filter ->> 'status' in ('approved', 'running') then 'r.completed_at is null' end,
+    ops.equals(p_filter, 'id')], p_limit, p_after);
+end
 $$;
 
 create function public.ops_list_steps(p_filter jsonb default '{}', p_limit integer default 50, p_after uuid default null) returns setof jsonb
-language sql stable security definer
+language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
 as $$
-  select to_jsonb(s) - 'lease_token' from public.ops_mission_steps s
-  where (p_after is null or s.id < p_after)
-    and (not p_filter ? 'status' or s.status::text = p_filter ->> 'status')
-    and (not p_filter ? 'mission_id' or s.mission_id = (p_filter ->> 'mission_id')::uuid)
-    and (not p_filter ? 'kind' or s.kind = p_filter ->> 'kind')
-    and (not p_filter ? 'executor' or s.executor = p_filter ->> 'executor')
-    and (not p_filter ? 'id' or s.id = (p_filter ->> 'id')::uuid)
-  order by s.id desc limit least(p_limit, 200)
+begin
+  return query select * from ops.page('to_jsonb(r) - ''lease_token''', 'public.ops_mission_steps', array[
+    ops.equals(p_filter, 'status', enum_range(null::public.ops_step_status)::text[]),
+    case when p_filter ->> 'status' = 'queued' then '((r.status = ''queued'' and r.ready) or (r.status = ''queued'' and not r.ready))' end,
+    ops.equals(p_filter, 'mission_id'),
+    ops.equals(p_filter, 'kind'),
+    ops.equals(p_filter, 'executor'),
+    ops.equals(p_filter, 'id')], p_limit, p_after);
+end
 $$;
 
 -- One beat of the control plane: kept with its report, and told as an event heartbeat:success or heartbeat:failure, which no
@@ -5235,6 +5311,7 @@ $$;
 create function public.ops_overview() returns jsonb
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
 as $$
 declare
   v_now timestamptz := ops.now();
@@ -5247,7 +5324,9 @@ begin
     ), queued as materialized (
       select s.executor, count(*) filter (where s.ready) as ready, count(*) filter (where not s.ready) as later,
         min(s.run_at) filter (where s.ready) as oldest
-      from public.ops_mission_steps s where s.status = 'queued' group by s.executor
+      from public.ops_mission_steps s
+      -- In two parts, because each has its own partial index.
+      where (s.status = 'queued' and s.ready) or (s.status = 'queued' and not s.ready) group by s.executor
     ), running as materialized (
       select s.executor, s.worker_id, count(*) as steps, count(*) filter (where s.lease_expires_at < v_now - interval '5 minutes') as expired
       from public.ops_mission_steps s where s.status = 'running' group by s.executor, s.worker_id
@@ -5345,10 +5424,19 @@ $$;
 
 -- 77_watch_state.sql ----------------------------------------------------------------------------------------
 
--- What a daily look at the loop asks beside the installation: canary, schedules, backups. Read only.
+-- What a daily look at the loop asks beside the installation: canary, checks, alerts, services, channels, schedules, backups. Read only; it
+-- is what `ops-loop verify`, `ops-loop status` and /metrics tell of the watch.
 
--- {"now", "canary": {"sent_at", "status", "returned_last_hour"} | null, "schedules": [{"id", "next_at"}],
--- "backup": {"reported_at", "since"} | null}: the last canary, the times that schedules wait for, and the last backup that was reported.
+-- {"now",
+--  "canary": {"sent_at", "status", "returned_last_hour", "legs": {name: milliseconds}} | null: the last one, and the last one's legs that came back,
+--  "checks": {"ran_at", "failing"}: the last round, and how many checks broke or were cut off when they last ran,
+--  "violations": [{"check_name", "severity", "count"}]: those that are open, the canary's lines aside,
+--  "alerts": {"P0": count, …}: those that are open and not silenced,
+--  "services": [{"name", "state", "healthy"}],
+--  "channels": [{"name", "failures"}]: failures in a row of the channels that policy lists,
+--  "notices_waiting": notices that have not left yet,
+--  "schedules": [{"id", "next_at"}]: the times that schedules wait for,
+--  "backup": {"reported_at", "since"} | null: the last that was reported}
 create function public.ops_watch_state() returns jsonb
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
@@ -5359,9 +5447,31 @@ begin
   return jsonb_build_object(
     'now', v_now,
     'canary', (
-      select jsonb_build_object('sent_at', c.sent_at, 'status', c.status, 'returned_last_hour', (
-          select count(*) from ops.canaries r where r.sent_at > v_now - interval '1 hour' and r.status in ('returned', 'slow')))
+      select jsonb_build_object('sent_at', c.sent_at, 'status', c.status,
+        'returned_last_hour', (
+          select count(*) from ops.canaries r where r.sent_at > v_now - interval '1 hour' and r.status in ('returned', 'slow')),
+        'legs', coalesce((
+          select r.legs from ops.canaries r
+          where r.sent_at > v_now - interval '1 hour' and r.status in ('returned', 'slow') order by r.sent_at desc limit 1), '{}'))
       from ops.canaries c order by c.sent_at desc limit 1),
+    'checks', (
+      select jsonb_build_object('ran_at', max(r.ran_at), 'failing', count(*) filter (where r.outcome in ('failed', 'timed_out')))
+      from ops.check_runs r),
+    'violations', (
+      select coalesce(jsonb_agg(to_jsonb(v) order by v.check_name, v.severity), '[]')
+      from (select o.check_name, o.severity, count(*) as count from ops.invariant_violations o
+            where not o.resolved and o.check_name <> 'synthetic_canary' group by 1, 2) v),
+    'alerts', (
+      select coalesce(jsonb_object_agg(a.priority, a.count), '{}')
+      from (select ops.priority(o.severity) as priority, count(*) as count from ops.alerts o
+            where o.status = 'open' and not ops.silenced(o.rule, o.subject) group by 1) a),
+    'services', (
+      select coalesce(jsonb_agg(jsonb_build_object('name', l.name, 'state', coalesce(s.state, 'closed'), 'healthy', s.healthy) order by l.name), '[]')
+      from ops.listed_services() l left join ops.services s on s.name = l.name),
+    'channels', (
+      select coalesce(jsonb_agg(jsonb_build_object('name', p.name, 'failures', coalesce(c.failures, 0)) order by p.name), '[]')
+      from jsonb_object_keys(coalesce(ops.policy('alerts') -> 'channels', '{}')) p(name) left join ops.channels c on c.name = p.name),
+    'notices_waiting', (select count(*) from (select from ops.alert_notices n where n.status = 'pending' limit 10000) w),
     'schedules', (
       select coalesce(jsonb_agg(jsonb_build_object('id', s.id, 'next_at', nullif(s.next_at, 'infinity')) order by s.id), '[]')
       from ops.schedules s),
@@ -5369,6 +5479,12 @@ begin
       select jsonb_build_object('reported_at', r.reported_at, 'since', r.details ->> 'since') from ops.reports r where r.name = 'backup'));
 end
 $$;
+
+-- Schedules in force, and when each comes next: null until a heartbeat has worked it out, and when it never does.
+create view public.ops_schedules with (security_invoker = true) as
+  select id, definition ->> 'cron' as cron, definition ->> 'time_zone' as time_zone, definition #>> '{event,type}' as event_type,
+    nullif(next_at, 'infinity') as next_at, settled_until
+  from ops.schedules;
 
 -- 80_views.sql ----------------------------------------------------------------------------------------------
 
@@ -5819,7 +5935,7 @@ $$;
 -- it takes: a call ends with the first check that is cut off, and one that was cut off because others had used up the call's time
 -- is left for the next call.
 
--- What is checked beside the invariants: how the loop is run.
+-- What is checked beside the invariants: how the loop is run. The clock stands in a sub-select: read once, it can steer an index scan.
 insert into ops.checks (name, severity, detects, query) values
 ('runtime_identity', 'critical', 'Workers or control planes that are logged in under another role than expected, or one with more rights', $q$
   with expected as (
@@ -5828,7 +5944,7 @@ insert into ops.checks (name, severity, detects, query) values
       || case when ops.policy('invariants') #> '{expected_roles,worker}' is null then '{"worker": ["ops_worker"]}'::jsonb else '{}' end
       || case when ops.policy('invariants') #> '{expected_roles,control_plane}' is null then '{"control_plane": ["service_role"]}'::jsonb else '{}' end) x
   ), seen as (
-    select 'worker' as part, w.name, w.role from ops.workers w where w.last_seen_at > ops.now() - interval '1 hour'
+    select 'worker' as part, w.name, w.role from ops.workers w where w.last_seen_at > (select ops.now()) - interval '1 hour'
     union
     select 'control plane', 'heartbeat', b.role from ops.watch b where b.part = 'round'
   )
@@ -5865,23 +5981,23 @@ $q$),
 $q$),
 ('stuck_reactions', 'warning', 'Reactions that have been queued or in processing for an hour', $q$
   select r.id, format('%s since %s', r.status, r.updated_at) as message
-  from public.ops_agent_reactions r where r.status = 'processing' and r.updated_at < ops.now() - interval '1 hour'
+  from public.ops_agent_reactions r where r.status = 'processing' and r.updated_at < (select ops.now()) - interval '1 hour'
   union all
   (select r.id, format('queued since %s', r.created_at)
    from public.ops_agent_reactions r
-   where r.status = 'queued' and r.created_at < ops.now() - interval '1 hour' and not ops.paused('reactions')
+   where r.status = 'queued' and r.created_at < (select ops.now()) - interval '1 hour' and not ops.paused('reactions')
    order by r.created_at, r.id limit 101)
 $q$),
 ('stuck_webhooks', 'warning', 'Webhooks and other events that nobody has processed for an hour', $q$
   select e.id, format('%s waits since %s', e.type, e.created_at) as message
   from public.ops_agent_events e
-  where e.processed_at is null and e.created_at < ops.now() - interval '1 hour' and not ops.paused('reactions')
+  where e.processed_at is null and e.created_at < (select ops.now()) - interval '1 hour' and not ops.paused('reactions')
   order by e.created_at, e.id limit 101
 $q$),
 ('running_past_recovery', 'high', 'Steps that still run ten minutes after their lease was over: nobody recovers them', $q$
   select s.id, format('%s has run without a lease since %s', s.kind, s.lease_expires_at) as message
   from public.ops_mission_steps s
-  where s.status = 'running' and s.lease_expires_at < ops.now() - interval '10 minutes'
+  where s.status = 'running' and s.lease_expires_at < (select ops.now()) - interval '10 minutes'
   order by s.lease_expires_at limit 101
 $q$),
 ('mission_open_without_steps', 'high', 'Missions that are open though all of their steps have ended', $q$
@@ -5894,18 +6010,18 @@ $q$),
   from unnest(ops.claimable_executors()) x(name), lateral (
     select min(s.run_at) as run_at
     from (select run_at from public.ops_mission_steps where status = 'queued' and ready and executor = x.name order by priority, run_at, id limit 100) s) d
-  where d.run_at < ops.now() - interval '10 minutes' and not ops.paused('claims') and x.name <> all (ops.blocked_executors())
-    and not exists (select from ops.workers w where x.name = any (w.executors) and w.last_seen_at > ops.now() - interval '10 minutes')
+  where d.run_at < (select ops.now()) - interval '10 minutes' and not ops.paused('claims') and x.name <> all (ops.blocked_executors())
+    and not exists (select from ops.workers w where x.name = any (w.executors) and w.last_seen_at > (select ops.now()) - interval '10 minutes')
 $q$),
 ('heartbeat_silence', 'high', 'More than fifteen minutes between the heartbeat that runs this check and the one before', $q$
   select 'heartbeat' as id, format('the last heartbeat was recorded at %s', b.at) as message
-  from (select at from ops.heartbeats order by at desc limit 1) b where b.at < ops.now() - interval '15 minutes'
+  from (select at from ops.heartbeats order by at desc limit 1) b where b.at < (select ops.now()) - interval '15 minutes'
 $q$),
 ('worker_silence', 'high', 'Workers that fell silent with steps in hand', $q$
   select w.id, format('worker "%s" was last seen at %s and has %s steps in hand', w.name, w.last_seen_at, count(*)) as message
   from (select id, worker_id from public.ops_mission_steps where status = 'running' order by lease_expires_at limit 1000) s
   join ops.workers w on w.id = s.worker_id
-  where w.last_seen_at < ops.now() - interval '5 minutes' group by w.id, w.name, w.last_seen_at
+  where w.last_seen_at < (select ops.now()) - interval '5 minutes' group by w.id, w.name, w.last_seen_at
 $q$),
 ('pattern_quarantined', 'high', 'Patterns of the reaction matrix that are out of service', $q$
   select x.key as id, format('pattern %s is out of service: %s', x.key, x.value) as message
@@ -6485,7 +6601,7 @@ begin
                 from (select * from ops.heartbeats order by at desc limit 100) h) b) f;
   elsif p_rule = 'heartbeat_silence_minutes' then
     return query
-    select '', ops.minutes(v_now - b.at), format('the heartbeat before this one was at %s', b.at) from (
+    select '', ops.minutes(v_now - b.at), format('no heartbeat was recorded since %s', b.at) from (
       select at from ops.heartbeats order by at desc limit 1) b;
   elsif p_rule = 'worker_idle_minutes' then
     select min(o.run_at) into v_since from ops.oldest_due() o where o.executor <> all (ops.blocked_executors());
@@ -6553,10 +6669,11 @@ begin
   elsif p_rule = 'pattern_errors_per_hour' then
     return query
     select '', sum(f.n)::numeric, format('%s patterns failed on events, or their reactions could not become proposals', sum(f.n))
-    from (select count(*) as n from (select * from public.ops_agent_events order by id desc limit 2000) e
-          join ops.event_verdicts v on v.event_id = e.id
-          where v.settled_at > v_now - interval '1 hour'
-            and (v.error is not null or v.decisions @> '[{"decision": "error"}]')
+    -- Lateral with an offset, so that the verdicts are those of these events and not all of them, looked through.
+    from (select count(*) as n from (select id from public.ops_agent_events order by id desc limit 2000) e, lateral (
+            select from ops.event_verdicts v
+            where v.event_id = e.id and v.settled_at > v_now - interval '1 hour'
+              and (v.error is not null or v.decisions @> '[{"decision": "error"}]') offset 0) v
           union all
           select count(*) from (select * from public.ops_agent_reactions order by id desc limit 2000) r
           where r.status = 'failed' and r.updated_at > v_now - interval '1 hour') f;
@@ -6857,31 +6974,50 @@ begin
 end
 $$;
 
--- Takes up to p_limit notices (1..100) that are due, under a lease, the oldest first. Notices about one alert leave through a channel
--- one after the other. Answers what to send, and the channel as policy describes it.
-create function public.ops_claim_notices(p_limit integer default 20, p_lease_seconds integer default 120)
+-- Takes up to p_limit notices that are due, under a lease, the oldest first; only those of some channels and of one rule, if these are
+-- given. Notices about one alert leave through a channel one after the other. A restored copy tells nobody: what waits in it was or
+-- will be told by the database that it was taken from.
+create function ops.take_notices(p_limit integer, p_lease_seconds integer, p_channels text[] default null, p_rule text default null)
 returns table (id uuid, token uuid, channel text, config jsonb, message jsonb, attempt integer)
-language plpgsql security definer
+language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
   v_channels jsonb := coalesce(ops.policy('alerts') -> 'channels', '{}');
 begin
-  update ops.alert_notices n set status = 'skipped', last_error = 'there is no such channel any more', lease_token = null, lease_expires_at = null
-  where n.status = 'pending' and not v_channels ? n.channel;
+  if ops.on_hold() then
+    return;
+  end if;
   return query
   with due as materialized (
     select n.id from ops.alert_notices n
     where n.status = 'pending' and n.due_at <= ops.now() and coalesce(n.lease_expires_at, '-infinity') <= ops.now()
+      and (p_channels is null or n.channel = any (p_channels))
+      and (p_rule is null or exists (select from ops.alerts a where a.id = n.alert_id and a.rule = p_rule))
       and not exists (select from ops.alert_notices e
                       where e.alert_id = n.alert_id and e.channel = n.channel and e.number < n.number and e.status = 'pending')
     order by n.due_at, n.id limit least(p_limit, 100) for update skip locked
   )
   update ops.alert_notices n
-  set lease_token = gen_random_uuid(), lease_expires_at = ops.now() + p_lease_seconds * interval '1 second', attempts = n.attempts + 1
+  set lease_token = gen_random_uuid(), lease_expires_at = ops.now() + least(p_lease_seconds, 600) * interval '1 second', attempts = n.attempts + 1
   from due d where n.id = d.id
   returning n.id, n.lease_token, n.channel, v_channels -> n.channel, n.message, n.attempts;
+end
+$$;
+
+-- Takes up to p_limit notices (1..100) that are due. Answers what to send, and the channel as policy describes it.
+create function public.ops_claim_notices(p_limit integer default 20, p_lease_seconds integer default 120)
+returns table (id uuid, token uuid, channel text, config jsonb, message jsonb, attempt integer)
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_channels jsonb := coalesce(ops.policy('alerts') -> 'channels', '{}');
+begin
+  update ops.alert_notices n set status = 'skipped', last_error = 'there is no such channel any more', lease_token = null, lease_expires_at = null
+  where n.status = 'pending' and not v_channels ? n.channel;
+  return query select * from ops.take_notices(p_limit, p_lease_seconds);
 end
 $$;
 
@@ -7005,6 +7141,52 @@ create view public.ops_alert_notices with (security_invoker = true) as
 create view public.ops_silences with (security_invoker = true) as
   select id, rule, subject, until, reason, actor, created_at from ops.silences;
 
+-- 89_heartbeat_silence.sql ----------------------------------------------------------------------------------
+
+-- A silent heartbeat, seen by somebody else: rules and checks run inside the heartbeat and fall silent with it, so workers look after it.
+--
+-- Each worker asks when it starts and once a minute. While no heartbeat has come for longer than rule `heartbeat_silence_minutes` allows, the
+-- alert opens, gets worse and repeats as any other, and workers tell of it through those channels whose variables they have themselves.
+-- What they cannot tell waits for the heartbeat, which also resolves the alert when it is back.
+
+-- Null while heartbeats come, before the first, and without the rule. Otherwise {"silent_minutes", "channels": {name: as policy describes it}}.
+create function public.ops_watch_heartbeat() returns jsonb
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  c_rule constant text := 'heartbeat_silence_minutes';
+  v_policy jsonb := coalesce(ops.policy('alerts'), '{}');
+  v_warning numeric := v_policy #>> array['rules', c_rule, 'warning'];
+  v_critical numeric := v_policy #>> array['rules', c_rule, 'critical'];
+  v_silence record;
+  v_critically boolean;
+begin
+  select m.value, m.summary into v_silence from ops.measure(c_rule) m;
+  v_critically := ops.breaks(c_rule, v_silence.value, v_critical);
+  if not (v_critically or ops.breaks(c_rule, v_silence.value, v_warning)) or not coalesce((v_policy ->> 'enabled')::boolean, true) or ops.on_hold() then
+    return null;
+  end if;
+  if ops.take_turn('silence', 1) then
+    perform ops.raise_alert(c_rule, '', case when v_critically then 'critical' else 'warning' end, v_silence.value,
+      case when v_critically then v_critical else v_warning end, v_silence.summary);
+  end if;
+  return jsonb_build_object('silent_minutes', v_silence.value, 'channels', coalesce(v_policy -> 'channels', '{}'));
+end
+$$;
+
+-- Takes the notices about a silent heartbeat that are due for these channels; no others, so that nobody but the control plane can keep an
+-- alert from being told.
+create function public.ops_claim_silence_notices(p_channels text[], p_lease_seconds integer default 120)
+returns table (id uuid, token uuid, channel text, config jsonb, message jsonb, attempt integer)
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return query select * from ops.take_notices(20, p_lease_seconds, p_channels, 'heartbeat_silence_minutes');
+end
+$$;
+
 -- 90_rights.sql ---------------------------------------------------------------------------------------------
 
 -- Rights, by name. anon and authenticated get nothing, and neither does the public.
@@ -7021,7 +7203,7 @@ declare
   v_object record;
   v_worker text[] := array['ops_register_worker', 'ops_worker_heartbeat', 'ops_claim_steps', 'ops_claim_next_step', 'ops_renew_steps',
     'ops_complete_steps', 'ops_fail_steps', 'ops_snooze_steps', 'ops_release_steps', 'ops_radar_add', 'ops_radar_update', 'ops_radar_list',
-    'ops_recover_expired_leases', 'ops_recover_stale_steps'];
+    'ops_recover_expired_leases', 'ops_recover_stale_steps', 'ops_watch_heartbeat', 'ops_claim_silence_notices', 'ops_record_notice'];
   v_reader text[] := array['ops_hold', 'ops_overview', 'ops_doctor', 'ops_watch_state', 'ops_trace', 'ops_why', 'ops_timeline', 'ops_health', 'ops_read_policies', 'ops_list_events', 'ops_list_proposals',
     'ops_list_missions', 'ops_list_steps', 'ops_radar_list', 'ops_cap_usage', 'ops_gate_proposal', 'ops_is_auto_approvable', 'ops_extract_step_kinds',
     'ops_list_services', 'ops_policy_changes', 'ops_policies_at', 'ops_recording',
@@ -7065,7 +7247,11 @@ begin
     end if;
   end loop;
   grant insert, update, delete on public.ops_policy to ops_operator;
-  grant insert, update, delete on public.ops_mission_steps to ops_operator;
+  -- All of a step but its revision: who writes that, the triggers on hand edits take for the engine.
+  revoke insert, update on public.ops_mission_steps from service_role;
+  execute format('grant delete, insert (%1$s), update (%1$s) on public.ops_mission_steps to service_role, ops_operator', (
+    select string_agg(quote_ident(a.attname), ', ') from pg_attribute a
+    where a.attrelid = 'public.ops_mission_steps'::regclass and a.attnum > 0 and not a.attisdropped and a.attname <> 'revision'));
   grant insert, update, delete on public.ops_demand_radar to ops_operator;
   grant insert on public.ops_policy_audit to service_role, ops_operator;
 
@@ -7078,7 +7264,7 @@ begin
   -- Column defaults and views need these.
   grant execute on function ops.now(), ops.new_id() to service_role, ops_operator, ops_readonly;
   grant select on ops.policy_history, ops.policy_audit, ops.workers, ops.shadow_reactions, ops.services, ops.service_checks, ops.invariant_violations, ops.check_runs,
-    ops.canaries, ops.alerts, ops.alert_notices, ops.silences to service_role, ops_operator, ops_readonly;
+    ops.canaries, ops.alerts, ops.alert_notices, ops.silences, ops.schedules to service_role, ops_operator, ops_readonly;
   -- Checks read all of the loop, and call what reads it for them.
   grant usage on schema public, ops to ops_monitor;
   for v_object in
@@ -7121,7 +7307,7 @@ begin
     execute format('alter table ops.%I enable row level security', v_table);
     execute format('create policy monitor on ops.%I for select to ops_monitor using (true)', v_table);
     if v_table in ('policy_history', 'policy_audit', 'workers', 'shadow_reactions', 'services', 'service_checks', 'invariant_violations', 'check_runs', 'canaries', 'alerts',
-      'alert_notices', 'silences') then
+      'alert_notices', 'silences', 'schedules') then
       execute format('create policy readers on ops.%I for select to service_role, ops_operator, ops_readonly using (true)', v_table);
     end if;
   end loop;

@@ -41,14 +41,14 @@ begin
 end
 $$;
 
--- The first 18 characters of the ids of this moment. A statement that makes hundreds of rows puts them over random ones, which costs
--- two thirds of calling ops.new_id() for each: overlay(gen_random_uuid()::text placing v_stamp from 1 for 18)::uuid.
+-- All but the last four digits of ids of this moment. A statement that makes many rows counts them in those four, which costs a fifth of
+-- calling ops.new_id() for each: (v_stamp || lpad(to_hex(n), 4, '0'))::uuid, n < 65536.
 create function ops.id_stamp() returns text
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  return left(ops.new_id()::text, 18);
+  return left(ops.new_id()::text, 32);
 end
 $$;
 

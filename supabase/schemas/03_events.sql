@@ -1,7 +1,7 @@
 -- Events: facts that were reported.
 --
--- An event without a root began a chain; others carry the root of their chain and how many missions deep they
--- are. Events that the engine or an executor caused point to the proposal, the mission or the run that caused them.
+-- An event without a root began a chain; others carry the root of their chain and how many missions deep they are. Where
+-- nobody reported an event, the chain began with a proposal, and that one's id is its root. Events that the engine or an executor caused point to the proposal, the mission or the run that caused them.
 
 create table public.ops_agent_events (
   id uuid primary key default ops.new_id(),

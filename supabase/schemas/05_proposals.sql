@@ -63,7 +63,7 @@ create table ops.cap_counters (
   primary key (day, scope, name)
 ) with (fillfactor = 50);
 
--- Missions started in the chain of one root event; the loop guard's counter.
+-- Missions that events started in the chain of one root, an event or a proposal; the loop guard's counter.
 create table ops.root_missions (
   root_event_id uuid primary key,
   missions integer not null default 0

@@ -513,7 +513,7 @@ begin
   if array_remove(v_obstacles, null) <> '{}' then
     insert into public.ops_agent_events (type, data, proposal_id, root_event_id, depth)
     select 'proposal:pending', jsonb_build_object('proposal_id', i.id, 'title', i.template ->> 'title', 'source', i.source,
-      'risk_level', coalesce(i.template ->> 'risk_level', 'medium')), i.id, i.root_event_id, coalesce(i.depth, 0) + 1
+      'risk_level', coalesce(i.template ->> 'risk_level', 'medium')), i.id, coalesce(i.root_event_id, i.id), coalesce(i.depth, 0) + 1
     from unnest(p_items, v_obstacles) as i(n, id, template, source, dedupe_key, dedupe_minutes, idempotency_key, proposed_by, reaction_id,
       pattern_id, root_event_id, depth, obstacle)
     where i.obstacle is not null order by i.n;

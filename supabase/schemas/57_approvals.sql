@@ -141,7 +141,7 @@ begin
   foreach v_proposal in array coalesce(v_proposals, '{}') loop
     perform ops.close_proposal(v_proposal, 'expired', 'engine', format('nobody decided before %s', v_proposal.expires_at));
     perform ops.emit_own('proposal:expired', jsonb_build_object('proposal_id', v_proposal.id, 'title', v_proposal.title,
-      'source', v_proposal.source), v_proposal.id, v_proposal.root_event_id, v_proposal.depth + 1);
+      'source', v_proposal.source), v_proposal.id, coalesce(v_proposal.root_event_id, v_proposal.id), v_proposal.depth + 1);
     v_count := v_count + 1;
   end loop;
   return v_count;

@@ -14,7 +14,7 @@ begin
   with started as (
     insert into public.ops_missions (proposal_id, policy_snapshot, title, source, agent, dedupe_key, root_event_id, depth,
       steps_total, steps_open, created_at, updated_at)
-    select p.id, p.policy_snapshot, p.title, p.source, p.template ->> 'agent', p.dedupe_key, p.root_event_id, p.depth,
+    select p.id, p.policy_snapshot, p.title, p.source, p.template ->> 'agent', p.dedupe_key, coalesce(p.root_event_id, p.id), p.depth,
       jsonb_array_length(p.template -> 'steps'), jsonb_array_length(p.template -> 'steps'), v_now, v_now
     from public.ops_mission_proposals p
     join ops.decisions d on d.proposal_id = p.id and d.decision in ('approved', 'auto_approved') and d.digest = ops.template_digest(p.template)
@@ -81,6 +81,7 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+  v_now timestamptz := ops.now();
   v_stamp text := ops.id_stamp();
   v_keys text[];
   v_priced uuid[];
@@ -92,15 +93,20 @@ begin
       bool_or(s.cost_reserved_usd <> 0 or s.cost_usd is not null) as priced
     from public.ops_mission_steps s where s.mission_id = any (p_missions) group by s.mission_id
   ), ended as materialized (
-    select m.id, m.round, m.status::text, m.proposal_id, m.title, m.source, m.agent, m.end_reason, m.root_event_id, m.depth, m.dedupe_key,
-      o.steps, o.failed_step, o.error, o.priced
+    select row_number() over () as n, m.id, m.round, m.status::text, m.proposal_id, m.title, m.source, m.agent, m.end_reason, m.root_event_id,
+      m.depth, m.dedupe_key, o.steps, o.failed_step, o.error, o.priced
     from outcome o join public.ops_missions m on m.id = o.mission_id
   ), told as (
     insert into public.ops_agent_events (id, dedupe_key, type, data, mission_id, root_event_id, depth, created_at)
-    select overlay(gen_random_uuid()::text placing v_stamp from 1 for 18)::uuid, 'mission:' || e.id || ':' || e.round, 'mission:' || e.status,
-      jsonb_strip_nulls(jsonb_build_object('mission_id', e.id, 'proposal_id', e.proposal_id, 'title', e.title, 'source', e.source,
-        'agent', e.agent, 'status', e.status, 'steps', e.steps, 'failed_step', e.failed_step, 'error', e.error, 'reason', e.end_reason)),
-      e.id, e.root_event_id, e.depth + 1, ops.now()
+    select (v_stamp || lpad(to_hex(e.n), 4, '0'))::uuid, 'mission:' || e.id || ':' || e.round, 'mission:' || e.status,
+      -- Most missions have nothing to leave out.
+      case when num_nulls(e.title, e.source) = 0 and num_nonnulls(e.agent, e.failed_step, e.error, e.end_reason) = 0
+        then jsonb_build_object('mission_id', e.id, 'proposal_id', e.proposal_id, 'title', e.title, 'source', e.source,
+          'status', e.status, 'steps', e.steps)
+        else jsonb_strip_nulls(jsonb_build_object('mission_id', e.id, 'proposal_id', e.proposal_id, 'title', e.title, 'source', e.source,
+          'agent', e.agent, 'status', e.status, 'steps', e.steps, 'failed_step', e.failed_step, 'error', e.error, 'reason', e.end_reason))
+      end,
+      e.id, e.root_event_id, e.depth + 1, v_now
     from ended e
   )
   select array_agg(e.dedupe_key) filter (where e.dedupe_key is not null), array_agg(e.id) filter (where e.priced)
@@ -150,16 +156,15 @@ begin
 end
 $$;
 
--- Takes finished steps off their missions' counters and ends the missions that have none left. The missions are locked. Returns
--- those that go on.
-create function ops.roll_up(p_missions uuid[]) returns uuid[]
+-- Takes finished steps off their missions' counters and ends the missions that have none left. The missions are locked; p_missions
+-- names one for each step. Answers each mission's status, and those that go on.
+create function ops.roll_up(p_missions uuid[], out statuses jsonb, out going uuid[])
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_now timestamptz := ops.now();
   v_ended uuid[];
-  v_going uuid[];
 begin
   with finished as (
     select mission_id, count(*)::integer as n from unnest(p_missions) mission_id group by mission_id
@@ -172,13 +177,13 @@ begin
       completed_at = case when m.steps_open = f.n then v_now end,
       updated_at = v_now
     from finished f where m.id = f.mission_id
-    returning m.id, m.steps_open
+    returning m.id, m.status, m.steps_open
   )
-  select array_agg(id) filter (where steps_open = 0), array_agg(id) filter (where steps_open > 0) into v_ended, v_going from rolled;
+  select jsonb_object_agg(id, status), array_agg(id) filter (where steps_open = 0), array_agg(id) filter (where steps_open > 0)
+  into statuses, v_ended, going from rolled;
   if v_ended is not null then
     perform ops.finish_missions(v_ended);
   end if;
-  return v_going;
 end
 $$;
 

@@ -222,10 +222,10 @@ begin
   return query
   with leased as (
     update public.ops_mission_steps s
-    set status = 'running', lease_token = overlay(gen_random_uuid()::text placing v_stamp from 1 for 18)::uuid, reserved_at = v_now,
+    set status = 'running', lease_token = (v_stamp || lpad(to_hex(c.n), 4, '0'))::uuid, reserved_at = v_now,
       lease_expires_at = v_now + v_lease * interval '1 second', worker_id = p_worker_id, attempt = s.attempt + 1, updated_at = v_now,
       revision = s.revision + 1, max_retries = coalesce(s.declared_retries, v_default_retries)
-    from unnest(v_steps) c(id) where s.id = c.id
+    from unnest(v_steps) with ordinality c(id, n) where s.id = c.id
     returning s.id, s.lease_token, s.mission_id, s.key, s.kind, s.executor, s.agent, s.params, s.uses_results, s.attempt,
       s.failure_count, s.max_retries, s.timeout_seconds, s.lease_expires_at, s.priority, s.run_at
   )

@@ -108,6 +108,7 @@ declare
   v_steps uuid[];
   v_tokens uuid[];
   v_missions uuid[];
+  v_statuses jsonb;
   v_going uuid[];
 begin
   -- JSON is read once; from here on it is arrays. Only a call that repeats itself is read again, without the repetitions.
@@ -144,13 +145,12 @@ begin
 
   if v_steps is not null then
     perform ops.emit_of_runs(p_results, v_tokens);
-    v_going := ops.roll_up(v_missions);
+    select r.statuses, r.going into v_statuses, v_going from ops.roll_up(v_missions) r;
     if v_going is not null and ops.release_waiting(v_going) > 0 then
       perform ops.wake_workers();
     end if;
     return query
-    select d.id, 'ok', m.id, m.status::text
-    from unnest(v_steps, v_missions) d(id, mission_id) join public.ops_missions m on m.id = d.mission_id;
+    select d.id, 'ok', d.mission_id, v_statuses ->> d.mission_id::text from unnest(v_steps, v_missions) d(id, mission_id);
   end if;
   if coalesce(cardinality(v_steps), 0) < v_count then
     perform ops.keep_late(p_results, 'succeeded', v_tokens);

@@ -1,7 +1,7 @@
 -- Hand edits: an operator's UPDATE or INSERT on a step does what the engine's own functions would have done.
 --
--- The engine raises `revision` with each of its transitions; a change of status that leaves it alone was made by hand. Whoever
--- writes `revision` by hand says that he has done all of it himself, as with triggers switched off.
+-- The engine raises `revision` with each of its transitions; a change of status that leaves it alone was made by hand. Only the
+-- owner may write `revision` by hand (90_rights.sql), and says with it that he has done all of it himself, as with triggers switched off.
 -- The first trigger makes the row whole, so that constraints can judge it; the second lets the mission follow. A hand edit
 -- holds its step before it locks the mission, the engine the other way round: Postgres may answer one of them with a deadlock,
 -- and then nothing has happened.

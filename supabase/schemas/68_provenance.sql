@@ -53,36 +53,76 @@ union all
   select a.entity, a.id, a.parent_id, a.at, a.status, a.summary, a.details || '{"archived": true}'
   from ops.archive a;
 
+-- A root and all that came of it, live rows and archived ones; level by level, and no level after more than p_limit rows. By arrays, not by
+-- a join: a condition on parent_id reaches the indexes under the view, a join would read all of every table.
+create function ops.chain_of(p_root uuid, p_limit integer default 2147483647) returns uuid[]
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_chain uuid[] := array[p_root];
+  v_level uuid[] := array[p_root];
+begin
+  while cardinality(v_level) > 0 and cardinality(v_chain) < p_limit loop
+    v_level := array(select l.id from ops.lineage l where l.parent_id = any (v_level));
+    v_chain := v_chain || v_level;
+  end loop;
+  return v_chain;
+end
+$$;
+
+-- Where the chain of a row began: the oldest ancestor that is still there, or null when no row has that id.
+create function ops.root_of(p_id uuid) returns uuid
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_root uuid;
+  v_next uuid := p_id;
+  v_parent uuid;
+begin
+  for i in 1..10000 loop
+    select l.parent_id into v_parent from ops.lineage l where l.id = v_next;
+    exit when not found;
+    v_root := v_next;
+    v_next := v_parent;
+  end loop;
+  return v_root;
+end
+$$;
+
 -- The whole chain that any row belongs to, both ways: from the event or proposal that began it to everything that came of it,
 -- parents before children. At most 10,000 rows. Errors: OPS_013 when no row has that id.
 create function public.ops_trace(p_id uuid)
 returns table ("position" integer, entity text, id uuid, parent_id uuid, at timestamptz, status text, summary text, details jsonb)
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
 as $$
 #variable_conflict use_column
 declare
-  v_root uuid := p_id;
-  v_parent uuid;
+  v_root uuid := ops.root_of(p_id);
+  v_chain uuid[] := ops.chain_of(v_root, 10000);
 begin
-  for i in 1..1000 loop
-    select l.parent_id into v_parent from ops.lineage l where l.id = v_root;
-    if not found then
-      if i = 1 then
-        perform ops.fail('OPS_013', format('nothing has the id %s', p_id), 'p_id', 'pass the id of an event, reaction, proposal, mission, step or run');
-      end if;
-      exit;
-    end if;
-    exit when v_parent is null or not exists (select from ops.lineage l where l.id = v_parent);
-    v_root := v_parent;
-  end loop;
-
+  if v_root is null then
+    perform ops.fail('OPS_013', format('nothing has the id %s', p_id), 'p_id', 'pass the id of an event, reaction, proposal, mission, step or run');
+  end if;
   return query
-  with recursive tree as (
-    select l.*, array[(l.at, l.id)] as path from ops.lineage l where l.id = v_root
+  with recursive link as materialized (
+    select l.* from ops.lineage l where l.id = any (v_chain)
+  ), tree as (
+    select l.*, array[(l.at, l.id)] as path from link l where l.id = v_root
     union all
     select l.*, t.path || (l.at, l.id)
-    from tree t join ops.lineage l on l.parent_id = t.id
+    from tree t join link l on l.parent_id = t.id
     where array_length(t.path, 1) < 500
   )
   select row_number() over (order by t.path)::integer, t.entity, t.id, t.parent_id, t.at, t.status, t.summary, t.details
@@ -97,6 +137,7 @@ create function public.ops_why(p_event_id uuid)
 returns table (pattern_id text, decision text, detail jsonb, reaction_id uuid)
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
 as $$
 #variable_conflict use_column
 begin
@@ -136,6 +177,9 @@ create function public.ops_timeline(p_since timestamptz, p_limit integer default
 returns table (at timestamptz, entity text, id uuid, root_event_id uuid, status text, summary text, details jsonb)
 language sql stable security definer
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
 as $$
   select t.* from (
     select e.created_at as at, 'event' as entity, e.id, coalesce(e.root_event_id, e.id) as root_event_id, 'received' as status, e.type as summary,
@@ -150,7 +194,7 @@ as $$
     from public.ops_agent_reactions r join public.ops_agent_events e on e.id = r.event_id where r.created_at >= p_since - interval '1 day' and r.updated_at >= p_since
       and r.pattern_id is distinct from 'ops:canary'
     union all
-    select p.updated_at, 'proposal', p.id, p.root_event_id, p.status::text, p.title,
+    select p.updated_at, 'proposal', p.id, coalesce(p.root_event_id, p.id), p.status::text, p.title,
       jsonb_strip_nulls(jsonb_build_object('title', p.title, 'code', p.code, 'reason', p.reason, 'source', p.source, 'pattern_id', p.pattern_id,
         'decided_by', p.decided_by,
         'event_id', (select r.event_id from public.ops_agent_reactions r where r.id = p.reaction_id),

@@ -84,25 +84,6 @@ create trigger ops_mission_proposals_link after update of reaction_id on public.
   for each row when (old.reaction_id is not null and new.reaction_id is null)
   execute function ops.keep_link();
 
--- A root and all that came of it, live rows and archived ones.
-create function ops.chain_of(p_root uuid) returns uuid[]
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-set enable_seqscan = off
-set enable_hashjoin = off
-set enable_mergejoin = off
-as $$
-begin
-  return array(
-    with recursive chain (id) as (
-      values (p_root)
-      union
-      select l.id from chain c join ops.lineage l on l.parent_id = c.id
-    )
-    select id from chain);
-end
-$$;
-
 -- Whether all of these rows ended before a moment.
 create function ops.ended_before(p_ids uuid[], p_before timestamptz) returns boolean
 language plpgsql stable
@@ -141,6 +122,9 @@ $$;
 create function ops.move_to_archive(p_ids uuid[]) returns integer
 language plpgsql
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
 as $$
 declare
   v_rows integer;
@@ -159,8 +143,8 @@ begin
       when 'step' then (select to_jsonb(t) from public.ops_mission_steps t where t.id = l.id)
       else (select to_jsonb(t) from public.ops_action_runs t where t.id = l.id)
     end
-  from unnest(p_ids) i join ops.lineage l on l.id = i
-  where not l.details ? 'archived'
+  from ops.lineage l -- by an array, not by a join: see ops.chain_of
+  where l.id = any (p_ids) and not l.details ? 'archived'
   on conflict do nothing;
   get diagnostics v_rows = row_count;
   delete from public.ops_agent_events where id = any (p_ids) and (proposal_id is not null or mission_id is not null or run_id is not null);
@@ -175,15 +159,22 @@ $$;
 -- most p_limit chains (1..10000), oldest first; call it until it answers zero. It waits for nobody: a chain of which somebody
 -- holds a part is left for the next call. Returns how many chains and rows moved.
 -- Errors: OPS_011 for an interval below one hour.
+--
+-- Oldest first is by id, which begins with the time: the primary keys are walked from their old end, and only as far as the first
+-- thousand roots in a row that are too young, however many rows come after. Sorting is off so that no plan reads them all.
 create function public.ops_archive(p_older_than interval, p_limit integer default 1000)
 returns table (chains integer, rows integer)
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_bitmapscan = off
+set enable_sort = off
 as $$
 #variable_conflict use_column
 declare
   v_before timestamptz := ops.now() - p_older_than;
-  v_root uuid;
+  v_root record;
+  v_young integer := 0;
   v_chain uuid[];
   v_ids uuid[] := '{}';
 begin
@@ -193,16 +184,20 @@ begin
   chains := 0;
   rows := 0;
   for v_root in
-    select id from (
-      select e.id, e.created_at from public.ops_agent_events e
-      where e.created_at < v_before and e.processed_at < v_before and e.proposal_id is null and e.mission_id is null and e.run_id is null
+    select r.id, r.is_old from (
+      (select e.id, e.created_at < v_before as is_old from public.ops_agent_events e
+       where (e.created_at >= v_before or e.processed_at < v_before) and e.proposal_id is null and e.mission_id is null and e.run_id is null
+       order by e.id)
       union all
-      select p.id, p.created_at from public.ops_mission_proposals p
-      where p.created_at < v_before and p.updated_at < v_before and p.reaction_id is null and p.status <> 'pending') r
-    order by created_at, id
+      (select p.id, p.created_at < v_before from public.ops_mission_proposals p
+       where (p.created_at >= v_before or (p.updated_at < v_before and p.status <> 'pending')) and p.reaction_id is null
+       order by p.id)) r
+    order by r.id
   loop
-    exit when chains >= least(greatest(p_limit, 1), 10000);
-    v_chain := ops.chain_of(v_root);
+    v_young := case when v_root.is_old then 0 else v_young + 1 end;
+    exit when v_young >= 1000 or chains >= least(greatest(p_limit, 1), 10000);
+    continue when not v_root.is_old;
+    v_chain := ops.chain_of(v_root.id);
     -- Asked again under the locks: what was held a moment ago may have been set to work.
     continue when not (ops.ended_before(v_chain, v_before) and ops.hold_chain(v_chain) and ops.ended_before(v_chain, v_before));
     chains := chains + 1;

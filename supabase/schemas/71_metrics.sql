@@ -89,7 +89,8 @@ $$;
 insert into ops.totals_until (at) values (ops.now()) on conflict do nothing;
 
 -- Everything that /metrics tells: {"totals": [{"metric", "kind", "outcome", "count", "seconds", "buckets"}], "bounds": [seconds],
--- "queues": {name: count}, "oldest_queued_seconds", "claims" (in the last five minutes), "workers", "alerts": [{"rule", "severity", "count"}], "heartbeat": {"ok", "at"} | null}.
+-- "queues": {name: count}, "oldest_queued_seconds", "claims" (in the last five minutes), "workers", "alerts": [{"rule", "severity", "count"}], "heartbeat": {"ok", "at"} | null,
+-- "watch": as ops_watch_state}.
 create function public.ops_metrics() returns jsonb
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
@@ -110,6 +111,7 @@ begin
       select coalesce(jsonb_agg(to_jsonb(a) order by a.rule, a.severity), '[]')
       from (select rule, severity, count(*) as count from ops.alerts where status = 'open' group by rule, severity) a),
     'claims', (select count(*) from public.ops_mission_steps where reserved_at > v_recent),
-    'heartbeat', (select jsonb_build_object('ok', h.ok, 'at', extract(epoch from h.at)) from ops.heartbeats h order by h.at desc limit 1));
+    'heartbeat', (select jsonb_build_object('ok', h.ok, 'at', extract(epoch from h.at)) from ops.heartbeats h order by h.at desc limit 1),
+    'watch', public.ops_watch_state());
 end
 $$;

@@ -1,57 +1,87 @@
 -- Reads for the control plane and the command line: pages of rows, health, the radar.
 
--- Lists answer newest first, at most 200 rows; p_after is the last id of the page before. Ids are time-ordered.
+-- Lists answer newest first, at most 200 rows; p_after is the last id of the page before. Ids are time-ordered. The conditions are
+-- written out, so that each plan goes by what was asked for: what is open or belongs together is found by its index, however much has
+-- finished since. Other fields are looked for from the newest row back.
 
-create function public.ops_list_events(p_filter jsonb default '{}', p_limit integer default 50, p_after uuid default null) returns setof jsonb
-language sql stable security definer
+-- Rows of a table, as `r`, that meet all the conditions that are not null.
+create function ops.page(p_row text, p_from text, p_conditions text[], p_limit integer, p_after uuid) returns setof jsonb
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
-  select to_jsonb(e) from public.ops_agent_events e
-  where (p_after is null or e.id < p_after)
-    and (not p_filter ? 'type' or e.type = p_filter ->> 'type')
-    and (coalesce((p_filter ->> 'heartbeats')::boolean, true) or e.type not in ('heartbeat:success', 'heartbeat:failure'))
-    and (not p_filter ? 'processed' or (e.processed_at is not null) = (p_filter ->> 'processed')::boolean)
-    and (not p_filter ? 'root_event_id' or coalesce(e.root_event_id, e.id) = (p_filter ->> 'root_event_id')::uuid)
-    and (not p_filter ? 'id' or e.id = (p_filter ->> 'id')::uuid)
-  order by e.id desc limit least(p_limit, 200)
+begin
+  return query execute format('select %s from %s r where %s order by r.id desc limit %s', p_row, p_from,
+    array_to_string(array['true', case when p_after is not null then format('r.id < %L', p_after) end] || p_conditions, ' and '),
+    least(p_limit, 200));
+end
+$$;
+
+-- `column = what p_filter says`, or null where it says nothing. No row has a value that is not among p_known.
+create function ops.equals(p_filter jsonb, p_field text, p_known text[] default null) returns text
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return case when not p_filter ? p_field then null
+    when p_known is null or p_filter ->> p_field = any (p_known) then format('r.%I = %L', p_field, p_filter ->> p_field)
+    else 'false' end;
+end
+$$;
+
+create function public.ops_list_events(p_filter jsonb default '{}', p_limit integer default 50, p_after uuid default null) returns setof jsonb
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return query select * from ops.page('to_jsonb(r)', 'public.ops_agent_events', array[
+    ops.equals(p_filter, 'type'),
+    ops.equals(p_filter, 'id'),
+    case when not (p_filter ->> 'heartbeats')::boolean then 'r.type not in (''heartbeat:success'', ''heartbeat:failure'')' end,
+    case (p_filter ->> 'processed')::boolean when true then 'r.processed_at is not null' when false then 'r.processed_at is null' end,
+    case when p_filter ? 'root_event_id' then format('(r.root_event_id = %1$L or (r.id = %1$L and r.root_event_id is null))',
+      p_filter ->> 'root_event_id') end], p_limit, p_after);
+end
 $$;
 
 create function public.ops_list_proposals(p_filter jsonb default '{}', p_limit integer default 50, p_after uuid default null) returns setof jsonb
-language sql stable security definer
+language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
 as $$
-  select to_jsonb(p) || jsonb_build_object('mission_id', (select m.id from public.ops_missions m where m.proposal_id = p.id))
-  from public.ops_mission_proposals p
-  where (p_after is null or p.id < p_after)
-    and (not p_filter ? 'status' or p.status::text = p_filter ->> 'status')
-    and (not p_filter ? 'source' or p.source = p_filter ->> 'source')
-    and (not p_filter ? 'id' or p.id = (p_filter ->> 'id')::uuid)
-  order by p.id desc limit least(p_limit, 200)
+begin
+  return query select * from ops.page(
+    'to_jsonb(r) || jsonb_build_object(''mission_id'', (select m.id from public.ops_missions m where m.proposal_id = r.id))',
+    'public.ops_mission_proposals', array[
+    ops.equals(p_filter, 'status', enum_range(null::public.ops_proposal_status)::text[]),
+    ops.equals(p_filter, 'source'),
+    ops.equals(p_filter, 'id')], p_limit, p_after);
+end
 $$;
 
 create function public.ops_list_missions(p_filter jsonb default '{}', p_limit integer default 50, p_after uuid default null) returns setof jsonb
-language sql stable security definer
+language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
 as $$
-  select to_jsonb(m) from public.ops_missions m
-  where (p_after is null or m.id < p_after)
-    and (not p_filter ? 'status' or m.status::text = p_filter ->> 'status')
-    and (not p_filter ? 'id' or m.id = (p_filter ->> 'id')::uuid)
-  order by m.id desc limit least(p_limit, 200)
+begin
+  return query select * from ops.page('to_jsonb(r)', 'public.ops_missions', array[
+    ops.equals(p_filter, 'status', enum_range(null::public.ops_mission_status)::text[]),
+    case when p_filter ->> 'status' in ('approved', 'running') then 'r.completed_at is null' end,
+    ops.equals(p_filter, 'id')], p_limit, p_after);
+end
 $$;
 
 create function public.ops_list_steps(p_filter jsonb default '{}', p_limit integer default 50, p_after uuid default null) returns setof jsonb
-language sql stable security definer
+language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
 as $$
-  select to_jsonb(s) - 'lease_token' from public.ops_mission_steps s
-  where (p_after is null or s.id < p_after)
-    and (not p_filter ? 'status' or s.status::text = p_filter ->> 'status')
-    and (not p_filter ? 'mission_id' or s.mission_id = (p_filter ->> 'mission_id')::uuid)
-    and (not p_filter ? 'kind' or s.kind = p_filter ->> 'kind')
-    and (not p_filter ? 'executor' or s.executor = p_filter ->> 'executor')
-    and (not p_filter ? 'id' or s.id = (p_filter ->> 'id')::uuid)
-  order by s.id desc limit least(p_limit, 200)
+begin
+  return query select * from ops.page('to_jsonb(r) - ''lease_token''', 'public.ops_mission_steps', array[
+    ops.equals(p_filter, 'status', enum_range(null::public.ops_step_status)::text[]),
+    case when p_filter ->> 'status' = 'queued' then '((r.status = ''queued'' and r.ready) or (r.status = ''queued'' and not r.ready))' end,
+    ops.equals(p_filter, 'mission_id'),
+    ops.equals(p_filter, 'kind'),
+    ops.equals(p_filter, 'executor'),
+    ops.equals(p_filter, 'id')], p_limit, p_after);
+end
 $$;
 
 -- One beat of the control plane: kept with its report, and told as an event heartbeat:success or heartbeat:failure, which no

@@ -8,7 +8,7 @@
 -- it takes: a call ends with the first check that is cut off, and one that was cut off because others had used up the call's time
 -- is left for the next call.
 
--- What is checked beside the invariants: how the loop is run.
+-- What is checked beside the invariants: how the loop is run. The clock stands in a sub-select: read once, it can steer an index scan.
 insert into ops.checks (name, severity, detects, query) values
 ('runtime_identity', 'critical', 'Workers or control planes that are logged in under another role than expected, or one with more rights', $q$
   with expected as (
@@ -17,7 +17,7 @@ insert into ops.checks (name, severity, detects, query) values
       || case when ops.policy('invariants') #> '{expected_roles,worker}' is null then '{"worker": ["ops_worker"]}'::jsonb else '{}' end
       || case when ops.policy('invariants') #> '{expected_roles,control_plane}' is null then '{"control_plane": ["service_role"]}'::jsonb else '{}' end) x
   ), seen as (
-    select 'worker' as part, w.name, w.role from ops.workers w where w.last_seen_at > ops.now() - interval '1 hour'
+    select 'worker' as part, w.name, w.role from ops.workers w where w.last_seen_at > (select ops.now()) - interval '1 hour'
     union
     select 'control plane', 'heartbeat', b.role from ops.watch b where b.part = 'round'
   )
@@ -54,23 +54,23 @@ $q$),
 $q$),
 ('stuck_reactions', 'warning', 'Reactions that have been queued or in processing for an hour', $q$
   select r.id, format('%s since %s', r.status, r.updated_at) as message
-  from public.ops_agent_reactions r where r.status = 'processing' and r.updated_at < ops.now() - interval '1 hour'
+  from public.ops_agent_reactions r where r.status = 'processing' and r.updated_at < (select ops.now()) - interval '1 hour'
   union all
   (select r.id, format('queued since %s', r.created_at)
    from public.ops_agent_reactions r
-   where r.status = 'queued' and r.created_at < ops.now() - interval '1 hour' and not ops.paused('reactions')
+   where r.status = 'queued' and r.created_at < (select ops.now()) - interval '1 hour' and not ops.paused('reactions')
    order by r.created_at, r.id limit 101)
 $q$),
 ('stuck_webhooks', 'warning', 'Webhooks and other events that nobody has processed for an hour', $q$
   select e.id, format('%s waits since %s', e.type, e.created_at) as message
   from public.ops_agent_events e
-  where e.processed_at is null and e.created_at < ops.now() - interval '1 hour' and not ops.paused('reactions')
+  where e.processed_at is null and e.created_at < (select ops.now()) - interval '1 hour' and not ops.paused('reactions')
   order by e.created_at, e.id limit 101
 $q$),
 ('running_past_recovery', 'high', 'Steps that still run ten minutes after their lease was over: nobody recovers them', $q$
   select s.id, format('%s has run without a lease since %s', s.kind, s.lease_expires_at) as message
   from public.ops_mission_steps s
-  where s.status = 'running' and s.lease_expires_at < ops.now() - interval '10 minutes'
+  where s.status = 'running' and s.lease_expires_at < (select ops.now()) - interval '10 minutes'
   order by s.lease_expires_at limit 101
 $q$),
 ('mission_open_without_steps', 'high', 'Missions that are open though all of their steps have ended', $q$
@@ -83,18 +83,18 @@ $q$),
   from unnest(ops.claimable_executors()) x(name), lateral (
     select min(s.run_at) as run_at
     from (select run_at from public.ops_mission_steps where status = 'queued' and ready and executor = x.name order by priority, run_at, id limit 100) s) d
-  where d.run_at < ops.now() - interval '10 minutes' and not ops.paused('claims') and x.name <> all (ops.blocked_executors())
-    and not exists (select from ops.workers w where x.name = any (w.executors) and w.last_seen_at > ops.now() - interval '10 minutes')
+  where d.run_at < (select ops.now()) - interval '10 minutes' and not ops.paused('claims') and x.name <> all (ops.blocked_executors())
+    and not exists (select from ops.workers w where x.name = any (w.executors) and w.last_seen_at > (select ops.now()) - interval '10 minutes')
 $q$),
 ('heartbeat_silence', 'high', 'More than fifteen minutes between the heartbeat that runs this check and the one before', $q$
   select 'heartbeat' as id, format('the last heartbeat was recorded at %s', b.at) as message
-  from (select at from ops.heartbeats order by at desc limit 1) b where b.at < ops.now() - interval '15 minutes'
+  from (select at from ops.heartbeats order by at desc limit 1) b where b.at < (select ops.now()) - interval '15 minutes'
 $q$),
 ('worker_silence', 'high', 'Workers that fell silent with steps in hand', $q$
   select w.id, format('worker "%s" was last seen at %s and has %s steps in hand', w.name, w.last_seen_at, count(*)) as message
   from (select id, worker_id from public.ops_mission_steps where status = 'running' order by lease_expires_at limit 1000) s
   join ops.workers w on w.id = s.worker_id
-  where w.last_seen_at < ops.now() - interval '5 minutes' group by w.id, w.name, w.last_seen_at
+  where w.last_seen_at < (select ops.now()) - interval '5 minutes' group by w.id, w.name, w.last_seen_at
 $q$),
 ('pattern_quarantined', 'high', 'Patterns of the reaction matrix that are out of service', $q$
   select x.key as id, format('pattern %s is out of service: %s', x.key, x.value) as message

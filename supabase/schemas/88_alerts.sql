@@ -48,7 +48,7 @@ begin
                 from (select * from ops.heartbeats order by at desc limit 100) h) b) f;
   elsif p_rule = 'heartbeat_silence_minutes' then
     return query
-    select '', ops.minutes(v_now - b.at), format('the heartbeat before this one was at %s', b.at) from (
+    select '', ops.minutes(v_now - b.at), format('no heartbeat was recorded since %s', b.at) from (
       select at from ops.heartbeats order by at desc limit 1) b;
   elsif p_rule = 'worker_idle_minutes' then
     select min(o.run_at) into v_since from ops.oldest_due() o where o.executor <> all (ops.blocked_executors());
@@ -116,10 +116,11 @@ begin
   elsif p_rule = 'pattern_errors_per_hour' then
     return query
     select '', sum(f.n)::numeric, format('%s patterns failed on events, or their reactions could not become proposals', sum(f.n))
-    from (select count(*) as n from (select * from public.ops_agent_events order by id desc limit 2000) e
-          join ops.event_verdicts v on v.event_id = e.id
-          where v.settled_at > v_now - interval '1 hour'
-            and (v.error is not null or v.decisions @> '[{"decision": "error"}]')
+    -- Lateral with an offset, so that the verdicts are those of these events and not all of them, looked through.
+    from (select count(*) as n from (select id from public.ops_agent_events order by id desc limit 2000) e, lateral (
+            select from ops.event_verdicts v
+            where v.event_id = e.id and v.settled_at > v_now - interval '1 hour'
+              and (v.error is not null or v.decisions @> '[{"decision": "error"}]') offset 0) v
           union all
           select count(*) from (select * from public.ops_agent_reactions order by id desc limit 2000) r
           where r.status = 'failed' and r.updated_at > v_now - interval '1 hour') f;
@@ -420,31 +421,50 @@ begin
 end
 $$;
 
--- Takes up to p_limit notices (1..100) that are due, under a lease, the oldest first. Notices about one alert leave through a channel
--- one after the other. Answers what to send, and the channel as policy describes it.
-create function public.ops_claim_notices(p_limit integer default 20, p_lease_seconds integer default 120)
+-- Takes up to p_limit notices that are due, under a lease, the oldest first; only those of some channels and of one rule, if these are
+-- given. Notices about one alert leave through a channel one after the other. A restored copy tells nobody: what waits in it was or
+-- will be told by the database that it was taken from.
+create function ops.take_notices(p_limit integer, p_lease_seconds integer, p_channels text[] default null, p_rule text default null)
 returns table (id uuid, token uuid, channel text, config jsonb, message jsonb, attempt integer)
-language plpgsql security definer
+language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
   v_channels jsonb := coalesce(ops.policy('alerts') -> 'channels', '{}');
 begin
-  update ops.alert_notices n set status = 'skipped', last_error = 'there is no such channel any more', lease_token = null, lease_expires_at = null
-  where n.status = 'pending' and not v_channels ? n.channel;
+  if ops.on_hold() then
+    return;
+  end if;
   return query
   with due as materialized (
     select n.id from ops.alert_notices n
     where n.status = 'pending' and n.due_at <= ops.now() and coalesce(n.lease_expires_at, '-infinity') <= ops.now()
+      and (p_channels is null or n.channel = any (p_channels))
+      and (p_rule is null or exists (select from ops.alerts a where a.id = n.alert_id and a.rule = p_rule))
       and not exists (select from ops.alert_notices e
                       where e.alert_id = n.alert_id and e.channel = n.channel and e.number < n.number and e.status = 'pending')
     order by n.due_at, n.id limit least(p_limit, 100) for update skip locked
   )
   update ops.alert_notices n
-  set lease_token = gen_random_uuid(), lease_expires_at = ops.now() + p_lease_seconds * interval '1 second', attempts = n.attempts + 1
+  set lease_token = gen_random_uuid(), lease_expires_at = ops.now() + least(p_lease_seconds, 600) * interval '1 second', attempts = n.attempts + 1
   from due d where n.id = d.id
   returning n.id, n.lease_token, n.channel, v_channels -> n.channel, n.message, n.attempts;
+end
+$$;
+
+-- Takes up to p_limit notices (1..100) that are due. Answers what to send, and the channel as policy describes it.
+create function public.ops_claim_notices(p_limit integer default 20, p_lease_seconds integer default 120)
+returns table (id uuid, token uuid, channel text, config jsonb, message jsonb, attempt integer)
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_channels jsonb := coalesce(ops.policy('alerts') -> 'channels', '{}');
+begin
+  update ops.alert_notices n set status = 'skipped', last_error = 'there is no such channel any more', lease_token = null, lease_expires_at = null
+  where n.status = 'pending' and not v_channels ? n.channel;
+  return query select * from ops.take_notices(p_limit, p_lease_seconds);
 end
 $$;
 

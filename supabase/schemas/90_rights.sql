@@ -12,7 +12,7 @@ declare
   v_object record;
   v_worker text[] := array['ops_register_worker', 'ops_worker_heartbeat', 'ops_claim_steps', 'ops_claim_next_step', 'ops_renew_steps',
     'ops_complete_steps', 'ops_fail_steps', 'ops_snooze_steps', 'ops_release_steps', 'ops_radar_add', 'ops_radar_update', 'ops_radar_list',
-    'ops_recover_expired_leases', 'ops_recover_stale_steps'];
+    'ops_recover_expired_leases', 'ops_recover_stale_steps', 'ops_watch_heartbeat', 'ops_claim_silence_notices', 'ops_record_notice'];
   v_reader text[] := array['ops_hold', 'ops_overview', 'ops_doctor', 'ops_watch_state', 'ops_trace', 'ops_why', 'ops_timeline', 'ops_health', 'ops_read_policies', 'ops_list_events', 'ops_list_proposals',
     'ops_list_missions', 'ops_list_steps', 'ops_radar_list', 'ops_cap_usage', 'ops_gate_proposal', 'ops_is_auto_approvable', 'ops_extract_step_kinds',
     'ops_list_services', 'ops_policy_changes', 'ops_policies_at', 'ops_recording',
@@ -56,7 +56,11 @@ begin
     end if;
   end loop;
   grant insert, update, delete on public.ops_policy to ops_operator;
-  grant insert, update, delete on public.ops_mission_steps to ops_operator;
+  -- All of a step but its revision: who writes that, the triggers on hand edits take for the engine.
+  revoke insert, update on public.ops_mission_steps from service_role;
+  execute format('grant delete, insert (%1$s), update (%1$s) on public.ops_mission_steps to service_role, ops_operator', (
+    select string_agg(quote_ident(a.attname), ', ') from pg_attribute a
+    where a.attrelid = 'public.ops_mission_steps'::regclass and a.attnum > 0 and not a.attisdropped and a.attname <> 'revision'));
   grant insert, update, delete on public.ops_demand_radar to ops_operator;
   grant insert on public.ops_policy_audit to service_role, ops_operator;
 
@@ -69,7 +73,7 @@ begin
   -- Column defaults and views need these.
   grant execute on function ops.now(), ops.new_id() to service_role, ops_operator, ops_readonly;
   grant select on ops.policy_history, ops.policy_audit, ops.workers, ops.shadow_reactions, ops.services, ops.service_checks, ops.invariant_violations, ops.check_runs,
-    ops.canaries, ops.alerts, ops.alert_notices, ops.silences to service_role, ops_operator, ops_readonly;
+    ops.canaries, ops.alerts, ops.alert_notices, ops.silences, ops.schedules to service_role, ops_operator, ops_readonly;
   -- Checks read all of the loop, and call what reads it for them.
   grant usage on schema public, ops to ops_monitor;
   for v_object in
@@ -112,7 +116,7 @@ begin
     execute format('alter table ops.%I enable row level security', v_table);
     execute format('create policy monitor on ops.%I for select to ops_monitor using (true)', v_table);
     if v_table in ('policy_history', 'policy_audit', 'workers', 'shadow_reactions', 'services', 'service_checks', 'invariant_violations', 'check_runs', 'canaries', 'alerts',
-      'alert_notices', 'silences') then
+      'alert_notices', 'silences', 'schedules') then
       execute format('create policy readers on ops.%I for select to service_role, ops_operator, ops_readonly using (true)', v_table);
     end if;
   end loop;

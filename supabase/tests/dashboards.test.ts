@@ -117,6 +117,7 @@ describe('each view answers a reader with the numbers of the loop', () => {
       'ops_queue_depth',
       'ops_reactions_and_shadows',
       'ops_recent_failures',
+      'ops_schedules',
       'ops_services',
       'ops_silences',
       'ops_step_durations',
@@ -160,6 +161,16 @@ describe('each view answers a reader with the numbers of the loop', () => {
       running_steps: 1,
       waiting_steps: 1,
     })
+  })
+
+  test('ops_schedules', async () => {
+    const event = { type: 'app:daily' }
+    await setPolicy(db.sql, 'schedules', {
+      schedules: [{ id: 'daily', cron: '0 9 * * *', time_zone: 'Europe/Berlin', event }],
+    })
+    expect(await rows('ops_schedules')).toMatchObject([
+      { id: 'daily', cron: '0 9 * * *', time_zone: 'Europe/Berlin', event_type: 'app:daily', next_at: null },
+    ])
   })
 
   test('ops_heartbeat_health', async () => {

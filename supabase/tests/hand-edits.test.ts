@@ -550,6 +550,33 @@ describe('edits that only the engine can make', () => {
     })
   })
 
+  test.each(['ops_operator', 'service_role'] as const)(
+    'nobody passes for the engine: %s may not write a revision',
+    async (role) => {
+      const sql = postgres(urlFor(db, role), { max: 1, onnotice: () => undefined })
+      onFileEnd(() => sql.end())
+      const mission = await start([{ key: 'a' }])
+      const id = mission.step('a')
+      const denied = { code: '42501' }
+      await expect(
+        sql`update ops_mission_steps set status = 'succeeded', completed_at = now(), revision = revision + 1 where id = ${id}`,
+      ).rejects.toMatchObject(denied)
+      await expect(
+        sql`insert into ops_mission_steps (mission_id, kind, status, revision) values (${mission.id}, 'noop', 'queued', 1)`,
+      ).rejects.toMatchObject(denied)
+      expect(await statuses(mission)).toEqual({ a: 'queued' })
+      await set(id, 'cancelled', sql)
+      expect(await missionRow(db.sql, mission.id)).toMatchObject({ status: 'cancelled' })
+    },
+  )
+
+  test('an end that is claimed for another time: it is that of the edit', async () => {
+    const mission = await start([{ key: 'a' }])
+    await hand`update ops_mission_steps set status = 'succeeded', completed_at = '2001-01-01' where id = ${mission.step('a')}`
+    const { completed_at } = await stepById(db.sql, mission.step('a'))
+    expect(Date.now() - (completed_at?.getTime() ?? 0)).toBeLessThan(60_000)
+  })
+
   test('a status that does not exist', async () => {
     const mission = await start([{ key: 'a' }])
     expect(await refusal(set(mission.step('a'), 'done'))).toMatchObject({ code: '22P02' })

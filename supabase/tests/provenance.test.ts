@@ -393,13 +393,32 @@ describe('depth and root', () => {
   )
 
   test('go on under a mission that somebody proposed by hand', async () => {
-    await startMission(sql, [{}])
+    const { proposalId: root_event_id } = await startMission(sql, [{}])
     await work([{ type: 'work:done' }])
     const event = await eventOf('work:done')
-    expect((await eventRow(event)).depth).toBe(1)
+    expect(await eventRow(event)).toEqual({ depth: 1, root_event_id })
     await answer(event)
     await work([{ type: 'work:again' }])
-    expect(await eventRow(await eventOf('work:again'))).toEqual({ depth: 2, root_event_id: event })
+    expect(await eventRow(await eventOf('work:again'))).toEqual({ depth: 2, root_event_id })
+    expect((await eventRow(await eventOf('mission:succeeded'))).root_event_id).toBe(root_event_id)
+  })
+
+  test('are those of the proposal for the events that ask for a decision on it and tell of its end', async () => {
+    await setPolicy(sql, 'auto_approve', { enabled: false })
+    const { proposal_id: root_event_id } = await propose(sql)
+    await clock.advance(2 * 86_400)
+    await sql`select ops_expire_proposals()`
+    for (const type of ['proposal:pending', 'proposal:expired'])
+      expect(await eventRow(await eventOf(type))).toEqual({ depth: 1, root_event_id })
+  })
+
+  test('stand on every event but those that began a chain', async () => {
+    await twoGenerations()
+    await startMission(sql, [{}])
+    await fail(sql, [{ ...lease(await claimOne(sql, worker)), error: 'no', permanent: true }])
+    const rootless = await sql<{ type: string }[]>`
+      select type from ops_agent_events where root_event_id is null or depth = 0`
+    expect(rootless.map(({ type }) => type)).toEqual(['app:signup'])
   })
 })
 
@@ -440,6 +459,24 @@ describe('the loop guard', () => {
 
     await settle(await emit(), several(1))
     expect(codes(await react()), 'another chain').toEqual(['auto_approved'])
+  })
+
+  test('one proposal that came without an event sets off no more either, however many events its mission emits', async () => {
+    await setPolicy(sql, 'control', { max_missions_per_root_event: 3 })
+    await startMission(sql, [{}])
+    await work([{ type: 'work:a' }, { type: 'work:b' }])
+    await settle(await eventOf('work:a'), several(2))
+    expect(codes(await react())).toEqual(['auto_approved', 'auto_approved'])
+    await settle(await eventOf('work:b'), several(2))
+    expect(codes(await react())).toEqual(['auto_approved', 'missions_per_root_event'])
+    await work([{ type: 'work:deeper' }])
+    await settle(await eventOf('work:deeper'), several(1))
+    expect(codes(await react())).toEqual(['missions_per_root_event'])
+
+    await startMission(sql, [{}], { title: 'another chain', priority: -1 })
+    await work([{ type: 'work:c' }])
+    await settle(await eventOf('work:c'), several(1))
+    expect(codes(await react())).toEqual(['auto_approved'])
   })
 
   test('a rejected or expired proposal gives its place in the chain back', async () => {

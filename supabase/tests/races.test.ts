@@ -16,6 +16,7 @@ import {
   type Mission,
   missionRow,
   recoverExpired,
+  recoverStale,
   registerWorker,
   release,
   renew,
@@ -86,13 +87,18 @@ const combinations = Object.keys(verbs).flatMap((first) =>
 const verb = (name: string) => verbs[name] ?? (() => Promise.reject(new Error(name)))
 
 describe('the last two steps of a mission end at once', () => {
-  test.each(combinations)(
-    '%s, and meanwhile %s: both count, and the mission ends once',
-    async (first, second) => {
+  // The engine locks steps in the order of their ids, so the earlier of the two is once the first to end and once the second.
+  const inEveryOrder = combinations.flatMap(([first, second]) => [
+    { first, second, of: 'earlier' },
+    { first, second, of: 'later' },
+  ])
+  test.each(inEveryOrder)(
+    '$first of the $of step, and meanwhile $second of the other: both count, and the mission ends once',
+    async ({ first, second, of }) => {
       const { mission, a, b } = await pair()
       await one.begin()
-      expect(await verb(first)(one.sql, a)).toBe('ok')
-      const { answer } = await whileBlocked(db.sql, two, (sql) => verb(second)(sql, b))
+      expect(await verb(first)(one.sql, of === 'earlier' ? a : b)).toBe('ok')
+      const { answer } = await whileBlocked(db.sql, two, (sql) => verb(second)(sql, of === 'earlier' ? b : a))
       await one.commit()
       const endedByFirst = first === 'die' || first === 'cancel mission'
       expect(await answer).toBe(endedByFirst && !second.startsWith('cancel') ? 'lost' : 'ok')
@@ -191,6 +197,70 @@ describe('batches over the same missions in opposite orders', () => {
   )
 })
 
+/** Both ways of recovery, made due for every step that runs now. */
+const recoveries: [string, (sql: Connection) => Promise<number>][] = [
+  [
+    'expiry',
+    async (sql) => {
+      const { requeued_steps, failed_steps } = await recoverExpired(sql)
+      return requeued_steps + failed_steps
+    },
+  ],
+  ['staleness', (sql) => recoverStale(sql)],
+]
+
+describe.each(recoveries)('recovery by %s, and a completion', (_, recover) => {
+  test('of the same step that has just been recorded: it stays a success', async () => {
+    const { a } = await pair()
+    await pastLeases()
+    await one.begin()
+    await complete(one.sql, [lease(a)])
+    expect(await recover(two.sql)).toBe(1) // b alone
+    await one.commit()
+    expect(await recover(two.sql)).toBe(0)
+    expect(await stepById(db.sql, a.step_id)).toMatchObject({ status: 'succeeded', failure_count: 0 })
+  })
+
+  test.each([
+    ['requeued', {}],
+    ['dead-lettered', { max_retries: 1 }],
+  ])('of the same step that is being %s: the result is kept as evidence alone', async (_, step) => {
+    const { a } = await pair(step)
+    await pastLeases()
+    await one.begin()
+    await recover(one.sql)
+    const { answer } = await whileBlocked(db.sql, two, (sql) => complete(sql, [{ ...lease(a), result: 1 }]))
+    await one.commit()
+    expect(await answer).toMatchObject([{ outcome: 'lost' }])
+    expect(await runsOf(db.sql, a.step_id)).toHaveLength(1)
+    expect(await db.sql`select outcome from ops.late_results`).toEqual([{ outcome: 'succeeded' }])
+  })
+
+  test('of the other of the last two steps, which comes first: the dead one is met next time', async () => {
+    const { mission, a } = await pair({ max_retries: 1 })
+    await pastLeases()
+    await one.begin()
+    await complete(one.sql, [lease(a)])
+    expect(await recover(two.sql)).toBe(0) // its mission is being rolled up
+    await one.commit()
+    expect(await recover(two.sql)).toBe(1)
+    expect(await statusesOf(db.sql, mission.id)).toEqual({ a: 'succeeded', b: 'failed' })
+    expect(await endsOf(db.sql, mission.id)).toEqual(['mission:failed'])
+  })
+
+  test('of the other of the last two steps, which comes second: it is lost, for the mission has ended', async () => {
+    const { mission, a } = await pair()
+    await db.sql`update ops_mission_steps set max_retries = 1 where id = ${mission.step('b')}`
+    await pastLeases()
+    await one.begin()
+    expect(await recover(one.sql)).toBe(1) // b; a is stopped with its mission
+    const { answer } = await whileBlocked(db.sql, two, (sql) => complete(sql, [lease(a)]))
+    await one.commit()
+    expect(await answer).toMatchObject([{ outcome: 'lost' }])
+    expect(await endsOf(db.sql, mission.id)).toEqual(['mission:failed'])
+  })
+})
+
 describe('recovery and the worker meet', () => {
   test.each([
     ['completed', complete],
@@ -204,20 +274,6 @@ describe('recovery and the worker meet', () => {
     expect(await recoverExpired(two.sql)).toEqual({ requeued_steps: 1, failed_steps: 0 }) // b alone
     await one.commit()
     expect(await recoverExpired(two.sql)).toEqual({ requeued_steps: 0, failed_steps: 0 })
-  })
-
-  test.each([
-    ['requeued', {}],
-    ['dead-lettered', { max_retries: 1 }],
-  ])('a result for a step that is being %s waits, and is lost', async (_, step) => {
-    const { a } = await pair(step)
-    await pastLeases()
-    await one.begin()
-    await recoverExpired(one.sql)
-    const { answer } = await whileBlocked(db.sql, two, (sql) => complete(sql, [{ ...lease(a), result: 1 }]))
-    await one.commit()
-    expect(await answer).toMatchObject([{ outcome: 'lost' }])
-    expect(await db.sql`select outcome from ops.late_results`).toEqual([{ outcome: 'succeeded' }])
   })
 
   test.each([
@@ -314,6 +370,30 @@ describe('an order to cancel and a claim meet', () => {
 })
 
 describe('zombies', () => {
+  test('two live workers of one name never share a step, and neither can end what the other holds', async () => {
+    const namesake = await registerWorker(db.sql, 'worker-1')
+    await startMission(db.sql, [
+      { key: 'a', depends_on: [] },
+      { key: 'b', depends_on: [] },
+    ])
+    await one.begin()
+    await two.begin()
+    const [mine, theirs] = [await claimOne(one.sql, worker), await claimOne(two.sql, namesake)]
+    await one.commit()
+    await two.commit()
+    expect(mine.step_id).not.toBe(theirs.step_id)
+    const crossed = [
+      { step_id: mine.step_id, token: theirs.token },
+      { step_id: theirs.step_id, token: mine.token },
+    ]
+    for (const call of [complete, release, renew])
+      expect((await call(db.sql, crossed)).map(({ outcome }) => outcome)).toEqual(['lost', 'lost'])
+    expect(await complete(db.sql, [lease(mine), lease(theirs)])).toMatchObject([
+      { outcome: 'ok' },
+      { outcome: 'ok' },
+    ])
+  })
+
   test('a restarted worker of the same name leaves the leases of its forerunner alone', async () => {
     const { a, b } = await pair()
     const restarted = await registerWorker(db.sql, 'worker-1')

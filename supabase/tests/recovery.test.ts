@@ -171,11 +171,14 @@ describe('stale steps', () => {
   })
 })
 
-describe.each<[string, StepTemplate]>([
-  ['that can be tried again', {}],
-  ['that are out of attempts', { max_retries: 1 }],
-])('batches of steps %s', (_, step) => {
+describe.each<[string, StepTemplate, 'lease' | 'stale']>([
+  ['whose lease has expired and that can be tried again', {}, 'lease'],
+  ['whose lease has expired and that are out of attempts', { max_retries: 1 }, 'lease'],
+  ['that are stale and can be tried again', {}, 'stale'],
+  ['that are stale and out of attempts', { max_retries: 1 }, 'stale'],
+])('batches of steps %s', (_, step, mode) => {
   const recovered = async (limit: number) => {
+    if (mode === 'stale') return recoverStale(db.sql, null, limit)
     const { requeued_steps, failed_steps } = await recoverExpired(db.sql, limit)
     return requeued_steps + failed_steps
   }

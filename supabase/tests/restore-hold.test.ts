@@ -3,7 +3,7 @@ import postgres from 'postgres'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { adminUrlFor, freshDatabase, type TestDatabase, urlFor } from '../../test/support/database.js'
 import * as work from './work.js'
-import { brokenInvariants, openDatabase } from './world.js'
+import { brokenInvariants, openDatabase, setPolicy } from './world.js'
 
 let original: TestDatabase
 let workerId: string
@@ -113,6 +113,31 @@ test('the original is not held by its copy', async () => {
   const sql = login(original.url)
   await work.startMission(sql, [{}])
   expect(await work.claim(sql, workerId)).toHaveLength(1)
+})
+
+test('a held copy tells nobody of alerts: whom to tell is up to the database that it was taken from', async () => {
+  const { sql } = original
+  await work.registerWorker(sql)
+  await setPolicy(sql, 'alerts', {
+    rules: { queued_events: { warning: 0 }, heartbeat_silence_minutes: { warning: 15 } },
+    channels: { chat: { type: 'slack' } },
+    routes: { warning: ['chat'] },
+  })
+  await sql`delete from ops.watch`
+  await sql`insert into ops_agent_events (type) values ('test:unprocessed')`
+  await sql`insert into ops.heartbeats (ok, report, at) values (true, '{}', now() - interval '10 minutes')`
+  await sql`select ops_evaluate_alerts()`
+  await work.startMission(sql, [{}])
+  await work.claim(sql, workerId)
+  const restored = await copy()
+  await restored.sql`update ops.heartbeats set at = now() - interval '1 hour'`
+  expect(await restored.sql`select ops_watch_heartbeat() as said`).toEqual([{ said: null }])
+  expect(await restored.sql`select * from ops_claim_notices()`).toEqual([])
+  await restored.sql`select * from ops_release_hold('dana')`
+  expect(await restored.sql`select channel from ops_claim_notices()`).toEqual([{ channel: 'chat' }])
+  expect(await restored.sql`select ops_watch_heartbeat() -> 'silent_minutes' as silent`).toEqual([
+    { silent: 60 },
+  ])
 })
 
 test('tables restored over themselves are a copy too', async () => {

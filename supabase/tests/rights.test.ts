@@ -44,18 +44,21 @@ const runbookTables = [
 
 const workerFunctions = [
   'ops_claim_next_step',
+  'ops_claim_silence_notices',
   'ops_claim_steps',
   'ops_complete_steps',
   'ops_fail_steps',
   'ops_radar_add',
   'ops_radar_list',
   'ops_radar_update',
+  'ops_record_notice',
   'ops_recover_expired_leases',
   'ops_recover_stale_steps',
   'ops_register_worker',
   'ops_release_steps',
   'ops_renew_steps',
   'ops_snooze_steps',
+  'ops_watch_heartbeat',
   'ops_worker_heartbeat',
 ]
 
@@ -117,6 +120,7 @@ interface Routine {
   /** With its argument types. */
   signature: string
   arguments: string[]
+  verb: 'select' | 'call'
 }
 
 interface Relation {
@@ -129,7 +133,8 @@ interface Relation {
 /** Every function and procedure of both schemas. */
 const routines = (sql: Connection) => sql<Routine[]>`
   select p.pronamespace::regnamespace::text as schema, p.proname as name, p.oid::regprocedure::text as signature,
-    array(select t::regtype::text from unnest(p.proargtypes) t) as arguments
+    array(select t::regtype::text from unnest(p.proargtypes) t) as arguments,
+    case p.prokind when 'p' then 'call' else 'select' end as verb
   from pg_proc p where p.pronamespace in ('public'::regnamespace, 'ops'::regnamespace)
   order by 1, 3`
 
@@ -202,7 +207,7 @@ async function trying(
 
 const denied = '42501'
 const callOf = (routine: Routine) =>
-  `select ${routine.schema}.${routine.name}(${routine.arguments.map((type) => `null::${type}`).join(', ')})`
+  `${routine.verb} ${routine.schema}.${routine.name}(${routine.arguments.map((type) => `null::${type}`).join(', ')})`
 
 /** Tries to read and write a relation in every way; answers with the ways that were not denied. */
 async function waysInto(attempt: Attempt, { schema, name, kind, column }: Relation): Promise<string[]> {
@@ -335,6 +340,7 @@ describe('ops_readonly', () => {
       'ops.invariant_violations',
       'ops.policy_audit',
       'ops.policy_history',
+      'ops.schedules',
       'ops.service_checks',
       'ops.services',
       'ops.shadow_reactions',
@@ -445,6 +451,11 @@ describe('what somebody adds later', () => {
     create table elsewhere.ops_moved (id int);
     alter table elsewhere.ops_moved set schema public`
 
+  const privateAdditions = `
+    create function ops.later() returns int language sql as 'select 1';
+    create table ops.later_table (id serial primary key);
+    create view ops.later_view as select * from public.ops_policy`
+
   const names = [
     'ops_x',
     'ops_p',
@@ -492,6 +503,29 @@ describe('what somebody adds later', () => {
       expect(await attempt('select from public.ops_y')).toBe(denied)
       expect(await attempt(`select nextval('public.ops_y_id_seq')`)).toBe(denied)
     })
+  })
+
+  test('is denied in either schema, as is all the rest, to anyone who tries', async () => {
+    const database = await freshDatabase()
+    const admin = postgres(adminUrlFor(database), { max: 1, onnotice: () => undefined })
+    await admin`drop event trigger if exists ops_seal`
+    await admin`create event trigger ops_seal on ddl_command_end execute function ops.seal_on_ddl()`
+    await admin.end()
+    const { sql } = database
+    await sql.unsafe(`${additions}; ${privateAdditions}`)
+    const functions = await routines(sql)
+    const all = await relations(sql)
+    for (const role of ['anon', 'authenticated', 'ops_worker']) {
+      await trying(sql, role, async (attempt) => {
+        const open: string[] = []
+        for (const routine of functions) {
+          if ((await attempt(callOf(routine))) !== denied) open.push(`${routine.schema}.${routine.name}`)
+        }
+        for (const relation of all) open.push(...(await waysInto(attempt, relation)))
+        const allowed = role === 'ops_worker' ? workerFunctions.map((name) => `public.${name}`) : []
+        expect([...new Set(open)].sort(), role).toEqual(allowed)
+      })
+    }
   })
 
   test('sealing again changes nothing', async () => {

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import type { Message } from '../../channels/index.js'
+import type { Message } from '../delivery.js'
 
 const alert = z.object({
   transition: z.enum(['opened', 'escalated', 'repeated', 'resolved']),
