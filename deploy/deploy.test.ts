@@ -63,11 +63,17 @@ const metricsIn = (expr: string) => expr.match(/\bops_[a-z_]+/g) ?? []
 
 describe('metrics', () => {
   test('that rules and dashboard ask for are those that the control plane tells', async () => {
-    const { engine, propose, worker, policy } = await testApi()
+    const { db, engine, propose, worker, policy } = await testApi()
     await policy('auto_approve', { enabled: true })
     await propose()
     await worker.fail()
     await engine.recordHeartbeat(true, {})
+    // Something for each gauge of the watch to tell.
+    await policy('services', { services: { billing: { url: 'http://localhost' } } })
+    await engine.recordServiceCheck({ name: 'billing', ok: true })
+    await engine.report('backup', 1)
+    await engine.runChecks(['order'])
+    await db.sql`insert into ops.canaries (status) values ('returned')`
     const answer = await appOver(engine).request('/metrics', { headers: { authorization: `Bearer ${KEY}` } })
     const told = [...(await answer.text()).matchAll(/^# TYPE (\S+) (\S+)$/gm)].flatMap(
       ([, name = '', type]) =>
@@ -78,6 +84,14 @@ describe('metrics', () => {
       ...dashboard.panels.flatMap((p) => p.targets.map((t) => t.expr)),
     ]
     expect(asked.flatMap(metricsIn).filter((name) => !told.includes(name))).toEqual([])
+    // And the other way round: what watches the loop is on the dashboard, or rings.
+    const watched = told.filter((name) =>
+      /^ops_(alerts|check|invariant|canary|service|channel|notices|backup)/.test(name),
+    )
+    expect(watched.length).toBeGreaterThan(10)
+    expect(watched.filter((name) => !asked.flatMap(metricsIn).includes(name))).toEqual([
+      'ops_canary_sent_timestamp_seconds',
+    ])
   })
 
   test('ring for each row of the runbook, as a warning and as critical', async () => {
@@ -121,6 +135,11 @@ describe('metrics', () => {
     expect(numbers('OpsLoopHeartbeatFailing')).toEqual(thresholds.heartbeat_failures)
     expect(numbers('OpsLoopEventsQueue')).toEqual(thresholds.queued_events)
     expect(numbers('OpsLoopStepsQueue')).toEqual(thresholds.queued_steps)
+    expect(numbers('OpsLoopBackupOld')).toEqual({
+      warning: 3600 * (thresholds.backup_age_hours?.warning ?? 0),
+      critical: 3600 * (thresholds.backup_age_hours?.critical ?? 0),
+    })
+    expect(numbers('OpsLoopChannelFailing')).toEqual(thresholds.channel_failures)
     expect(numbers('OpsLoopDeadLetters')).toEqual(thresholds.dead_letters_per_hour)
   })
 })

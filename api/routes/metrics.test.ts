@@ -110,6 +110,27 @@ describe('GET /metrics', () => {
     })
   })
 
+  test('what watches the loop shows: violations, canary, services, channels, backup', async () => {
+    await policy('services', { services: { billing: { url: 'http://localhost', breaker: { failures: 1 } } } })
+    await engine.recordServiceCheck({ name: 'billing', ok: false, error: 'down' })
+    await policy('alerts', { channels: { chat: { type: 'slack' } } })
+    await engine.report('backup', 1)
+    await db.sql`insert into ops.canaries (status, legs) values ('returned', '{"total_ms": 1500}')`
+    await db.sql`select ops.open_violation('order', 'x', 'critical', 'out of order')`
+    const now = (await clock.now()).getTime() / 1000
+    expect(Object.fromEntries(await scrape())).toMatchObject({
+      'ops_invariant_violations{check="order",severity="critical"}': 1,
+      'ops_service_healthy{service="billing"}': 0,
+      'ops_service_breaker_open{service="billing"}': 1,
+      'ops_canary_leg_seconds{leg="total"}': 1.5,
+      ops_canary_returned: 1,
+      ops_canary_missing: 0,
+      'ops_channel_failures{channel="chat"}': 0,
+      ops_notices_waiting: 0,
+      ops_backup_timestamp_seconds: now,
+    })
+  })
+
   test('needs a key', async () => {
     expect((await app.request('/metrics')).status).toBe(401)
   })

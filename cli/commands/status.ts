@@ -6,12 +6,14 @@ import {
   type Health,
   OpsError,
   type Overview,
+  type WatchState,
   type WorkerRow,
 } from '../../engine/index.js'
 import { showLive } from '../live.js'
 import { wholeNumber } from '../numbers.js'
 import { withEngine } from '../session.js'
 import { ago, fields, plain, short, table } from '../text.js'
+import { alertsOf, watchFields } from '../watchState.js'
 
 const EXAMPLES = `
 Examples:
@@ -26,7 +28,7 @@ interface StatusOptions {
 
 export function statusCommand(): Command {
   return new Command('status')
-    .description('the state of the loop: queues, workers, last heartbeat')
+    .description('the state of the loop: queues, workers, last heartbeat, and what watches it')
     .option('--watch', 'go on showing it, until Ctrl-C')
     .option('--every <seconds>', 'how often, with --watch', wholeNumber(1, 3600), 2)
     .addHelpText('after', EXAMPLES)
@@ -34,8 +36,8 @@ export function statusCommand(): Command {
       withEngine(command, async (engine, answer) => {
         if (watch)
           return watchStatus(engine, every * 1000, command.optsWithGlobals<{ json?: boolean }>().json)
-        const health = await engine.health()
-        answer(health, () => describe(health))
+        const [health, watched] = await Promise.all([engine.health(), engine.watchState()])
+        answer({ ...health, watch: watched }, () => describe(health, watched))
       }),
     )
 }
@@ -45,9 +47,13 @@ function watchStatus(engine: Engine, everyMs: number, json = false): Promise<voi
   const isTerminal = process.stdout.isTTY && !json
   const frame = async () => {
     try {
-      const [health, overview] = await Promise.all([engine.health(), engine.overview()])
-      if (json) return JSON.stringify({ ...health, ...overview })
-      return isTerminal ? view(health, overview) : line(health, overview)
+      const [health, overview, watched] = await Promise.all([
+        engine.health(),
+        engine.overview(),
+        engine.watchState(),
+      ])
+      if (json) return JSON.stringify({ ...health, ...overview, watch: watched })
+      return isTerminal ? view(health, overview, watched) : line(health, overview, watched)
     } catch (error) {
       // It may pass; who watches wants to see when.
       if (!(error instanceof OpsError)) throw error
@@ -58,18 +64,24 @@ function watchStatus(engine: Engine, everyMs: number, json = false): Promise<voi
   return showLive({ frame, everyMs })
 }
 
-function line({ status, queues, last_heartbeat_at }: Health, { now, workers }: Overview): string {
+function line(
+  { status, queues, last_heartbeat_at }: Health,
+  { now, workers }: Overview,
+  watched: WatchState,
+): string {
   const live = workers.filter((worker) => worker.live).length
+  const alerts = alertsOf(watched)
   return [
     now.slice(0, 19),
     status,
     `events=${queues.events} reactions=${queues.reactions} pending=${queues.proposals_pending}`,
     `missions=${queues.missions_open} queued=${queues.steps} running=${queues.steps_running}`,
     `workers=${live} heartbeat="${ago(last_heartbeat_at, Date.parse(now))}"`,
+    ...(alerts === '' ? [] : [`alerts="${alerts}"`]),
   ].join(' ')
 }
 
-function view(health: Health, { now, executors, workers }: Overview): string {
+function view(health: Health, { now, executors, workers }: Overview, watched: WatchState): string {
   const colors = colorsFor(process.stdout)
   const at = Date.parse(now)
   const queues = table(
@@ -83,7 +95,7 @@ function view(health: Health, { now, executors, workers }: Overview): string {
   return [
     `${colors.bold('ops-loop')}  ${now.slice(0, 19).replace('T', ' ')} UTC`,
     '',
-    describe(health, at),
+    describe(health, watched, at),
     '',
     executors.length > 0 ? queues : 'No steps are queued or running.',
     '',
@@ -116,7 +128,7 @@ function workerCells(worker: WorkerRow, now: number): string[] {
   ]
 }
 
-function describe(health: Health, now = Date.now()): string {
+function describe(health: Health, watched: WatchState, now = Date.now()): string {
   const { queues, workers } = health
   return fields({
     status: health.status,
@@ -131,6 +143,7 @@ function describe(health: Health, now = Date.now()): string {
     'steps running': queues.steps_running,
     'oldest queued': queues.steps > 0 ? `${health.oldest_queued_seconds} s` : undefined,
     paused: pausedParts(health.paused),
+    ...watchFields(watched),
   })
 }
 

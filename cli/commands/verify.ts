@@ -1,14 +1,14 @@
 import { Command } from 'commander'
 import { engineFromEnv, readEnv } from '../../engine/index.js'
 import { findDatabase, type GlobalOptions } from '../connection.js'
-import { describeFindings } from '../doctor/describe.js'
 import { EXIT } from '../exit.js'
 import { answerFor } from '../session.js'
+import { verifyTable } from '../verify/table.js'
 import { verifyLoop } from '../verify/verify.js'
 
 const HELP = `
 Looks at what ops-loop doctor looks at, and at services, invariants, canary, alerts, schedules, backups and keys.
-Ends with 1 when something is broken; warnings alone end with 0. docs/runbook.md says what to do about each line.
+It prints one table: for each line a verdict, what was found, and the next action. Ends with 1 when something is broken; warnings alone end with 0. docs/runbook.md says what to do about each line.
 
 Examples:
   ops-loop verify
@@ -25,7 +25,7 @@ export function verifyCommand(): Command {
       try {
         const findings = await verifyLoop(engine, process.env)
         const isWell = findings.every(({ status }) => status !== 'broken')
-        answerFor(options)({ ok: isWell, findings }, () => describeFindings(findings))
+        answerFor(options)({ ok: isWell, findings }, () => verifyTable(findings))
         if (!isWell) process.exitCode = EXIT.failed
       } finally {
         await engine.close()

@@ -14,7 +14,8 @@ export function describeFindings(findings: readonly Finding[]): string {
   return [...lines, '', summary(findings)].join('\n')
 }
 
-function summary(findings: readonly Finding[]): string {
+/** `1 thing broken, 2 warnings` */
+export function summary(findings: readonly Finding[]): string {
   const of = (status: Finding['status']) => findings.filter((finding) => finding.status === status).length
   const parts = [
     of('broken') > 0 ? `${count(of('broken'), 'thing')} broken` : '',

@@ -10,6 +10,7 @@ import { freshDatabase, type TestDatabase, urlFor } from '../../test/support/dat
 import type { Finding } from '../doctor/finding.js'
 import { run } from '../testing.js'
 import { checkKeys } from './keys.js'
+import { verifyTable } from './table.js'
 
 let database: TestDatabase
 
@@ -52,7 +53,10 @@ test('a loop that is well has nothing to complain about', async () => {
   expect(exitCode).toBe(0)
   const lines = findings.map(({ check }) => check)
   expect(LINES.filter((line) => !lines.includes(line))).toEqual([])
-  expect((await run('verify')).stdout).toMatch(/✓ canary +the last one was sent .*\n[\s\S]*All is well\.\n$/)
+  const { stdout } = await run('verify')
+  expect(stdout).toMatch(/^line +verdict +found +next action\n/)
+  expect(stdout).toMatch(/^canary +ok +the last one was sent .* nothing$/m)
+  expect(stdout).toMatch(/\n\nAll is well\.\n$/)
 })
 
 describe('it sees', () => {
@@ -182,5 +186,40 @@ describe('keys', () => {
       { status: 'warning', message: expect.stringContaining('OPS_API_KEY_PREVIOUS') },
     ])
     expect(JSON.stringify(found)).not.toContain('hush')
+  })
+})
+
+describe('the table', () => {
+  const findings: Finding[] = [
+    { check: 'database', status: 'ok', message: 'it answers' },
+    {
+      check: 'backup',
+      status: 'warning',
+      message: 'the last one was 2 d ago',
+      hint: 'Make one: ops-loop backup --verify',
+    },
+    { check: 'workers', status: 'broken', message: 'none is live', hint: 'Start one.' },
+  ]
+
+  test('has a verdict and the next action for each line', () => {
+    expect(verifyTable(findings, 100).split('\n')).toEqual([
+      'line      verdict  found                                     next action',
+      'database  ok       it answers                                nothing',
+      'backup    warning  the last one was 2 d ago                  Make one: ops-loop backup --verify',
+      'workers   BROKEN   none is live                              Start one.',
+      '',
+      '1 thing broken, 1 warning',
+    ])
+  })
+
+  test('keeps within the width that there is, and loses no word', () => {
+    const long = 'word '.repeat(40).trim()
+    const text = verifyTable(
+      [{ check: 'a', status: 'broken', message: long, hint: `${long} ${'x'.repeat(90)}` }],
+      90,
+    )
+    expect(Math.max(...text.split('\n').map((line) => line.length))).toBeLessThanOrEqual(90)
+    expect(text.match(/word/g)).toHaveLength(80)
+    expect(text.replace(/[^x]/g, '')).toContain('x'.repeat(90))
   })
 })
