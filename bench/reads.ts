@@ -82,6 +82,7 @@ async function ask(): Promise<Record<string, string>> {
     ops_timeline: `select * from ops_timeline(now() - interval '1 minute')`,
     ops_health: 'select ops_health()',
     ops_overview: 'select ops_overview()',
+    ops_metrics: 'select ops_metrics()',
     'ops_list_events of a chain': `select ops_list_events('{"root_event_id": "${old.event}"}')`,
     'ops_list_steps of a mission': `select ops_list_steps('{"mission_id": "${old.mission}"}')`,
     ...Object.fromEntries(
