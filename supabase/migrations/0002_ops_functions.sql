@@ -4055,8 +4055,9 @@ $$;
 
 -- What is in flight in a restored copy that nobody has released. No rows anywhere else.
 create view public.ops_held_steps with (security_invoker = true) as
-  select s.id as step_id, s.kind, s.executor, s.agent, s.attempt, s.worker_id, s.reserved_at, s.lease_expires_at, s.mission_id, m.title as mission_title
-  from public.ops_mission_steps s join public.ops_missions m on m.id = s.mission_id
+  select s.id as step_id, s.kind, s.executor, s.agent, s.attempt, s.worker_id, s.reserved_at, s.lease_expires_at, s.mission_id,
+    (select m.title from public.ops_missions m where m.id = s.mission_id) as mission_title
+  from public.ops_mission_steps s
   where s.status = 'running' and (select h.held from public.ops_hold() h);
 
 -- 68_provenance.sql -----------------------------------------------------------------------------------------
@@ -4443,8 +4444,9 @@ $$;
 -- holds a part is left for the next call. Returns how many chains and rows moved.
 -- Errors: OPS_011 for an interval below one hour.
 --
--- Oldest first is by id, which begins with the time: the primary keys are walked from their old end, and only as far as the first
--- thousand roots in a row that are too young, however many rows come after. Sorting is off so that no plan reads them all.
+-- Oldest first is by id, which begins with the time: both primary keys are walked side by side from their old end, and only as far as
+-- the first thousand rows that are too young, however many come after. Sorting is off, and no row is left out by a condition, so
+-- that no plan looks ahead.
 create function public.ops_archive(p_older_than interval, p_limit integer default 1000)
 returns table (chains integer, rows integer)
 language plpgsql security definer
@@ -4467,19 +4469,18 @@ begin
   chains := 0;
   rows := 0;
   for v_root in
-    select r.id, r.is_old from (
-      (select e.id, e.created_at < v_before as is_old from public.ops_agent_events e
-       where (e.created_at >= v_before or e.processed_at < v_before) and e.proposal_id is null and e.mission_id is null and e.run_id is null
-       order by e.id)
+    select r.* from (
+      (select e.id, e.created_at < v_before as is_old,
+         e.proposal_id is null and e.mission_id is null and e.run_id is null and e.processed_at < v_before as may_go
+       from public.ops_agent_events e order by e.id)
       union all
-      (select p.id, p.created_at < v_before from public.ops_mission_proposals p
-       where (p.created_at >= v_before or (p.updated_at < v_before and p.status <> 'pending')) and p.reaction_id is null
-       order by p.id)) r
+      (select p.id, p.created_at < v_before, p.reaction_id is null and p.updated_at < v_before and p.status <> 'pending'
+       from public.ops_mission_proposals p order by p.id)) r
     order by r.id
   loop
     v_young := case when v_root.is_old then 0 else v_young + 1 end;
     exit when v_young >= 1000 or chains >= least(greatest(p_limit, 1), 10000);
-    continue when not v_root.is_old;
+    continue when not v_root.is_old or v_root.may_go is not true;
     v_chain := ops.chain_of(v_root.id);
     -- Asked again under the locks: what was held a moment ago may have been set to work.
     continue when not (ops.ended_before(v_chain, v_before) and ops.hold_chain(v_chain) and ops.ended_before(v_chain, v_before));
@@ -5106,7 +5107,8 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  return query execute format('select %s from %s r where %s order by r.id desc limit %s', p_row, p_from,
+  -- Rows are written out when the page is cut, not before.
+  return query execute format('select %s from (select * from %s r where %s order by r.id desc limit %s) r order by r.id desc', p_row, p_from,
     array_to_string(array['true', case when p_after is not null then format('r.id < %L', p_after) end] || p_conditions, ' and '),
     least(p_limit, 200));
 end
@@ -5519,11 +5521,13 @@ create view public.ops_queue_depth with (security_invoker = true) as
   union all select 'running_steps', count(*) from public.ops_mission_steps where status = 'running'
   union all select 'waiting_steps', count(*) from public.ops_mission_steps where status = 'waiting';
 
--- Steps that are out of attempts, kept for an operator.
+-- Steps that are out of attempts, kept for an operator. `offset 0` keeps the look-up of a mission one by its key: joined, all missions
+-- would be read to find those of a few steps.
 create view public.ops_dead_letters with (security_invoker = true) as
   select s.id as step_id, s.kind, s.executor, s.last_error, s.failure_count, s.max_retries, s.end_reason, s.updated_at,
     s.mission_id, m.title as mission_title, m.status as mission_status, m.source as proposal_source
-  from public.ops_mission_steps s join public.ops_missions m on m.id = s.mission_id
+  from public.ops_mission_steps s,
+    lateral (select m.title, m.status, m.source from public.ops_missions m where m.id = s.mission_id offset 0) m
   where s.status = 'failed';
 
 -- Queued steps that no live worker offers to run.
@@ -5559,7 +5563,8 @@ create view public.ops_services with (security_invoker = true) as
 -- that it stays fast over ten million rows. Rates and durations leave the engine's own canary out. Days and
 -- hours are those of the session's time zone.
 --
--- The clock stands in a sub-select on purpose: read once, it can steer an index scan.
+-- The clock stands in a sub-select on purpose: read once, it can steer an index scan. So does `offset 0` in what is looked up for each
+-- row: joined, all that ever was would be read to find what belongs to a day.
 
 -- Everything at a glance, over the last 24 hours.
 create view public.ops_system_health with (security_invoker = true) as
@@ -5604,9 +5609,9 @@ create view public.ops_proposal_latency with (security_invoker = true) as
     percentile_cont(0.99) within group (order by seconds) as p99_latency
   from (
     select extract(epoch from p.created_at - e.created_at) as seconds
-    from public.ops_mission_proposals p
-    join public.ops_agent_reactions r on r.id = p.reaction_id
-    join public.ops_agent_events e on e.id = r.event_id
+    from public.ops_mission_proposals p,
+      lateral (select r.event_id from public.ops_agent_reactions r where r.id = p.reaction_id offset 0) r,
+      lateral (select e.created_at from public.ops_agent_events e where e.id = r.event_id offset 0) e
     where p.created_at > (select ops.now()) - interval '24 hours' and p.source <> 'canary') latency;
 
 -- Seconds from a step's creation to its end, and spent in its last attempt, by kind, over 24 hours.
@@ -5643,7 +5648,8 @@ create view public.ops_dead_letter_rate with (security_invoker = true) as
 -- The steps that failed last, over 24 hours.
 create view public.ops_recent_failures with (security_invoker = true) as
   select s.id as step_id, s.kind, s.executor, s.last_error, s.failure_count, s.updated_at, m.id as mission_id, m.source as proposal_source
-  from public.ops_mission_steps s join public.ops_missions m on m.id = s.mission_id
+  from public.ops_mission_steps s,
+    lateral (select m.id, m.source from public.ops_missions m where m.id = s.mission_id offset 0) m
   where s.status = 'failed' and s.updated_at > (select ops.now()) - interval '24 hours'
   order by s.updated_at desc;
 
@@ -5654,10 +5660,13 @@ create view public.ops_policy_compliance with (security_invoker = true) as
 
 -- How often each pattern of the matrix answered, over 30 days; also those that never did.
 create view public.ops_pattern_effectiveness with (security_invoker = true) as
+  with answered as (
+    select r.pattern_id, count(*) as reactions from public.ops_agent_reactions r
+    where r.created_at > (select ops.now()) - interval '30 days' group by r.pattern_id)
   select coalesce(p.value ->> 'id', p.value ->> 'name') as pattern_id, coalesce(p.value ->> 'mode', 'active') as mode,
-    (select count(*) from public.ops_agent_reactions r
-     where r.pattern_id = coalesce(p.value ->> 'id', p.value ->> 'name') and r.created_at > (select ops.now()) - interval '30 days') as reactions_created
+    coalesce(a.reactions, 0) as reactions_created
   from public.ops_policy m, jsonb_array_elements(m.value -> 'patterns') p
+  left join answered a on a.pattern_id = coalesce(p.value ->> 'id', p.value ->> 'name')
   where m.key = 'reaction_matrix'
   order by 3 desc;
 

@@ -160,8 +160,9 @@ $$;
 -- holds a part is left for the next call. Returns how many chains and rows moved.
 -- Errors: OPS_011 for an interval below one hour.
 --
--- Oldest first is by id, which begins with the time: the primary keys are walked from their old end, and only as far as the first
--- thousand roots in a row that are too young, however many rows come after. Sorting is off so that no plan reads them all.
+-- Oldest first is by id, which begins with the time: both primary keys are walked side by side from their old end, and only as far as
+-- the first thousand rows that are too young, however many come after. Sorting is off, and no row is left out by a condition, so
+-- that no plan looks ahead.
 create function public.ops_archive(p_older_than interval, p_limit integer default 1000)
 returns table (chains integer, rows integer)
 language plpgsql security definer
@@ -184,19 +185,18 @@ begin
   chains := 0;
   rows := 0;
   for v_root in
-    select r.id, r.is_old from (
-      (select e.id, e.created_at < v_before as is_old from public.ops_agent_events e
-       where (e.created_at >= v_before or e.processed_at < v_before) and e.proposal_id is null and e.mission_id is null and e.run_id is null
-       order by e.id)
+    select r.* from (
+      (select e.id, e.created_at < v_before as is_old,
+         e.proposal_id is null and e.mission_id is null and e.run_id is null and e.processed_at < v_before as may_go
+       from public.ops_agent_events e order by e.id)
       union all
-      (select p.id, p.created_at < v_before from public.ops_mission_proposals p
-       where (p.created_at >= v_before or (p.updated_at < v_before and p.status <> 'pending')) and p.reaction_id is null
-       order by p.id)) r
+      (select p.id, p.created_at < v_before, p.reaction_id is null and p.updated_at < v_before and p.status <> 'pending'
+       from public.ops_mission_proposals p order by p.id)) r
     order by r.id
   loop
     v_young := case when v_root.is_old then 0 else v_young + 1 end;
     exit when v_young >= 1000 or chains >= least(greatest(p_limit, 1), 10000);
-    continue when not v_root.is_old;
+    continue when not v_root.is_old or v_root.may_go is not true;
     v_chain := ops.chain_of(v_root.id);
     -- Asked again under the locks: what was held a moment ago may have been set to work.
     continue when not (ops.ended_before(v_chain, v_before) and ops.hold_chain(v_chain) and ops.ended_before(v_chain, v_before));

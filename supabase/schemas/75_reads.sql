@@ -10,7 +10,8 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  return query execute format('select %s from %s r where %s order by r.id desc limit %s', p_row, p_from,
+  -- Rows are written out when the page is cut, not before.
+  return query execute format('select %s from (select * from %s r where %s order by r.id desc limit %s) r order by r.id desc', p_row, p_from,
     array_to_string(array['true', case when p_after is not null then format('r.id < %L', p_after) end] || p_conditions, ' and '),
     least(p_limit, 200));
 end

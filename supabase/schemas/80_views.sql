@@ -29,11 +29,13 @@ create view public.ops_queue_depth with (security_invoker = true) as
   union all select 'running_steps', count(*) from public.ops_mission_steps where status = 'running'
   union all select 'waiting_steps', count(*) from public.ops_mission_steps where status = 'waiting';
 
--- Steps that are out of attempts, kept for an operator.
+-- Steps that are out of attempts, kept for an operator. `offset 0` keeps the look-up of a mission one by its key: joined, all missions
+-- would be read to find those of a few steps.
 create view public.ops_dead_letters with (security_invoker = true) as
   select s.id as step_id, s.kind, s.executor, s.last_error, s.failure_count, s.max_retries, s.end_reason, s.updated_at,
     s.mission_id, m.title as mission_title, m.status as mission_status, m.source as proposal_source
-  from public.ops_mission_steps s join public.ops_missions m on m.id = s.mission_id
+  from public.ops_mission_steps s,
+    lateral (select m.title, m.status, m.source from public.ops_missions m where m.id = s.mission_id offset 0) m
   where s.status = 'failed';
 
 -- Queued steps that no live worker offers to run.

@@ -1,8 +1,10 @@
 /** Dashboards: the documented views on a small loop of known shape, their plans, and the runbook's own SQL, statement by statement. */
+import { readFile } from 'node:fs/promises'
 import postgres from 'postgres'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { adminUrlFor, type TestDatabase, urlFor } from '../../test/support/database.js'
 import { onFileEnd } from '../../test/support/fileEnd.js'
+import { finishedWork } from './finished-work.js'
 import { emit, type Settled } from './loop.js'
 import { only, propose, refusal } from './proposals.js'
 import { type RunbookStatement, runbook } from './runbook.js'
@@ -127,6 +129,14 @@ describe('each view answers a reader with the numbers of the loop', () => {
       'ops_worker_activity',
       'ops_workers',
     ])
+  })
+
+  test('and none that docs/views.md does not tell of', async () => {
+    const page = await readFile('docs/views.md', 'utf8')
+    const views = await db.sql<{ name: string }[]>`
+      select viewname as name from pg_views where schemaname = 'public' and viewname like 'ops\\_%' order by 1`
+    const told = [...page.matchAll(/^\| `(ops_\w+)`/gm)].map(([, name]) => name)
+    expect(told.sort()).toEqual(views.map((v) => v.name))
   })
 
   test('ops_held_steps is empty where the work is at home', async () => {
@@ -360,24 +370,6 @@ function seqScans(node: PlanNode): string[] {
   const here = node['Node Type'] === 'Seq Scan' && bigTables.includes(name) ? [name] : []
   return [...here, ...(node.Plans ?? []).flatMap(seqScans)]
 }
-
-/** 20,000 chains that ended over the last 200 days. */
-const finishedWork = `
-  set session_replication_role = replica;
-  create temp table work as
-    select n, ops.new_id() as event, ops.new_id() as reaction, ops.new_id() as proposal, ops.new_id() as mission,
-      now() - (20000 - n) * interval '864 seconds' as at
-    from generate_series(1, 20000) n;
-  insert into ops_agent_events (id, type, processed_at, created_at) select event, 'test:begin', at, at from work;
-  insert into ops_agent_reactions (id, event_id, status, payload, created_at, updated_at)
-    select reaction, event, 'done', '{"pattern_id": "begin"}', at, at from work;
-  insert into ops_mission_proposals (id, source, status, template, approved_at, created_at, updated_at, reaction_id, root_event_id)
-    select proposal, 'reaction', 'auto_approved', '{"title": "t"}', at, at, at, reaction, event from work;
-  insert into ops_missions (id, proposal_id, status, started_at, completed_at, created_at, updated_at, source, steps_total)
-    select mission, proposal, 'succeeded', at, at, at, at, 'reaction', 1 from work;
-  insert into ops_mission_steps (mission_id, kind, status, executor, reserved_at, completed_at, created_at, updated_at, attempt)
-    select mission, 'noop', case when n % 100 = 0 then 'failed' else 'succeeded' end::ops_step_status, 'noop', at, at, at, at, 1 from work;
-  analyze`
 
 describe("the runbook's own SQL", () => {
   let db: TestDatabase

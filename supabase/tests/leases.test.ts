@@ -547,6 +547,30 @@ describe('events of an attempt', () => {
     expect(await complete(db.sql, [lease(claimed)])).toMatchObject([{ outcome: 'ok' }])
   })
 
+  test.each<[string, (items: Outcome[]) => PromiseLike<unknown>]>([
+    ['complete', (items) => complete(db.sql, items)],
+    ['fail', (items) => fail(db.sql, items)],
+  ])(
+    'of one step that are not valid refuse the whole batch (%s); sent one by one the others count',
+    async (_, verb) => {
+      await startMany(3)
+      const claims = await next(3)
+      const items = claims.map((c, i) => ({
+        ...lease(c),
+        error: 'no',
+        events: [{ type: i === 1 ? 'with space' : `${executor}.told` }],
+      }))
+      await expect(verb(items)).rejects.toMatchObject({ code: 'OP011' })
+      for (const { step_id, token } of claims)
+        expect(await stepById(db.sql, step_id)).toMatchObject({ status: 'running', lease_token: token })
+      expect(await db.sql`select from ops_agent_events where type = ${`${executor}.told`}`).toHaveLength(0)
+
+      const alone = await Promise.allSettled(items.map((item) => verb([item])))
+      expect(alone.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled'])
+      expect(await db.sql`select from ops_agent_events where type = ${`${executor}.told`}`).toHaveLength(2)
+    },
+  )
+
   test('with a known dedupe key are not stored again', async () => {
     const events = [{ type: `${executor}.once`, dedupe_key: executor }]
     for (let i = 0; i < 2; i++) {
