@@ -4,11 +4,14 @@ import { connectEngine, connectionFromEnv, type Engine, OpsError, readEnv } from
 import type { Log } from '../executors/define.js'
 import { type ExecutorRegistry, loadExecutors, shippedExecutors } from '../executors/registry.js'
 import packageJson from '../package.json' with { type: 'json' }
+import { secretsOf } from './environment.js'
 import { createLog } from './log.js'
+import { createMask, maskedLog } from './mask.js'
 import type { Summary } from './options.js'
 import { RenewalLoop } from './renewer.js'
 import { renewInThread } from './renewer-thread.js'
 import { stopWithProcess } from './signals.js'
+import { outliveStrayRejections } from './stray.js'
 import { lookAfterHeartbeat } from './watchman.js'
 import { createWorker, type Worker } from './worker.js'
 
@@ -55,6 +58,7 @@ export async function workerMain(options: WorkerMainOptions = {}): Promise<numbe
 
 async function work(options: WorkerMainOptions): Promise<number> {
   let engine: Engine | undefined
+  let vulnerable = () => {}
   try {
     const env = readEnv()
     const executors = options.executors ? await loadExecutors(options.executors) : shippedExecutors()
@@ -63,6 +67,11 @@ async function work(options: WorkerMainOptions): Promise<number> {
     engine = connectEngine(connection)
     const { renewSteps } = engine
     const log = createLog()
+    const secrets = secretsOf(
+      process.env,
+      [...executors.values()].flatMap((executor) => executor.env),
+    )
+    vulnerable = outliveStrayRejections(maskedLog(log, createMask(secrets)))
     const worker = createWorker({
       engine,
       executors,
@@ -89,6 +98,7 @@ async function work(options: WorkerMainOptions): Promise<number> {
     return summary.undelivered === 0 ? 0 : 1
   } finally {
     await engine?.close()
+    vulnerable()
   }
 }
 

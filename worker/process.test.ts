@@ -65,6 +65,20 @@ const DEAF = `
   })
 `
 
+/** An executor that forgets a promise, which fails while another step is under way. */
+const CARELESS = `
+  import { z } from ${JSON.stringify(import.meta.resolve('zod'))}
+  import { defineExecutor, done } from ${JSON.stringify(pathToFileURL(join(import.meta.dirname, '../executors/define.ts')).href)}
+  export default defineExecutor({
+    kind: 'careless',
+    params: z.unknown(),
+    async run() {
+      void Promise.reject(new Error('nobody waits for me'))
+      return done('left it behind')
+    },
+  })
+`
+
 interface StartOptions {
   ipc?: boolean
   url?: string
@@ -82,10 +96,11 @@ beforeEach(async () => {
   await writeFile(join(folder, 'gate.ts'), GATE)
   await writeFile(join(folder, 'deaf.ts'), DEAF)
   await writeFile(join(folder, 'block.ts'), BLOCK)
+  await writeFile(join(folder, 'careless.ts'), CARELESS)
   database = await freshDatabase()
   control = connectEngine({ databaseUrl: urlFor(database, 'service_role') })
   await database.sql`
-    update ops_policy set value = value || '{"allowed_step_kinds": ["noop", "gate", "deaf", "block"]}' where key = 'auto_approve'`
+    update ops_policy set value = value || '{"allowed_step_kinds": ["noop", "gate", "deaf", "block", "careless"]}' where key = 'auto_approve'`
 })
 afterEach(async () => {
   for (const child of children) child.kill('SIGKILL')
@@ -174,6 +189,20 @@ describe('a worker process', () => {
     expect(await exited).toBe(0)
     expect(output.stdout).toBe('2 steps: 2 succeeded\n')
     expect(await statuses(id)).toEqual(['succeeded', 'succeeded'])
+  })
+
+  it('outlives a promise that an executor left behind and that fails, and so do its other steps', async () => {
+    const id = await gated(1)
+    const template = { title: 'Careless', risk_level: 'low', steps: [{ kind: 'careless' }] } as const
+    const { child, exited, says } = start({ watch: true, executors: folder })
+    await running(id)
+    const { mission_id } = await control.createProposal({ source: 'test', template })
+    await says('nobody waits for me')
+    await openGate()
+    child.kill('SIGTERM')
+    expect(await exited).toBe(0)
+    expect(await statuses(id)).toEqual(['succeeded'])
+    expect(await statuses(mission_id ?? '')).toEqual(['succeeded'])
   })
 
   it('ends with 1 and says what to set when it does not know its database', async () => {
