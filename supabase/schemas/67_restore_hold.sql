@@ -57,7 +57,9 @@ begin
   return query
   select coalesce(h.identity <> i.identity, false), h.identity, h.since, i.identity,
     (select count(*)::integer from public.ops_mission_steps where status = 'running'),
-    (select count(*)::integer from public.ops_mission_steps where status = 'queued')
+    -- In two parts, because each has its own partial index.
+    (select count(*)::integer from public.ops_mission_steps where status = 'queued' and ready)
+      + (select count(*)::integer from public.ops_mission_steps where status = 'queued' and not ready)
   from (select ops.identity() as identity) i left join (select * from ops.homes order by id desc limit 1) h on true;
 end
 $$;
