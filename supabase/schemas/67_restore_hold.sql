@@ -90,7 +90,6 @@ $$;
 
 -- What is in flight in a restored copy that nobody has released. No rows anywhere else.
 create view public.ops_held_steps with (security_invoker = true) as
-  select s.id as step_id, s.kind, s.executor, s.agent, s.attempt, s.worker_id, s.reserved_at, s.lease_expires_at, s.mission_id,
-    (select m.title from public.ops_missions m where m.id = s.mission_id) as mission_title
-  from public.ops_mission_steps s
+  select s.id as step_id, s.kind, s.executor, s.agent, s.attempt, s.worker_id, s.reserved_at, s.lease_expires_at, s.mission_id, m.title as mission_title
+  from public.ops_mission_steps s, lateral (select m.title from public.ops_missions m where m.id = s.mission_id offset 0) m
   where s.status = 'running' and (select h.held from public.ops_hold() h);
