@@ -71,6 +71,43 @@ describe('scopes', () => {
   })
 })
 
+describe('X-API-Key', () => {
+  const send = async (headers: [string, string][]) =>
+    (await app.request('/api/ops/events', { headers: new Headers(headers) })).status
+
+  test('opens what the same key or token opens as a bearer', async () => {
+    expect(await send([['x-api-key', KEY]])).toBe(200)
+    const token = (await bearer(['events:read'])).authorization?.replace('Bearer ', '') ?? ''
+    expect(await send([['x-api-key', token]])).toBe(200)
+    const cron: [string, string][] = [['x-api-key', CRON_KEY]]
+    expect(await send(cron)).toBe(401)
+    expect((await app.request('/api/ops/heartbeat', { headers: new Headers(cron) })).status).toBe(200)
+  })
+
+  test.each<[string, [string, string][]]>([
+    ['empty', [['x-api-key', '']]],
+    ['wrong', [['x-api-key', `${KEY}x`]]],
+    ['with a scheme', [['x-api-key', `Bearer ${KEY}`]]],
+    [
+      'twice',
+      [
+        ['x-api-key', KEY],
+        ['x-api-key', KEY],
+      ],
+    ],
+    [
+      'beside a bearer',
+      [
+        ['x-api-key', KEY],
+        ['authorization', `Bearer ${KEY}`],
+      ],
+    ],
+    ['very long', [['x-api-key', 'x'.repeat(100_000)]]],
+  ])('%s is nobody’s', async (_, headers) => {
+    expect(await send(headers)).toBe(401)
+  })
+})
+
 describe('the holder of a token', () => {
   test('decides as who it was minted for', async () => {
     await policy('auto_approve', { enabled: false })
