@@ -45,6 +45,11 @@ export async function describedOperations(app: ReturnType<typeof appOver>) {
   return { description, operations }
 }
 
+/** An app, or where one is served. */
+export interface Requested {
+  request(path: string, init: RequestInit): Response | Promise<Response>
+}
+
 /** Sends examples as the description gives them, to an app over the same database. */
 export function exampleSender({ db, engine, policy, propose, worker }: TestApi) {
   const pending = async () => {
@@ -105,7 +110,7 @@ export function exampleSender({ db, engine, policy, propose, worker }: TestApi) 
     }
   }
 
-  return async (app: ReturnType<typeof appOver>, operation: Operation): Promise<Response> => {
+  return async (app: Requested, operation: Operation): Promise<Response> => {
     // One example takes it out of force.
     if (operation.path.includes('{key}')) await policy('proposal_caps', { daily_limit: 50 })
     const example = operation.described.requestBody?.content['application/json']?.example

@@ -102,10 +102,15 @@ test('the policies of another time are those that were in force then', async () 
       ]),
     },
   })
-  expect(await call('GET', '/api/ops/policies?at=yesterday')).toMatchObject({
-    status: 422,
-    body: { details: { path: 'at' } },
-  })
+  for (const at of [
+    'yesterday',
+    '0000-01-01T00:00:00Z',
+    '2026-02-30T00:00:00Z',
+    '2026-01-01T00:00:00+99:00',
+  ]) {
+    const answer = await call('GET', `/api/ops/policies?at=${encodeURIComponent(at)}`)
+    expect(answer, at).toMatchObject({ status: 422, body: { code: 'OPS_011' } })
+  }
 })
 
 test('what makes no sense is not put in force, and says where', async () => {
