@@ -1,11 +1,12 @@
 import { createServer } from 'node:http'
 import { describe, expect, test } from 'vitest'
 import { connectEngine, type Engine, OpsError } from '../engine/index.js'
+import { urlFor } from '../test/support/database.js'
 import { onFileEnd } from '../test/support/fileEnd.js'
 import type { ApiConfig } from './config.js'
 import { beat } from './heartbeat.js'
 import { createLog } from './log.js'
-import { testApi, testConfig } from './testing.js'
+import { appOver, CRON_KEY, KEY, testApi, testConfig } from './testing.js'
 
 const { db, engine, policy, worker } = await testApi()
 
@@ -70,7 +71,10 @@ describe('a beat', () => {
     await matrix(pattern('everything', '*'))
     await pulse()
     const [logged] = await engine.listEvents({ type: 'heartbeat:success' })
-    expect(logged).toMatchObject({ data: { ok: true, triggerResult: {} }, processed_at: expect.any(String) })
+    const report = { ok: true, triggerResult: {}, durations_ms: { trigger: expect.any(Number) } }
+    expect(logged).toMatchObject({ data: report, processed_at: expect.any(String) })
+    const [row] = await db.sql`select ok, report from ops.heartbeats order by at desc limit 1`
+    expect(row).toEqual({ ok: true, report: logged?.data })
     expect(await pulse()).toMatchObject({ triggerResult: { events: 0 } })
   })
 
@@ -115,6 +119,26 @@ describe('a beat', () => {
     expect(sum('triggerResult', 'events')).toBe(40)
     expect(sum('triggerResult', 'queued')).toBe(40)
     expect(sum('reactionResult', 'created')).toBe(40)
+  })
+
+  test('called by two schedulers at once, each with its own key, gives the result of one', async () => {
+    await matrix(pattern('twice', 'beat:twice'))
+    await emit('beat:twice', 30)
+    const planes = Array.from({ length: 2 }, () => {
+      const own = connectEngine({ databaseUrl: urlFor(db, 'service_role') })
+      return { own, app: appOver(own, { eventBatchSize: 5, reactionBatchSize: 5 }) }
+    })
+    const calls = planes.flatMap(({ app }) => [
+      app.request('/api/ops/heartbeat', { headers: { authorization: `Bearer ${CRON_KEY}` } }),
+      app.request('/api/ops/heartbeat', { method: 'POST', headers: { authorization: `Bearer ${KEY}` } }),
+    ])
+    const answers = await Promise.all(calls)
+    expect(answers.map(({ status }) => status)).toEqual([200, 200, 200, 200])
+    await Promise.all(planes.map(({ own }) => own.close()))
+    expect(await db.sql`select count(*)::int as n from ops_missions where title = 'About twice'`).toEqual([
+      { n: 30 },
+    ])
+    expect(await engine.pendingEvents(1)).toEqual([])
   })
 
   test('gives hanging leases back', async () => {

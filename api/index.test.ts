@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { freshDatabase, urlFor } from '../test/support/database.js'
+import { apiConfigFromEnv } from './config.js'
 import vercel, { config } from './index.js'
 import { answerOf, KEY } from './testing.js'
 
@@ -42,4 +43,5 @@ test('an incomplete environment answers 503 and says what is missing, until it i
 
 test('a request may take longer than a beat works', () => {
   expect(config.maxDuration).toBe(60)
+  expect(config.maxDuration * 1000 - apiConfigFromEnv({}).beatBudgetMs).toBeGreaterThanOrEqual(10_000)
 })

@@ -7,18 +7,24 @@ import { z } from 'zod'
 import { connectEngine } from '../engine/index.js'
 import { freshDatabase, startRest, urlFor } from '../test/support/database.js'
 import { apiMain, heartbeatMain, serveApi } from './server.js'
-import { answerOf, appOver, GITHUB_SECRET, KEY } from './testing.js'
+import { describedOperations, exampleSender, type Operation, type Requested } from './testing.examples.js'
+import { answerOf, appOver, GITHUB_SECRET, KEY, testApi } from './testing.js'
 
 const authorization = `Bearer ${KEY}`
+const own = await testApi()
 
 describe('over real HTTP, through PostgREST', () => {
   let url = ''
+  let send: ReturnType<typeof exampleSender>
+  let operations: Operation[] = []
   beforeAll(async () => {
-    const db = await freshDatabase()
-    const rest = await startRest(db)
+    const rest = await startRest(own.db)
     const engine = connectEngine({ supabaseUrl: rest.url, supabaseKey: rest.serviceKey })
-    const api = await serveApi({ app: appOver(engine), port: 0 })
+    const app = appOver(engine)
+    const api = await serveApi({ app, port: 0 })
     url = api.url
+    send = exampleSender(own)
+    operations = (await describedOperations(app)).operations
     return async () => {
       await api.close()
       await engine.close()
@@ -43,6 +49,18 @@ describe('over real HTTP, through PostgREST', () => {
         staleResult: { recovered: 0 },
       },
     })
+  })
+
+  test('the example of every route works', async () => {
+    const served: Requested = { request: (path, init) => fetch(url + path, init) }
+    const failed: string[] = []
+    for (const operation of operations) {
+      const response = await send(served, operation)
+      const text = await response.text()
+      if (!response.ok) failed.push(`${operation.name}: ${response.status} ${text}`)
+    }
+    expect(operations.length).toBeGreaterThan(45)
+    expect(failed).toEqual([])
   })
 
   test('duplicate Authorization headers and odd bytes give 401', async () => {

@@ -103,6 +103,9 @@ export async function testApi() {
   }
 }
 
+/** What `testApi` gives. */
+export type TestApi = Awaited<ReturnType<typeof testApi>>
+
 const proposed = z.object({ proposal_id: z.string(), status: z.string(), mission_id: z.string().nullable() })
 
 /** A worker that takes one step and ends it as told. */

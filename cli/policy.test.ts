@@ -158,6 +158,20 @@ describe('policy rollback', () => {
   })
 })
 
+describe('policy delete', () => {
+  test('takes a policy out of force, by name, and says how to bring it back', async () => {
+    const version = (await versionOf('agent_roles')) ?? 0
+    const { stdout } = await run('policy', 'delete', 'agent_roles')
+    const back = ['policy', 'rollback', 'agent_roles', String(version)]
+    expect(stdout).toBe(`agent_roles is gone: ops-loop ${back.join(' ')} brings it back\n`)
+    expect(await versionOf('agent_roles')).toBeUndefined()
+    expect((await run('policy', 'history', 'agent_roles')).stdout).toMatch(/agent_roles .*delete +ada \(/)
+    expect((await run('policy', 'delete', 'agent_roles')).stderr).toContain('OPS_013')
+    expect((await run(...back)).exitCode).toBe(0)
+    expect(await versionOf('agent_roles')).toBe(version + 1)
+  })
+})
+
 describe('policy export', () => {
   test('gives back the very files that were applied', async () => {
     await answer('policy', 'apply', defaults)

@@ -1,3 +1,4 @@
+import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { connectEngine, type Engine } from '../../engine/index.js'
@@ -68,6 +69,74 @@ describe('scopes', () => {
     expect(await fields({ authorization: `Bearer ${KEY}` })).toBeGreaterThan(5)
     expect(await fields(await bearer(['events:read']))).toBe(1)
     expect(await fields({ authorization: `Bearer ${CRON_KEY}` })).toBe(1)
+  })
+})
+
+describe('whatever stands in the headers', () => {
+  /** What HTTP lets through in a header, and what looks like a token or begins like the key. */
+  const odd = fc.oneof(
+    fc.string({
+      unit: fc.integer({ min: 0x20, max: 0xff }).map((code) => String.fromCharCode(code)),
+      maxLength: 300,
+    }),
+    fc
+      .tuple(fc.base64String(), fc.base64String(), fc.base64String())
+      .map((parts) => `Bearer ${parts.join('.')}`),
+    fc
+      .tuple(fc.json(), fc.json(), fc.string())
+      .map((parts) => `Bearer ${parts.map((part) => Buffer.from(part).toString('base64url')).join('.')}`),
+    fc.string({ unit: 'grapheme-ascii', minLength: 1 }).map((more) => `Bearer ${KEY}${more.trim() || 'x'}`),
+  )
+
+  test('is nobody’s key: 401, and never a defect', async () => {
+    await fc.assert(
+      fc.asyncProperty(odd, fc.constantFrom('authorization', 'x-api-key'), async (value, name) => {
+        const headers = new Headers()
+        headers.set(name, value)
+        for (const path of ['/api/ops/heartbeat', '/api/ops/events', '/metrics']) {
+          expect((await app.request(path, { headers })).status).toBe(401)
+        }
+        expect((await app.request('/health', { headers })).status).toBe(200)
+      }),
+      { numRuns: 150 },
+    )
+  })
+})
+
+describe('X-API-Key', () => {
+  const send = async (headers: [string, string][]) =>
+    (await app.request('/api/ops/events', { headers: new Headers(headers) })).status
+
+  test('opens what the same key or token opens as a bearer', async () => {
+    expect(await send([['x-api-key', KEY]])).toBe(200)
+    const token = (await bearer(['events:read'])).authorization?.replace('Bearer ', '') ?? ''
+    expect(await send([['x-api-key', token]])).toBe(200)
+    const cron: [string, string][] = [['x-api-key', CRON_KEY]]
+    expect(await send(cron)).toBe(401)
+    expect((await app.request('/api/ops/heartbeat', { headers: new Headers(cron) })).status).toBe(200)
+  })
+
+  test.each<[string, [string, string][]]>([
+    ['empty', [['x-api-key', '']]],
+    ['wrong', [['x-api-key', `${KEY}x`]]],
+    ['with a scheme', [['x-api-key', `Bearer ${KEY}`]]],
+    [
+      'twice',
+      [
+        ['x-api-key', KEY],
+        ['x-api-key', KEY],
+      ],
+    ],
+    [
+      'beside a bearer',
+      [
+        ['x-api-key', KEY],
+        ['authorization', `Bearer ${KEY}`],
+      ],
+    ],
+    ['very long', [['x-api-key', 'x'.repeat(100_000)]]],
+  ])('%s is nobody’s', async (_, headers) => {
+    expect(await send(headers)).toBe(401)
   })
 })
 

@@ -6,6 +6,17 @@ import type { Keyring, Principal } from './keyring.js'
 import { covers, type Scope } from './scopes.js'
 
 /**
+ * What a caller shows: `Authorization: Bearer …`, or the same key or token in `X-API-Key`, where a tool can send nothing else. Who
+ * sends both is nobody.
+ */
+export function credentialsOf(c: Context<ApiEnv>): string | undefined {
+  const authorization = c.req.header('authorization')
+  const key = c.req.header('x-api-key')
+  if (key === undefined) return authorization
+  return authorization === undefined ? `Bearer ${key}` : undefined
+}
+
+/**
  * Lets only those pass who show a valid key or token, and keeps who it was as `c.get('principal')`. What they may do is the
  * route's to ask.
  *
@@ -13,7 +24,7 @@ import { covers, type Scope } from './scopes.js'
  */
 export function authenticate(identify: Keyring): MiddlewareHandler<ApiEnv> {
   return async (c, next) => {
-    const principal = await identify(c.req.header('authorization'))
+    const principal = await identify(credentialsOf(c))
     if (principal === undefined) throw nobody()
     c.set('principal', principal)
     await next()

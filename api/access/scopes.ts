@@ -1,7 +1,7 @@
 /** What a caller may be allowed to do: every route behind a key needs exactly one of these. */
 export const SCOPES = {
   'heartbeat:run': 'beat',
-  'events:read': 'list events, and what patterns decided about them',
+  'events:read': 'list and show events, and what patterns decided about them',
   'events:write': 'report events',
   'proposals:read': 'list and show proposals',
   'proposals:create': 'propose missions, and try templates at the gate',
@@ -21,7 +21,8 @@ export const SCOPES = {
   'alerts:write': 'acknowledge and silence alerts',
   'invariants:read': 'list checks and violations',
   'invariants:run': 'run checks',
-  'observe:read': 'the whole of /health, /metrics, services, use of the caps',
+  'observe:read': 'the whole of /health, /metrics, services, use of the caps, the hold of a restored copy',
+  'hold:release': 'let a restored copy of the database go on with its work',
 } as const
 
 export type Scope = keyof typeof SCOPES

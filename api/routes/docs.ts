@@ -2,6 +2,8 @@ import packageJson from '../../package.json' with { type: 'json' }
 import { type ApiDescription, renderDocs } from '../docs.js'
 import { type Router, router } from '../router.js'
 
+const either: Record<string, string[]>[] = [{ key: [] }, { header: [] }]
+
 const INFO = {
   openapi: '3.1.0',
   info: {
@@ -11,7 +13,7 @@ const INFO = {
       'The control plane: event → reaction → proposal → gate → mission → steps → executor → event. ' +
       'Errors are {"error", "code", "details"} everywhere.',
   },
-  security: [{ key: [] }],
+  security: either,
   tags: [
     { name: 'heartbeat', description: 'What makes the loop go round.' },
     { name: 'events', description: 'Facts that were reported.' },
@@ -21,6 +23,8 @@ const INFO = {
     { name: 'steps', description: 'Their units of work, and the dead letters.' },
     { name: 'policies', description: 'What operators steer with.' },
     { name: 'trace', description: 'Why something exists, and what happened since.' },
+    { name: 'alerts', description: 'What the loop found wrong with itself, and who is on it.' },
+    { name: 'invariants', description: 'What must always hold, checked by every beat.' },
     { name: 'radar', description: 'Signals worth watching, from the first sign to what was shipped.' },
     { name: 'observation', description: 'Whether all is well.' },
   ],
@@ -31,7 +35,13 @@ export function docsRoutes(app: Router) {
   app.openAPIRegistry.registerComponent('securitySchemes', 'key', {
     type: 'http',
     scheme: 'bearer',
-    description: 'OPS_API_KEY; for the heartbeat also CRON_SECRET.',
+    description: 'OPS_API_KEY, or a token; for the heartbeat also CRON_SECRET.',
+  })
+  app.openAPIRegistry.registerComponent('securitySchemes', 'header', {
+    type: 'apiKey',
+    in: 'header',
+    name: 'X-API-Key',
+    description: 'The same, for tools that send no other header.',
   })
   let described: ApiDescription | undefined
   const describe = () => {

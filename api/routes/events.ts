@@ -91,6 +91,15 @@ const list = http.guardedRoute('events:read', {
   responses: { 200: http.json(http.pageOf(event), 'A page.'), ...http.guarded, ...http.invalid },
 })
 
+const show = http.guardedRoute('events:read', {
+  method: 'get',
+  path: '/{id}',
+  tags: ['events'],
+  summary: 'Show an event',
+  request: { params: http.idParam },
+  responses: { 200: http.json(event, 'The event.'), ...http.guarded, ...http.notFound, ...http.invalid },
+})
+
 const why = http.guardedRoute('events:read', {
   method: 'get',
   path: '/{id}/why',
@@ -130,6 +139,10 @@ export function eventRoutes({ engine }: Services) {
     .openapi(list, async (c) => {
       const { limit, after, ...filter } = c.req.valid('query')
       return c.json(http.page(await engine.listEvents(filter, limit, after), limit), 200)
+    })
+    .openapi(show, async (c) => {
+      const { id } = c.req.valid('param')
+      return c.json(http.found(await engine.listEvents({ id }, 1), 'event', id), 200)
     })
     .openapi(why, async (c) => {
       const { id } = c.req.valid('param')

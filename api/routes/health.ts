@@ -1,6 +1,6 @@
 import { createRoute, z } from '@hono/zod-openapi'
 import packageJson from '../../package.json' with { type: 'json' }
-import { mayObserve } from '../access/require.js'
+import { credentialsOf, mayObserve } from '../access/require.js'
 import { channelStates } from '../monitors/notices.js'
 import { router, type Services } from '../router.js'
 import * as http from '../schemas.js'
@@ -9,9 +9,10 @@ const status = z.object({ status: z.string() })
 
 const health = z
   .looseObject({
-    status: z
-      .enum(['healthy', 'degraded'])
-      .openapi({ description: '`degraded` when the last heartbeat failed, and while the work is held.' }),
+    status: z.enum(['healthy', 'degraded']).openapi({
+      description:
+        '`degraded` when the last heartbeat failed or is more than 15 minutes ago, and while the work is held.',
+    }),
     version: z.string().openapi({ description: 'Of this program.' }),
     database: z.string(),
     schema_version: z.int(),
@@ -26,6 +27,8 @@ const health = z
     oldest_queued_seconds: z.number(),
     workers: z.looseObject({ live: z.int() }),
     last_heartbeat_at: http.timestamp.nullable(),
+    last_heartbeat_ok: z.boolean().nullable(),
+    alerts: z.record(z.string(), z.int()).openapi({ description: 'Open ones, by severity.' }),
     paused: http.jsonObject.openapi({ description: 'What the control switch pauses.' }),
     system_count: z
       .int()
@@ -49,7 +52,7 @@ const details = createRoute({
   tags: ['observation'],
   summary: 'The state of the loop',
   description: 'Without a key only `status`.',
-  security: [{ key: [] }, {}],
+  security: [{ key: [] }, { header: [] }, {}],
   responses: {
     200: http.json(z.union([health, status]), 'It is well enough to answer.'),
     ...http.unavailable,
@@ -78,7 +81,7 @@ export function healthRoutes({ engine, config, identify }: Services) {
   return router()
     .openapi(details, async (c) => {
       const report = await engine.health()
-      const known = mayObserve(await identify(c.req.header('authorization')))
+      const known = mayObserve(await identify(credentialsOf(c)))
       if (!known) return c.json({ status: report.status }, 200)
       const [alerts] = await engine.policies(['alerts'])
       const capabilities = {

@@ -1,4 +1,5 @@
 import { z } from '@hono/zod-openapi'
+import { actorOf } from '../access/require.js'
 import { router, type Services } from '../router.js'
 import * as http from '../schemas.js'
 
@@ -49,9 +50,60 @@ const services = http.guardedRoute('observe:read', {
   responses: { 200: http.json(z.object({ items: z.array(service) }), 'By name.'), ...http.guarded },
 })
 
-/** What holds work back: caps that are used up, services that are down. */
+const hold = http.guardedRoute('observe:read', {
+  method: 'get',
+  path: '/hold',
+  tags: ['observation'],
+  summary: 'Whether this is a restored copy that waits for an operator',
+  responses: {
+    200: http.json(
+      z
+        .object({
+          held: z.boolean().openapi({ description: 'True: no step is handed out.' }),
+          home: z.string().nullable().openapi({ description: 'The database in which the work is at home.' }),
+          home_since: http.timestamp.nullable(),
+          here: z.string().openapi({ description: 'This database.' }),
+          steps_running: z.int().openapi({ description: 'In flight when the copy was taken.' }),
+          steps_queued: z.int(),
+        })
+        .openapi('Hold'),
+      'What waits in it.',
+    ),
+    ...http.guarded,
+  },
+})
+
+const release = http.guardedRoute('hold:release', {
+  method: 'post',
+  path: '/hold/release',
+  tags: ['observation'],
+  summary: 'Say that the work goes on in this database, and nowhere else',
+  description:
+    'Cancel first what must not run again (`docs/reliability.md`). Steps are handed out again, and those whose lease is over are taken back.',
+  request: {
+    body: http.optionalBody(z.strictObject({ actor: http.actor.optional() })),
+  },
+  responses: {
+    200: http.json(
+      z.object({
+        released: z.boolean().openapi({ description: 'False when nothing was held.' }),
+        steps_running: z.int(),
+      }),
+      'It goes on.',
+    ),
+    ...http.guarded,
+    ...http.invalidBody,
+  },
+})
+
+/** What holds work back: caps that are used up, services that are down, a copy that was restored. */
 export function limitRoutes({ engine }: Services) {
   return router()
     .openapi(caps, async (c) => c.json({ items: await engine.capUsage() }, 200))
     .openapi(services, async (c) => c.json({ items: await engine.listServices() }, 200))
+    .openapi(hold, async (c) => c.json(await engine.hold(), 200))
+    .openapi(release, async (c) => {
+      const { actor } = c.req.valid('json')
+      return c.json(await engine.releaseHold({ actor: actorOf(c, actor) }), 200)
+    })
 }

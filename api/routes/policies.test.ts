@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { z } from 'zod'
 import { testApi } from '../testing.js'
 
-const { call, policy } = await testApi()
+const { db, call, policy } = await testApi()
 const versioned = z.object({ version: z.int() })
 
 test('policies are listed and shown', async () => {
@@ -61,6 +61,56 @@ test('a policy is put in force, once for each change, and says who did it', asyn
     status: 200,
     body: { items: [{ version: before + 1, changed_by: expect.stringContaining('ada') }] },
   })
+})
+
+test('a policy is taken out of force, which its history shows and a rollback undoes', async () => {
+  await policy('approvals', { expires_minutes: 9 })
+  const { version } = versioned.parse((await call('GET', '/api/ops/policies/approvals')).body)
+  const remove = (query: string) => call('DELETE', `/api/ops/policies/approvals?${query}`)
+  expect(await remove(`expected_version=${version + 1}`)).toMatchObject({
+    status: 409,
+    body: { code: 'OPS_014' },
+  })
+  expect(await call('GET', '/api/ops/policies/approvals')).toMatchObject({ status: 200 })
+  expect(await remove(`expected_version=${version}&actor=ada`)).toMatchObject({
+    status: 200,
+    body: { key: 'approvals', outcome: 'deleted', version: 0, previous_version: version },
+  })
+  for (const gone of [await call('GET', '/api/ops/policies/approvals'), await remove('')])
+    expect(gone).toMatchObject({ status: 404, body: { code: 'OPS_013' } })
+  expect(await call('GET', '/api/ops/policies/approvals/history?limit=1')).toMatchObject({
+    body: { items: [{ action: 'delete', value: null, changed_by: expect.stringContaining('ada') }] },
+  })
+  expect(await call('POST', '/api/ops/policies/approvals/rollback', { version })).toMatchObject({
+    body: { version: version + 1 },
+  })
+})
+
+test('the policies of another time are those that were in force then', async () => {
+  await policy('approvals', { expires_minutes: 11 })
+  const { now } = z
+    .object({ now: z.string() })
+    .parse(
+      (await db.sql`select to_char(ops.now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as now`)[0],
+    )
+  await policy('approvals', { expires_minutes: 12 })
+  const answer = await call('GET', `/api/ops/policies?at=${now}`)
+  expect(answer).toMatchObject({
+    body: {
+      items: expect.arrayContaining([
+        expect.objectContaining({ key: 'approvals', value: { expires_minutes: 11 } }),
+      ]),
+    },
+  })
+  for (const at of [
+    'yesterday',
+    '0000-01-01T00:00:00Z',
+    '2026-02-30T00:00:00Z',
+    '2026-01-01T00:00:00+99:00',
+  ]) {
+    const answer = await call('GET', `/api/ops/policies?at=${encodeURIComponent(at)}`)
+    expect(answer, at).toMatchObject({ status: 422, body: { code: 'OPS_011' } })
+  }
 })
 
 test('what makes no sense is not put in force, and says where', async () => {

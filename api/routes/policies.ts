@@ -9,6 +9,15 @@ const policy = z
   .object({ key: z.string(), value: z.unknown(), version: z.int(), updated_at: http.timestamp })
   .openapi('Policy')
 
+const applied = z
+  .object({
+    key: z.string(),
+    outcome: z.enum(['created', 'changed', 'deleted', 'unchanged']),
+    version: z.int().openapi({ description: 'Now in force; 0: none.' }),
+    previous_version: z.int(),
+  })
+  .openapi('AppliedPolicy')
+
 const keyParam = z.object({
   key: z.string().min(1).max(100).openapi({ example: 'proposal_caps' }),
 })
@@ -18,7 +27,19 @@ const list = http.guardedRoute('policies:read', {
   path: '/',
   tags: ['policies'],
   summary: 'List the policies in force',
-  responses: { 200: http.json(z.object({ items: z.array(policy) }), 'All of them.'), ...http.guarded },
+  request: {
+    query: z.object({
+      at: z.iso
+        .datetime({ offset: true })
+        .optional()
+        .openapi({ description: 'Those that were in force at that time.', example: '2026-01-31T09:00:00Z' }),
+    }),
+  },
+  responses: {
+    200: http.json(z.object({ items: z.array(policy) }), 'All of them.'),
+    ...http.guarded,
+    ...http.invalid,
+  },
 })
 
 const show = http.guardedRoute('policies:read', {
@@ -77,18 +98,34 @@ const put = http.guardedRoute('policies:write', {
     ),
   },
   responses: {
-    200: http.json(
-      z.object({
-        key: z.string(),
-        outcome: z.enum(['created', 'changed', 'unchanged']),
-        version: z.int(),
-        previous_version: z.int(),
-      }),
-      'The version in force.',
-    ),
+    200: http.json(applied, 'The version in force.'),
     ...http.guarded,
     ...http.conflict,
     ...http.invalidBody,
+  },
+})
+
+const remove = http.guardedRoute('policies:write', {
+  method: 'delete',
+  path: '/{key}',
+  tags: ['policies'],
+  summary: 'Take a policy out of force',
+  description:
+    'What it said falls back to its default (`docs/policies.md`). Its history stays, and `rollback` brings it back. With `expected_version` only ' +
+    'while that version is the one in force.',
+  request: {
+    params: keyParam,
+    query: z.object({
+      expected_version: z.coerce.number().int().min(1).optional(),
+      actor: http.actor.optional().openapi({ example: undefined }),
+    }),
+  },
+  responses: {
+    200: http.json(applied, 'It is not in force any more.'),
+    ...http.guarded,
+    ...http.notFound,
+    ...http.conflict,
+    ...http.invalid,
   },
 })
 
@@ -195,11 +232,24 @@ export function policyRoutes({ engine, now }: Services) {
           details: { path: first.path, problems },
         })
       }
-      const [applied] = await engine.applyPolicies([{ key, ...policy }], actorOf(c, actor))
-      if (applied === undefined) throw new Error('the database gave no answer')
-      return c.json(applied, 200)
+      const [changed] = await engine.applyPolicies([{ key, ...policy }], actorOf(c, actor))
+      if (changed === undefined) throw new Error('the database gave no answer')
+      return c.json(changed, 200)
     })
-    .openapi(list, async (c) => c.json({ items: await engine.policies() }, 200))
+    .openapi(remove, async (c) => {
+      const { key } = c.req.valid('param')
+      const { expected_version, actor } = c.req.valid('query')
+      const change = { key, value: null, expected_version }
+      const [deleted] = await engine.applyPolicies([change], actorOf(c, actor))
+      if (deleted?.outcome !== 'deleted') {
+        throw new OpsError('OPS_013', `There is no policy ${key}.`, { details: { path: 'key' } })
+      }
+      return c.json(deleted, 200)
+    })
+    .openapi(list, async (c) => {
+      const { at } = c.req.valid('query')
+      return c.json({ items: await (at === undefined ? engine.policies() : engine.policiesAt(at)) }, 200)
+    })
     .openapi(show, async (c) => {
       const { key } = c.req.valid('param')
       return c.json(http.found(await engine.policies([key]), 'policy', key), 200)

@@ -38,6 +38,16 @@ const list = http.guardedRoute('steps:read', {
   responses: { 200: http.json(http.pageOf(step), 'A page.'), ...http.guarded, ...http.invalid },
 })
 
+const show = http.guardedRoute('steps:read', {
+  method: 'get',
+  path: '/{id}',
+  tags: ['steps'],
+  summary: 'Show a step',
+  description: 'Its attempts: `GET /api/ops/trace/{id}`.',
+  request: { params: http.idParam },
+  responses: { 200: http.json(step, 'The step.'), ...http.guarded, ...http.notFound, ...http.invalid },
+})
+
 const retry = http.guardedRoute('steps:retry', {
   method: 'post',
   path: '/{id}/retry',
@@ -112,6 +122,10 @@ export function stepRoutes({ engine }: Services) {
     .openapi(list, async (c) => {
       const { limit, after, ...filter } = c.req.valid('query')
       return c.json(http.page(await engine.listSteps(filter, limit, after), limit), 200)
+    })
+    .openapi(show, async (c) => {
+      const { id } = c.req.valid('param')
+      return c.json(http.found(await engine.listSteps({ id }, 1), 'step', id), 200)
     })
     .openapi(retryDead, async (c) => {
       const { actor, ...which } = c.req.valid('json')

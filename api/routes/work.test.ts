@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, test } from 'vitest'
 import { testApi, UNKNOWN_ID } from '../testing.js'
 
-const { call, policy, propose, worker, engine } = await testApi()
+const { call, db, policy, propose, worker, engine } = await testApi()
 
 beforeAll(async () => {
   await policy('auto_approve', { enabled: true })
@@ -49,6 +49,30 @@ describe('missions', () => {
 })
 
 describe('steps', () => {
+  test('are shown one by one, as events are', async () => {
+    const { mission_id } = await propose()
+    const id = await stepOf(mission_id)
+    const shown = await call('GET', `/api/ops/steps/${id}`)
+    expect(shown).toMatchObject({ status: 200, body: { id, mission_id, status: 'queued', kind: 'noop' } })
+    expect(shown.body).not.toHaveProperty('lease_token')
+    const [stored] = await engine.emitEvents([{ type: 'work:shown', data: { n: 1 } }])
+    expect(await call('GET', `/api/ops/events/${stored?.event_id}`)).toMatchObject({
+      status: 200,
+      body: { id: stored?.event_id, type: 'work:shown', data: { n: 1 } },
+    })
+    for (const kind of ['steps', 'events']) {
+      expect(await call('GET', `/api/ops/${kind}/${UNKNOWN_ID}`)).toMatchObject({
+        status: 404,
+        body: { code: 'OPS_013' },
+      })
+      expect(await call('GET', `/api/ops/${kind}/odd`)).toMatchObject({
+        status: 422,
+        body: { details: { path: 'id' } },
+      })
+    }
+    await worker.succeed()
+  })
+
   test('are listed by mission, status and kind, without their lease token', async () => {
     const { mission_id } = await propose()
     const answer = await call(
@@ -137,5 +161,24 @@ describe('GET /api/ops/trace/:id', () => {
       body: { code: 'OPS_013' },
     })
     expect(await call('GET', '/api/ops/trace/x')).toMatchObject({ status: 422 })
+  })
+})
+
+describe('a restored copy', () => {
+  test('says that it waits, and goes on when an operator says so', async () => {
+    const { mission_id } = await propose()
+    await db.sql`insert into ops.homes (identity, actor) values ('elsewhere', '{}')`
+    expect(await call('GET', '/api/ops/hold')).toMatchObject({
+      status: 200,
+      body: { held: true, home: 'elsewhere', steps_queued: 1 },
+    })
+    await expect(worker.claim()).rejects.toThrow('no step')
+    const release = () => call('POST', '/api/ops/hold/release', { actor: 'dana' })
+    expect(await release()).toMatchObject({ status: 200, body: { released: true } })
+    expect(await release()).toMatchObject({ status: 200, body: { released: false } })
+    expect(await worker.succeed()).toBe(await stepOf(mission_id))
+    expect(await call('GET', '/api/ops/hold')).toMatchObject({ body: { held: false } })
+    const [home] = await db.sql`select released_by from ops.homes order by id desc limit 1`
+    expect(home).toEqual({ released_by: 'dana' })
   })
 })

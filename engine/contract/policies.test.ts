@@ -28,6 +28,24 @@ contract('policies', (scene) => {
     expect(changes[0]?.changed_by).toMatch(/^eve \(.+\)$/)
   })
 
+  test('are deleted by null, with the name of who does it, in the version that was seen', async () => {
+    const { engine } = scene()
+    const [made] = await engine.applyPolicies([{ key: 'approvals', value: { expires_minutes: 4 } }])
+    const version = made?.version ?? 0
+    const remove = (expected_version?: number) =>
+      engine.applyPolicies([{ key: 'approvals', value: null, expected_version }], 'ada')
+    await expect(remove(version + 1)).rejects.toMatchObject({ code: 'OPS_014' })
+    const answer = { key: 'approvals', version: 0 }
+    expect(await remove(version)).toEqual([{ ...answer, outcome: 'deleted', previous_version: version }])
+    expect(await engine.policies(['approvals'])).toEqual([])
+    expect(await remove()).toEqual([{ ...answer, outcome: 'unchanged', previous_version: 0 }])
+    expect(await engine.policyChanges('approvals', 1)).toMatchObject([
+      { action: 'delete', version: null, previous_version: version, actor: { as: 'ada' } },
+    ])
+    const again = { key: 'approvals', value: { expires_minutes: 4 }, expected_version: 0 }
+    expect(await engine.applyPolicies([again])).toMatchObject([{ outcome: 'created', version: version + 1 }])
+  })
+
   test('are applied all or none', async () => {
     const { engine } = scene()
     const [control, approvals] = [await versionOf('control'), await versionOf('approvals')]

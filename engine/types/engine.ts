@@ -243,7 +243,7 @@ export interface Engine {
   rollbackPolicy(key: string, version: number, actor?: string): Promise<number>
 
   /**
-   * Puts policies in force, all or none, at most 100. `actor` is kept beside the login. Errors: `OPS_011` (policy and field),
+   * Puts policies in force, or deletes them, all or none, at most 100. `actor` is kept beside the login. Errors: `OPS_011` (policy and field),
    * `OPS_014` (another version than the expected one is in force by now).
    */
   applyPolicies(policies: readonly PolicyInput[], actor?: string): Promise<AppliedPolicy[]>

@@ -62,7 +62,7 @@ export type PatternDecision = z.infer<typeof patternDecision>
 
 /** The state of the loop in one object; more fields may follow. */
 export const health = z.looseObject({
-  /** `degraded` when the last heartbeat failed, and while the work is held. */
+  /** `degraded` when the last heartbeat failed or is more than 15 minutes ago, and while the work is held. */
   status: z.enum(['healthy', 'degraded']),
   /** `connected`; a database that is not answers nothing. */
   database: z.string(),
@@ -81,7 +81,9 @@ export const health = z.looseObject({
   oldest_queued_seconds: count,
   /** Workers seen within two minutes. */
   workers: z.looseObject({ live: count }),
+  /** Null when there never was one, as is `last_heartbeat_ok`. */
   last_heartbeat_at: timestamp.nullable(),
+  last_heartbeat_ok: z.boolean().nullable(),
   /** What the control switch pauses. */
   paused: jsonObject,
   /** True in a restored copy that waits for an operator: no step is handed out. */

@@ -10,19 +10,19 @@ export const policyRow = z.object({
 })
 export type PolicyRow = z.infer<typeof policyRow>
 
-/** A policy to put in force. */
+/** A policy to put in force, or to delete. */
 export interface PolicyInput {
   key: string
-  /** As an operator writes it: without defaults, aliases as they are. */
-  value: JsonObject
+  /** As an operator writes it: without defaults, aliases as they are. Null deletes it. */
+  value: JsonObject | null
   /** The version that the caller has seen, 0 for none; when another is in force by now, nothing is changed (`OPS_014`). */
   expected_version?: number | undefined
 }
 
 export const appliedPolicy = z.object({
   key: z.string(),
-  outcome: z.enum(['created', 'changed', 'unchanged']),
-  /** Now in force. */
+  outcome: z.enum(['created', 'changed', 'deleted', 'unchanged']),
+  /** Now in force; 0: none. */
   version: count,
   /** 0: there was none. */
   previous_version: count,

@@ -508,9 +508,9 @@ begin
 end
 $$;
 
--- Puts policies in force, all or none: [{"key", "value", "expected_version"?}], at most 100. `expected_version` is the version
--- that the caller has seen (0: no such row); when it is not the one in force any more, nothing is changed. Answers for each:
--- created, changed or unchanged, and the version now in force.
+-- Puts policies in force, all or none: [{"key", "value", "expected_version"?}], at most 100; a value of null deletes the policy.
+-- `expected_version` is the version that the caller has seen (0: no such row); when it is not the one in force any more, nothing is
+-- changed. Answers for each: created, changed, deleted or unchanged, and the version now in force (0: none).
 -- Errors: OPS_011 names the policy and the field; OPS_014 when somebody changed the policy meanwhile.
 create function public.ops_apply_policies(p_policies jsonb, p_actor text default null)
 returns table (key text, outcome text, version integer, previous_version integer)
@@ -526,10 +526,10 @@ begin
   perform ops.require_array(p_policies, 'p_policies', 100);
   select min(i.n) - 1 into v_bad from jsonb_array_elements(p_policies) with ordinality i(item, n)
   where jsonb_typeof(i.item) is distinct from 'object' or jsonb_typeof(i.item -> 'key') is distinct from 'string'
-    or jsonb_typeof(i.item -> 'value') is distinct from 'object'
+    or coalesce(jsonb_typeof(i.item -> 'value'), 'none') not in ('object', 'null')
     or jsonb_typeof(i.item -> 'expected_version') not in ('number', 'null');
   if v_bad is not null then
-    perform ops.fail('OPS_011', format('p_policies[%s] must be {"key": text, "value": object, "expected_version"?: number}', v_bad),
+    perform ops.fail('OPS_011', format('p_policies[%s] must be {"key": text, "value": object or null, "expected_version"?: number}', v_bad),
       format('p_policies[%s]', v_bad));
   end if;
   perform set_config('ops.policy_actor', coalesce(p_actor, ''), true);
@@ -545,6 +545,16 @@ begin
         case when previous_version = 0 then format('policy %s is not there any more', v_item.key)
           else format('policy %s is at version %s, not %s', v_item.key, previous_version, v_item.expected) end,
         v_item.key, 'somebody changed it meanwhile: compare again, then apply');
+    end if;
+    if jsonb_typeof(v_item.value) = 'null' then
+      key := v_item.key;
+      version := 0;
+      outcome := case when previous_version = 0 then 'unchanged' else 'deleted' end;
+      if previous_version > 0 then
+        delete from public.ops_policy p where p.key = v_item.key;
+      end if;
+      return next;
+      continue;
     end if;
     if previous_version = 0 then
       insert into public.ops_policy (key, value) values (v_item.key, v_item.value) on conflict do nothing;
@@ -5203,13 +5213,14 @@ begin
 end
 $$;
 
--- The state of the loop in one object. A worker is live when it was seen within two minutes.
+-- The state of the loop in one object. A worker is live when it was seen within two minutes; a heartbeat is silent when the last one was
+-- three of its usual intervals ago. A loop that has never had one has just been installed.
 create function public.ops_health() returns jsonb
 language sql stable security definer
 set search_path = pg_catalog, pg_temp
 as $$
   select jsonb_build_object(
-    'status', case when h.ok is false or ops.on_hold() then 'degraded' else 'healthy' end,
+    'status', case when h.ok is false or h.at < ops.now() - interval '15 minutes' or ops.on_hold() then 'degraded' else 'healthy' end,
     'database', 'connected',
     'postgres_version', current_setting('server_version'),
     'schema_version', ops.schema_version(),
@@ -5226,6 +5237,7 @@ as $$
       select coalesce(round(extract(epoch from ops.now() - min(run_at))), 0) from public.ops_mission_steps where status = 'queued' and ready),
     'workers', jsonb_build_object('live', (select count(*) from ops.workers where last_seen_at > ops.now() - interval '2 minutes')),
     'last_heartbeat_at', h.at,
+    'last_heartbeat_ok', h.ok,
     'paused', coalesce(ops.policy('control') -> 'pause', '{}'),
     'held', ops.on_hold(),
     -- The services in the registry, the workers that are live, and the control plane.

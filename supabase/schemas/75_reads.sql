@@ -105,13 +105,14 @@ begin
 end
 $$;
 
--- The state of the loop in one object. A worker is live when it was seen within two minutes.
+-- The state of the loop in one object. A worker is live when it was seen within two minutes; a heartbeat is silent when the last one was
+-- three of its usual intervals ago. A loop that has never had one has just been installed.
 create function public.ops_health() returns jsonb
 language sql stable security definer
 set search_path = pg_catalog, pg_temp
 as $$
   select jsonb_build_object(
-    'status', case when h.ok is false or ops.on_hold() then 'degraded' else 'healthy' end,
+    'status', case when h.ok is false or h.at < ops.now() - interval '15 minutes' or ops.on_hold() then 'degraded' else 'healthy' end,
     'database', 'connected',
     'postgres_version', current_setting('server_version'),
     'schema_version', ops.schema_version(),
@@ -128,6 +129,7 @@ as $$
       select coalesce(round(extract(epoch from ops.now() - min(run_at))), 0) from public.ops_mission_steps where status = 'queued' and ready),
     'workers', jsonb_build_object('live', (select count(*) from ops.workers where last_seen_at > ops.now() - interval '2 minutes')),
     'last_heartbeat_at', h.at,
+    'last_heartbeat_ok', h.ok,
     'paused', coalesce(ops.policy('control') -> 'pause', '{}'),
     'held', ops.on_hold(),
     -- The services in the registry, the workers that are live, and the control plane.

@@ -1,5 +1,6 @@
 import { Command } from 'commander'
 import { applyCommand } from './apply.js'
+import { deleteCommand } from './delete.js'
 import { diffCommand } from './diff.js'
 import { exportCommand } from './export.js'
 import { historyCommand } from './history.js'
@@ -32,6 +33,7 @@ export function policyCommand(): Command {
     applyCommand(),
     historyCommand(),
     rollbackCommand(),
+    deleteCommand(),
     exportCommand(),
   ]
   for (const command of commands) policy.addCommand(command)
