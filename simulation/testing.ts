@@ -113,7 +113,7 @@ export function dayMatrix(): { patterns: Record<string, unknown>[]; salt: string
 
 /** What a heartbeat does, in small batches. */
 async function beat(engine: Engine): Promise<void> {
-  while ((await triggerReactions(engine, 25)).found === 25);
+  while ((await triggerReactions(engine, 25)).more);
   while ((await engine.runReactions(10)).length === 10);
   await engine.recoverExpiredLeases()
   await engine.recoverStaleSteps()
