@@ -3,15 +3,23 @@ import { isRetryable, OpsError } from '../engine/index.js'
 import {
   type CompiledMatrix,
   canaryMatrix,
-  compileMatrix,
+  compiling,
+  type Decision,
+  decisionsAbout,
   isCanaryEvent,
   matchEvent,
 } from '../policies/index.js'
+import { inTurns } from './turns.js'
+
+/** Milliseconds of matching after which what is matched is settled, so that slow patterns let events go on, a few at a time. */
+const MATCHING_MS = 5000
 
 /** What became of one batch of pending events. */
 export interface TriggeredBatch {
   /** Events that were pending, at most the batch size. */
   found: number
+  /** Whether others may be waiting. */
+  more: boolean
   /** Those of them that this call settled, but for the canary's; others were settled by an overlapping beat. */
   settled: number
   /** Reactions queued, but for the canary's. */
@@ -29,7 +37,13 @@ export interface TriggeredBatch {
  */
 export async function triggerReactions(engine: Engine, batchSize: number): Promise<TriggeredBatch> {
   const events = await engine.pendingEvents(batchSize)
-  const batch: TriggeredBatch = { found: events.length, settled: 0, queued: 0, problems: [] }
+  const batch: TriggeredBatch = {
+    found: events.length,
+    more: events.length >= batchSize,
+    settled: 0,
+    queued: 0,
+    problems: [],
+  }
   if (events.length === 0) return batch
 
   const policies = await engine.policies()
@@ -38,7 +52,7 @@ export async function triggerReactions(engine: Engine, batchSize: number): Promi
   const canaries = events.filter(isCanaryEvent)
   const others = events.filter((event) => !isCanaryEvent(event))
   const items = matrix
-    ? matchAll(others, matrixOf(engine, matrix), policies, batch)
+    ? await matchAll(others, await matrixOf(engine, matrix), policies, batch)
     : unmatched(others, batch)
   items.push(...canaries.map((event) => matchEvent(canaryMatrix, event, { policies: {} })))
   const ids = new Set(canaries.map(({ event_id }) => event_id))
@@ -50,12 +64,12 @@ export async function triggerReactions(engine: Engine, batchSize: number): Promi
   return batch
 }
 
-function matchAll(
+async function matchAll(
   events: PendingEvent[],
   matrix: CompiledMatrix,
   policies: PolicyRow[],
   batch: TriggeredBatch,
-): SettleItem[] {
+): Promise<SettleItem[]> {
   const context = { policies: Object.fromEntries(policies.map(({ key, value }) => [key, value])) }
   batch.problems.push(
     ...matrix.quarantined.map(({ pattern_id, code, path, message }) => ({
@@ -63,13 +77,29 @@ function matchAll(
       message: `pattern ${pattern_id} is out of service: ${path}: ${message}`,
     })),
   )
-  return events.map((event) => {
-    try {
-      return { event_id: event.event_id, decisions: matchEvent(matrix, event, context).decisions }
-    } catch (error) {
-      return broken(event.event_id, error, batch)
+  const items: SettleItem[] = []
+  const until = performance.now() + MATCHING_MS
+  await inTurns(matching())
+  return items
+
+  function* matching(): Generator<void, void> {
+    for (const event of events) {
+      if (items.length > 0 && performance.now() >= until) {
+        batch.more = true
+        return
+      }
+      try {
+        const decisions: Decision[] = []
+        for (const decision of decisionsAbout(matrix, event, context)) {
+          decisions.push(decision)
+          yield
+        }
+        items.push({ event_id: event.event_id, decisions })
+      } catch (error) {
+        items.push(broken(event.event_id, error, batch))
+      }
     }
-  })
+  }
 }
 
 function unmatched(events: PendingEvent[], batch: TriggeredBatch): SettleItem[] {
@@ -111,19 +141,19 @@ function broken(event_id: string, error: unknown, batch: Pick<TriggeredBatch, 'p
 /** Patterns of the matrix in force that are out of service, with what is wrong with each. */
 export async function quarantinedPatterns(engine: Engine): Promise<Record<string, string>> {
   const [matrix] = await engine.policies(['reaction_matrix'])
-  const { quarantined } = matrix ? matrixOf(engine, matrix) : { quarantined: [] }
+  const { quarantined } = matrix ? await matrixOf(engine, matrix) : { quarantined: [] }
   return Object.fromEntries(
     quarantined.map(({ pattern_id, path, message }) => [pattern_id, `${path}: ${message}`]),
   )
 }
 
-/** Compiled once for each version: the policy's versions never come back with other content. */
-const compiled = new WeakMap<Engine, { version: number; matrix: CompiledMatrix }>()
+/** Compiled once for each version, by whichever beat comes first: versions never come back with other content. */
+const compiled = new WeakMap<Engine, { version: number; matrix: Promise<CompiledMatrix> }>()
 
-function matrixOf(engine: Engine, { value, version }: PolicyRow): CompiledMatrix {
+function matrixOf(engine: Engine, { value, version }: PolicyRow): Promise<CompiledMatrix> {
   const known = compiled.get(engine)
   if (known?.version === version) return known.matrix
-  const matrix = compileMatrix(value, { version })
+  const matrix = inTurns(compiling(value, { version }))
   compiled.set(engine, { version, matrix })
   return matrix
 }

@@ -92,8 +92,9 @@ function valueWords(schema: JsonSchema): string {
 }
 
 function range({ minimum, maximum, exclusiveMinimum }: JsonSchema): string {
-  if (exclusiveMinimum !== undefined) return `, above ${exclusiveMinimum}, up to ${maximum}`
-  return `, ${minimum} to ${maximum}`
+  if (exclusiveMinimum !== undefined)
+    return `, above ${exclusiveMinimum}${maximum === undefined ? '' : `, up to ${maximum}`}`
+  return maximum === undefined ? `, at least ${minimum}` : `, ${minimum} to ${maximum}`
 }
 
 function defaultWords(schema: JsonSchema, required: boolean): string {

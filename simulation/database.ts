@@ -4,11 +4,14 @@ import type { Engine } from '../engine/index.js'
 import { OpsError } from '../engine/index.js'
 import { createEngine } from '../engine/methods.js'
 import { statement } from '../engine/postgres.js'
+import { type Micros, textOf as timeText } from './time.js'
 
 /** A database in memory with the engine in it, and the verbs of supabase/simulation.sql. */
 export interface SimulatedDatabase {
   /** The engine, by its usual doors. */
   engine: Engine
+  /** The engine's clock, from the next call on. */
+  setClock(at: Micros): void
   /** One of the functions of schema `sim`; the arguments as JSON, arrays and objects as jsonb. */
   sim(name: string, ...args: [type: string, value: unknown][]): Promise<unknown[]>
   /** Runs statements, for tests. */
@@ -29,25 +32,31 @@ export async function openSimulatedDatabase(): Promise<SimulatedDatabase> {
     await db.exec(await readFile(`${supabase}${file}`, 'utf8'))
   }
   await db.exec("set time zone 'UTC'")
+  let clock: Micros | undefined
+  // A clock that goes on with nothing to do costs nothing: it is set with the call that reads it.
+  const query = async (text: string, values: unknown[]): Promise<unknown[]> => {
+    if (clock !== undefined) await db.exec(`set sim.now = '${timeText(clock)}'`)
+    clock = undefined
+    const { rows } = await db.query<{ value: unknown }>(text, values)
+    return rows.map(({ value }) => value)
+  }
   const engine = createEngine({
     name: 'postgres',
     async rpc(fn, args) {
       const { text, values } = statement(fn, args)
-      const { rows } = await db.query<{ value: unknown }>(text, values)
-      return rows.map(({ value }) => value)
+      return query(text, values)
     },
     close: () => db.close(),
   })
   return {
     engine,
+    setClock(at) {
+      clock = at
+    },
     async sim(name, ...args) {
       const list = args.map(([type], index) => `$${index + 1}::text::${type}`).join(', ')
       const values = args.map(([, value]) => textOf(value))
-      const { rows } = await db.query<{ value: unknown }>(
-        `select to_json(v) as value from sim.${name}(${list}) v`,
-        values,
-      )
-      return rows.map(({ value }) => value)
+      return query(`select to_json(v) as value from sim.${name}(${list}) v`, values)
     },
     async define(statements) {
       await db.exec(statements)

@@ -19,7 +19,7 @@ let reported = 0
 beforeAll(async () => {
   engine = connectEngine({ databaseUrl: urlFor(database, 'service_role') })
 
-  reported = await liveThroughDay({ sql: database.sql, engine, start: START, beats: 144, eventsPerBeat: 70 })
+  reported = await liveThroughDay({ sql: database.sql, engine, start: START, beats: 96, eventsPerBeat: 105 })
 
   const from = microsOf(START)
   recording = await recordingOf(engine, { start: from, from, to: from + DAY })

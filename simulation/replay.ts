@@ -74,7 +74,7 @@ class Replay {
     const { lines, policies, from } = this.recording
     await this.db.sim('learn', ['jsonb', knowledgeOf(lines)])
     const begin = Math.min(from, this.recorded[0]?.at ?? from)
-    await this.setClock(begin)
+    this.setClock(begin)
     for (const { key, value, version } of policies) await this.putPolicy(key, value, version)
     let position = 0
     for (;;) {
@@ -102,7 +102,7 @@ class Replay {
     const [first] = group
     const last = group[group.length - 1]
     if (!first || !last) return
-    await this.setClock(last.at)
+    this.setClock(last.at)
     switch (first.do) {
       case 'policy':
         return this.changePolicy(first)
@@ -121,31 +121,28 @@ class Replay {
         return
       case 'beat':
         return this.beat()
+      case 'start':
+      case 'end':
+      case 'end_mission':
+      case 'reopen':
+        return this.work(group)
       default:
-        await this.work(first)
+        await this.decide(first)
     }
   }
 
-  /** Deeds that concern one thing, each a verb of its own in the database. */
-  private async work(
-    deed: Exclude<Deed, { do: 'policy' | 'event' | 'settle' | 'gate' | 'expire' | 'beat' }>,
-  ): Promise<void> {
+  /** What workers and operators did about missions and steps. */
+  private async work(group: readonly Item[]): Promise<void> {
+    if (this.madeMissions) await this.catchUp()
+    if (group.some((item) => item.do !== 'start')) this.madeEvents = true
+    await this.db.sim('work', ['jsonb', group.map((item) => ({ ...item, at: textOf(item.at) }))])
+  }
+
+  /** What lets a proposal in, or ends a mission that nobody recorded. */
+  private async decide(deed: Extract<Deed, { do: 'propose' | 'decide' | 'succeed' }>): Promise<void> {
     if (this.madeMissions) await this.catchUp()
     this.madeEvents = true
     switch (deed.do) {
-      case 'start':
-        this.madeEvents = false
-        await this.db.sim('start_run', ['jsonb', { step_id: deed.step_id, run_id: deed.run_id }])
-        return
-      case 'reopen':
-        await this.db.sim('reopen', ['uuid[]', `{${deed.steps.join()}}`])
-        return
-      case 'end':
-        await this.db.sim('end_run', ['jsonb', deed.run])
-        return
-      case 'end_mission':
-        await this.db.sim('end_mission', ['jsonb', deed.mission])
-        return
       case 'succeed':
         await this.db.sim('succeed', ['uuid', deed.mission_id])
         return
@@ -159,9 +156,9 @@ class Replay {
     }
   }
 
-  private async setClock(at: Micros): Promise<void> {
+  private setClock(at: Micros): void {
     this.now = at
-    await this.db.sim('set_clock', ['timestamptz', textOf(at)])
+    this.db.setClock(at)
   }
 
   private async changePolicy({ key, value, version }: Extract<Deed, { do: 'policy' }>): Promise<void> {
@@ -293,15 +290,28 @@ const NO_MATRIX = 'There is no policy "reaction_matrix": events are settled with
 
 const keyOf = (eventId: unknown, patternId: unknown): string => `${eventId} ${patternId}`
 
+/** What one call can do many of. */
+const GROUPED: Partial<Record<Deed['do'], string>> = {
+  event: 'event',
+  settle: 'settle',
+  gate: 'gate',
+  expire: 'expire',
+  start: 'work',
+  end: 'work',
+  end_mission: 'work',
+  reopen: 'work',
+}
+
 /** Deeds that one call can do: the same kind, in a row, before anything that only the simulation does. */
 function groupAt(items: readonly Item[], position: number, before: Item | undefined): Item[] {
   const [first, ...rest] = items.slice(position, position + PORTION)
   if (!first) return []
-  if (!['event', 'settle', 'gate', 'expire'].includes(first.do)) return [first]
+  const kind = GROUPED[first.do]
+  if (kind === undefined) return [first]
   const group = [first]
   let last = first
   for (const item of rest) {
-    if (item.do !== first.do || (before && inOrder(before, item) <= 0)) break
+    if (GROUPED[item.do] !== kind || (before && inOrder(before, item) <= 0)) break
     if (item.do === 'event' && Math.floor(item.at / MINUTE) !== Math.floor(first.at / MINUTE)) break
     if (item.do === 'gate' && Math.floor(item.at / QUARTER) !== Math.floor(first.at / QUARTER)) break
     // A call settles its events in the order in which they came.

@@ -1,7 +1,7 @@
 /** A day of work by the real engine on a real Postgres, under a clock that is set: for recordings. */
 import webhooks from '@octokit/webhooks-examples/api.github.com/index.json' with { type: 'json' }
 import { triggerReactions } from '../api/trigger.js'
-import type { Engine, EventInput, JsonObject } from '../engine/index.js'
+import type { ClaimedStep, Engine, EventInput, JsonObject } from '../engine/index.js'
 import { defaultPolicies } from '../policies/index.js'
 import { pattern } from '../policies/testing.js'
 import type { TestDatabase } from '../test/support/database.js'
@@ -17,7 +17,8 @@ export interface DayOptions {
   eventsPerBeat: number
 }
 
-const BEAT_SECONDS = 300
+/** Between two beats of the day. */
+const BEAT_SECONDS = 900
 
 /** Numbers from [0, 1) that are the same in every run. */
 export function seeded(seed: number): () => number {
@@ -112,7 +113,7 @@ export function dayMatrix(): { patterns: Record<string, unknown>[]; salt: string
 
 /** What a heartbeat does, in small batches. */
 async function beat(engine: Engine): Promise<void> {
-  while ((await triggerReactions(engine, 25)).found === 25);
+  while ((await triggerReactions(engine, 25)).more);
   while ((await engine.runReactions(10)).length === 10);
   await engine.recoverExpiredLeases()
   await engine.recoverStaleSteps()
@@ -158,6 +159,7 @@ export async function liveThroughDay({
     schema_version: 99,
   })
   let reported = 0
+  let claimed: ClaimedStep[] = []
 
   const report = async (count: number) => {
     const events = Array.from({ length: count }, (): EventInput => {
@@ -189,14 +191,18 @@ export async function liveThroughDay({
     await engine.emitEvents(events)
   }
 
-  const work = async () => {
-    const steps = await engine.claimSteps({
+  const claim = async () => {
+    claimed = await engine.claimSteps({
       worker_id: worker.worker_id,
       executors: ['noop', 'radar'],
       limit: 40,
+      lease_seconds: 2 * BEAT_SECONDS,
     })
-    await at(200 + random() * 60)
-    const ends = steps.map((step) => ({ step, chance: random(), cost: random() }))
+  }
+
+  /** Ends what was claimed a beat ago: what happens meanwhile stands between, and a claim is often the last before a beat. */
+  const finish = async () => {
+    const ends = claimed.map((step) => ({ step, chance: random(), cost: random() }))
     const leaseOf = ({ step: { step_id, token } }: (typeof ends)[number]) => ({ step_id, token })
     await engine.completeSteps(
       ends
@@ -268,10 +274,12 @@ export async function liveThroughDay({
     await beat(engine)
     await at(150)
     if (beatNumber % 2 === 0) await decide()
-    await at(170)
-    await work()
+    await at(200 + random() * 60)
+    await finish()
     await at(280)
-    if (beatNumber % 6 === 0) await operate()
+    if (beatNumber % 4 === 0) await operate()
+    await at(300)
+    await claim()
   }
   return reported
 }

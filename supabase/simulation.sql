@@ -40,10 +40,8 @@ create unique index on sim.proposals (event_id, pattern_id);
 create table sim.steps (id uuid primary key, mission_id uuid not null, key text not null, kind text not null);
 create index on sim.steps (mission_id);
 create table sim.events (
-  id uuid primary key, type text not null, created_at timestamptz not null, proposal_id uuid, mission_id uuid, run_id uuid, data jsonb,
-  taken boolean not null default false);
-create index on sim.events (mission_id);
-create index on sim.events (proposal_id);
+  id uuid primary key, about text not null, created_at timestamptz not null, data jsonb, taken boolean not null default false);
+create index on sim.events (about, created_at, id) where not taken;
 -- Simulated id → recorded id, and back.
 create table sim.names (sim_id uuid primary key, recorded_id uuid not null unique);
 create table sim.cursor (last uuid not null);
@@ -65,15 +63,22 @@ begin
 end
 $$;
 
--- Learns what was recorded: {"proposals": […], "steps": […], "events": […]}, rows of the tables above.
+-- What an event is told by, in one word: its type and the recorded ids of what it is about.
+create function sim.about(p_type text, p_proposal_id uuid, p_mission_id uuid, p_run_id uuid) returns text
+language sql immutable
+return concat_ws(' ', p_type, coalesce(p_proposal_id::text, '-'), coalesce(p_mission_id::text, '-'), coalesce(p_run_id::text, '-'));
+
+-- Learns what was recorded: {"proposals": […], "steps": […], "events": […]}, rows of the tables above; events with what they are about.
 create function sim.learn(p jsonb) returns void
 language plpgsql
 as $$
 begin
   insert into sim.proposals select * from jsonb_populate_recordset(null::sim.proposals, p -> 'proposals');
   insert into sim.steps select * from jsonb_populate_recordset(null::sim.steps, p -> 'steps');
-  insert into sim.events select e.id, e.type, e.created_at, e.proposal_id, e.mission_id, e.run_id, e.data, false
-  from jsonb_populate_recordset(null::sim.events, p -> 'events') e;
+  insert into sim.events select e.id, sim.about(e.type, e.proposal_id, e.mission_id, e.run_id), e.created_at, e.data, false
+  from jsonb_to_recordset(p -> 'events') as e(
+    id uuid, type text, created_at timestamptz, proposal_id uuid, mission_id uuid, run_id uuid, data jsonb);
+  analyze sim.proposals, sim.steps, sim.events;
 end
 $$;
 
@@ -136,42 +141,47 @@ $$;
 
 -- Gives what the engine has made since the last call the names that it was recorded under. Answers what nobody recorded:
 -- {"events": [id], "missions": [{"id", "kinds": [text]}]}, missions that have other steps than then among them.
+--
+-- What is new is little beside what is there, which no statistics tell here: so it is found first, and the rest by indexes.
 create function sim.catch_up() returns jsonb
 language plpgsql
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
 declare
   v_from uuid := (select last from sim.cursor);
   v_event record;
   v_known sim.events;
+  v_about text;
   v_missions jsonb;
   v_events uuid[] := '{}';
 begin
   insert into sim.names
-  select p.id, k.id from public.ops_mission_proposals p
+  with made as materialized (select p.id, p.reaction_id from public.ops_mission_proposals p where p.id > v_from)
+  select p.id, k.id from made p
   join public.ops_agent_reactions r on r.id = p.reaction_id
   join sim.proposals k on k.event_id = r.event_id and k.pattern_id = r.pattern_id
-  where p.id > v_from on conflict do nothing;
+  on conflict do nothing;
   insert into sim.names
-  select m.id, k.mission_id from public.ops_missions m
+  with made as materialized (select m.id, m.proposal_id from public.ops_missions m where m.id > v_from)
+  select m.id, k.mission_id from made m
   join sim.names n on n.sim_id = m.proposal_id join sim.proposals k on k.id = n.recorded_id
-  where m.id > v_from and k.mission_id is not null
+  where k.mission_id is not null
     and (select array_agg(row(s.key, s.kind)::text order by s.key) from public.ops_mission_steps s where s.mission_id = m.id)
       = (select array_agg(row(s.key, s.kind)::text order by s.key) from sim.steps s where s.mission_id = k.mission_id)
   on conflict do nothing;
   insert into sim.names
-  select s.id, k.id from public.ops_mission_steps s
+  with made as materialized (select s.id, s.mission_id, s.key from public.ops_mission_steps s where s.id > v_from)
+  select s.id, k.id from made s
   join sim.names n on n.sim_id = s.mission_id join sim.steps k on k.mission_id = n.recorded_id and k.key = s.key
-  where s.id > v_from on conflict do nothing;
+  on conflict do nothing;
 
   for v_event in
     select * from public.ops_agent_events e where e.id > v_from and e.id < '00000fff-ffff-ffff-ffff-ffffffffffff' order by e.created_at, e.id
   loop
+    -- Asked once: in the search it would be asked of every event.
+    v_about := sim.about(v_event.type, sim.recorded(v_event.proposal_id), sim.recorded(v_event.mission_id), sim.recorded(v_event.run_id));
     select k.* into v_known from sim.events k
-    where not k.taken and k.type = v_event.type
-      and k.proposal_id is not distinct from sim.recorded(v_event.proposal_id)
-      and k.mission_id is not distinct from sim.recorded(v_event.mission_id)
-      and k.run_id is not distinct from sim.recorded(v_event.run_id)
-      and (k.data is null or k.data = v_event.data)
+    where not k.taken and k.about = v_about and (k.data is null or k.data = v_event.data)
     order by k.created_at, k.id limit 1;
     if v_known.id is null then
       v_events := v_events || v_event.id;
@@ -329,6 +339,25 @@ begin
     from public.ops_mission_steps s where s.mission_id = p_mission_id and s.status = 'running';
     exit when v_leases is null;
     perform from public.ops_complete_steps(v_leases);
+  end loop;
+end
+$$;
+
+-- Deeds in a row, each at its time: [{"at", "do": "start" | "end" | "end_mission" | "reopen", …what the function takes}]
+create function sim.work(p_deeds jsonb) returns void
+language plpgsql
+as $$
+declare
+  v_deed jsonb;
+begin
+  for v_deed in select d.value from jsonb_array_elements(p_deeds) with ordinality d order by d.ordinality loop
+    perform sim.set_clock((v_deed ->> 'at')::timestamptz);
+    case v_deed ->> 'do'
+      when 'start' then perform sim.start_run(v_deed);
+      when 'end' then perform sim.end_run(v_deed -> 'run');
+      when 'end_mission' then perform sim.end_mission(v_deed -> 'mission');
+      when 'reopen' then perform sim.reopen(array(select jsonb_array_elements_text(v_deed -> 'steps')::uuid));
+    end case;
   end loop;
 end
 $$;

@@ -9,10 +9,10 @@ export const triggerPhase = definePhase({
   counts: { events: 0, queued: 0 },
   weight: 50,
   async batch({ engine, config, fail, warn }, counts) {
-    const { found, settled, queued, problems } = await triggerReactions(engine, config.eventBatchSize)
+    const { more, settled, queued, problems } = await triggerReactions(engine, config.eventBatchSize)
     counts.events += settled
     counts.queued += queued
     for (const problem of problems) (problem.code === 'OPS_002' ? fail : warn)(problem)
-    return found >= config.eventBatchSize
+    return more
   },
 })

@@ -23,7 +23,19 @@ export interface CompiledMatrix {
  * Prepares a reaction matrix for matching, once for each version of the policy. Never throws: a pattern that is not
  * valid is listed in `quarantined`, decides `error` about its events, and the others work.
  */
-export function compileMatrix(value: unknown, { version }: { version: number }): CompiledMatrix {
+export function compileMatrix(value: unknown, of: { version: number }): CompiledMatrix {
+  const patterns = compiling(value, of)
+  for (;;) {
+    const { done, value: matrix } = patterns.next()
+    if (done) return matrix
+  }
+}
+
+/** The same pattern by pattern, for a caller who does other things between them: each costs a bounded amount of work. */
+export function* compiling(
+  value: unknown,
+  { version }: { version: number },
+): Generator<void, CompiledMatrix, void> {
   const index = new TypeIndex<Rule>()
   const quarantined: Quarantined[] = []
   const ids = new Set<string>()
@@ -53,6 +65,7 @@ export function compileMatrix(value: unknown, { version }: { version: number }):
       quarantined.push(broken)
       index.add(sketch.types, brokenRule(broken, sketch))
     }
+    yield
   }
   return { version, quarantined, rulesFor: (type) => (type.startsWith('heartbeat:') ? [] : index.find(type)) }
 }

@@ -16,12 +16,20 @@ export function matchEvent(
   event: MatchableEvent,
   context: MatchContext,
 ): { event_id: string; decisions: Decision[] } {
-  const decisions = matrix.rulesFor(event.type).map((rule): Decision => {
+  return { event_id: event.event_id, decisions: [...decisionsAbout(matrix, event, context)] }
+}
+
+/** The same one decision at a time, for a caller who does other things between them: each costs a bounded amount of work. */
+export function* decisionsAbout(
+  matrix: CompiledMatrix,
+  event: MatchableEvent,
+  context: MatchContext,
+): Generator<Decision, void> {
+  for (const rule of matrix.rulesFor(event.type)) {
     try {
-      return rule.decide(event, context)
+      yield rule.decide(event, context)
     } catch (error) {
-      return { pattern_id: rule.id, mode: rule.mode, decision: 'error', detail: faultOf(error, rule.path) }
+      yield { pattern_id: rule.id, mode: rule.mode, decision: 'error', detail: faultOf(error, rule.path) }
     }
-  })
-  return { event_id: event.event_id, decisions }
+  }
 }

@@ -9,6 +9,8 @@ create table public.ops_agent_reactions (
   created_at timestamptz not null default ops.now(),
   updated_at timestamptz not null default ops.now(),
   constraint ops_agent_reactions_status_known check (status in ('queued', 'processing', 'done', 'failed')),
+  -- What is no text would be a pattern of another name than its event's verdict tells.
+  constraint ops_agent_reactions_pattern_is_text check (jsonb_typeof(payload -> 'pattern_id') in ('string', 'null')),
   constraint ops_agent_reactions_once unique (event_id, pattern_id)
 ) with (autovacuum_vacuum_scale_factor = 0.02, fillfactor = 85);
 

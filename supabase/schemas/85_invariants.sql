@@ -57,7 +57,7 @@ insert into ops.checks (name, severity, detects, scoped, wide, query) values
   from watched_events e join ops.event_verdicts v on v.event_id = e.id where e.processed_at is null
 $q$),
 ('reaction_needs_verdict', 'critical', 'Reactions that their event''s verdict does not name', true, false, $q$
-  select r.id, 'the event''s verdict does not name the pattern ' || r.pattern_id as message
+  select r.id, 'the event''s verdict does not name the pattern ' || coalesce(r.pattern_id, '(none)') as message
   from watched_reactions r join ops.event_verdicts v on v.event_id = r.event_id
   where not v.decisions @> jsonb_build_array(jsonb_build_object('pattern_id', r.pattern_id, 'decision', 'matched'))
 $q$),

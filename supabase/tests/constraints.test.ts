@@ -19,6 +19,7 @@ const breaches: Record<string, string> = {
   ops_agent_events_run_fkey: `insert into ops_agent_events (type, run_id) values ('e', gen_random_uuid())`,
 
   ops_agent_reactions_status_known: `update ops_agent_reactions set status = 'maybe'`,
+  ops_agent_reactions_pattern_is_text: `update ops_agent_reactions set payload = payload || '{"pattern_id": {"a": 1}}'`,
   ops_agent_reactions_once: `insert into ops_agent_reactions (event_id, payload) select event_id, payload from ops_agent_reactions`,
   shadow_reactions_once: `insert into ops.shadow_reactions (event_id, pattern_id, payload)
     select id, 'p', '{}' from ops_agent_events, generate_series(1, 2) where dedupe_key = 'known'`,

@@ -8,6 +8,7 @@ import { urlFor } from '../../test/support/database.js'
 import { onFileEnd } from '../../test/support/fileEnd.js'
 import type { EngineRole } from '../../test/support/names.js'
 import { openSession, openSessions, whileBlocked } from './contention.js'
+import { fullPolicies, pattern } from './full-policies.js'
 import { approve, count, noop, only, propose, proposeOne, refusal } from './proposals.js'
 import { openSharedDatabase, type SharedDatabase } from './reset.js'
 import {
@@ -52,173 +53,9 @@ const login = (role: EngineRole, connection: Record<string, string> = {}): Conne
   return sql
 }
 
-/** One policy of each kind with all of its fields filled in. */
-const step = {
-  key: 'a',
-  kind: 'noop:scout',
-  executor: 'noop',
-  agent: 'scout',
-  params: { x: 1 },
-  depends_on: ['a', 'a'],
-  priority: 1,
-  run_at: '2030-01-31T09:00:00Z',
-  delay_seconds: 1,
-  timeout_seconds: 1,
-  max_retries: 1,
-  cost_usd: 0.5,
-  service: 'a',
-}
-const template = {
-  title: 't',
-  description: 'd',
-  risk_level: 'low',
-  agent: 'scout',
-  priority: 1,
-  steps: [{ kind: 'noop' }, step],
-}
-const pattern = {
-  id: 'p',
-  name: 'n',
-  description: 'd',
-  enabled: true,
-  mode: 'active',
-  event_type: 'a:*',
-  type: 'a:*',
-  tags: ['x', 'y'],
-  source: 's',
-  when: 'true',
-  probability: 0.5,
-  cooldown_minutes: 1,
-  cooldown: 1,
-  cooldown_key: 'k',
-  threshold: { count: 2, within_minutes: 1, key: 'k' },
-  dedupe_key: 'k',
-  proposal_source: 's',
-  target: 'scout',
-  template,
-}
-const schedule = {
-  id: 's',
-  description: 'd',
-  enabled: true,
-  cron: '* * * * *',
-  time_zone: 'UTC',
-  missed: 'once',
-  event: { type: 'a:b', data: {} },
-}
-const check = { name: 'c', severity: 'high', description: 'd', sql: 'select 1' }
-const rule = { warning: 1, critical: 2 }
-const full: Record<string, unknown> = {
-  reaction_matrix: {
-    patterns: [{ id: 'q', type: 'a', template: { title: 't', steps: [{ kind: 'noop' }] } }, pattern],
-    salt: 's',
-  },
-  auto_approve: { enabled: true, allowed_step_kinds: ['noop', 'openclaw:scout'], max_risk_level: 'low' },
-  proposal_caps: {
-    daily_limit: 1,
-    per_source: { a: 1 },
-    per_source_limits: { a: 1 },
-    per_agent: { a: 1 },
-    per_step_kind: { a: 1 },
-    per_pattern: { a: 1 },
-    daily_budget_usd: 1.5,
-    time_zone: 'Europe/Berlin',
-  },
-  worker_policy: {
-    max_retries: 1,
-    lease_minutes: 1,
-    stale_minutes: 1,
-    backoff_base_seconds: 1,
-    backoff_max_seconds: 1,
-    blocked_executors: ['a', 'b'],
-    allowed_openclaw_subcommands: ['agent', 'b'],
-    openclaw_timeout_ms: 1000,
-    allowed_tools: ['a', 'b'],
-    allowed_wreckit_commands: ['a', 'b'],
-    allowed_commands: ['/bin/a', '/bin/b'],
-    mcp_servers: { a: { command: '/bin/a', args: ['a', 'b'], env: { A: 'OPS_MCP_A' }, tools: ['a', 'b'] } },
-  },
-  agent_roles: { scout: { instructions: 'i', model: 'm', tools: ['a', 'b'], temperature: 1 } },
-  control: {
-    pause: { intake: true, reactions: true, approvals: true, claims: true, executors: ['a', 'b'] },
-    max_depth: 1,
-    max_missions_per_root_event: 1,
-  },
-  approvals: { expires_minutes: 1 },
-  schedules: { schedules: [schedule, { ...schedule, id: 'another' }] },
-  alerts: {
-    enabled: true,
-    every_minutes: 1,
-    repeat_minutes: 1,
-    resolve_after_minutes: 1,
-    violations: true,
-    channels: {
-      chat: { type: 'slack', url_variable: 'A' },
-      hook: { type: 'webhook', url_variable: 'A', secret_variable: 'B' },
-      mail: { type: 'email', url_variable: 'A', from: 'a@b', to: ['a@b', 'c@d'] },
-    },
-    routes: { critical: ['a', 'b'], high: ['a', 'b'], warning: ['a', 'b'], info: ['a', 'b'] },
-    digest: { channels: ['a', 'b'], hour: 1, time_zone: 'UTC' },
-    rules: Object.fromEntries(
-      [
-        'heartbeat_failures',
-        'heartbeat_silence_minutes',
-        'worker_idle_minutes',
-        'unclaimable_minutes',
-        'proposal_latency_p95_seconds',
-        'mission_success_percent',
-        'step_error_percent',
-        'dead_letters_per_hour',
-        'queued_events',
-        'queued_steps',
-        'proposals_per_hour',
-        'average_step_seconds',
-        'pattern_errors_per_hour',
-        'quarantined_patterns',
-        'api_error_percent',
-        'api_p99_ms',
-        'database_latency_ms',
-        'database_gigabytes',
-        'connections_percent',
-        'longest_query_seconds',
-        'worker_memory_percent',
-        'backup_age_hours',
-        'service_down_minutes',
-        'channel_failures',
-      ].map((name) => [name, rule]),
-    ),
-  },
-  invariants: {
-    enabled: true,
-    every_minutes: 1,
-    timeout_ms: 10,
-    checks: [check, check],
-    skip: ['a', 'b'],
-    expected_roles: { worker: ['a', 'b'], control_plane: ['a', 'b'] },
-    canary: { enabled: true, slow_seconds: 1, missing_minutes: 1 },
-  },
-  retention: { archive_after_days: 1, delete_archived_after_days: 1, heartbeat_days: 1, batch_size: 1 },
-  services: {
-    services: {
-      a: {
-        enabled: true,
-        url: 'http://a',
-        method: 'GET',
-        headers: { 'X-A': 'a' },
-        secret_headers: { 'X-B': 'OPS_SERVICE_B' },
-        expect_status: [200, 201],
-        expect_json: { a: 1 },
-        timeout_ms: 100,
-        every_minutes: 1,
-        breaker: { failures: 1, reset_seconds: 1 },
-      },
-    },
-  },
-}
-
 describe('a wrong edit is refused by Postgres, with its path and the reason, and nothing changes', () => {
   test.each(Object.entries(policyJsonSchemas()))('%s', async (key, schema) => {
-    const example = full[key]
+    const example = fullPolicies[key]
     const edits = [...wrongEdits(schema, example)]
     expect(edits.length).toBeGreaterThan(5)
     await setPolicy(db.sql, key, example)
@@ -251,7 +88,7 @@ describe('a wrong edit is refused by Postgres, with its path and the reason, and
       else if ('additionalProperties' in schema && typeof value === 'object' && value !== null)
         walk(schema.additionalProperties, Object.values(value)[0], `${path}.*`)
     }
-    for (const [key, schema] of Object.entries(policyJsonSchemas())) walk(schema, full[key], key)
+    for (const [key, schema] of Object.entries(policyJsonSchemas())) walk(schema, fullPolicies[key], key)
     expect([...known].filter((path) => !seen.has(path))).toEqual([])
   })
 
@@ -359,7 +196,7 @@ describe('a wrong edit is refused by Postgres, with its path and the reason, and
   })
 
   test('the defaults, and whatever has all fields, are accepted', async () => {
-    for (const [key, value] of [...Object.entries(defaultPolicies), ...Object.entries(full)]) {
+    for (const [key, value] of [...Object.entries(defaultPolicies), ...Object.entries(fullPolicies)]) {
       await setPolicy(db.sql, key, value)
       expect((await inForce(key))?.value).toEqual(value)
     }

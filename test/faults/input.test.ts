@@ -3,15 +3,21 @@ import { createHmac } from 'node:crypto'
 import fc from 'fast-check'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { z } from 'zod'
-import { beat } from '../../api/heartbeat.js'
-import { createLog } from '../../api/log.js'
-import { appOver, GITHUB_SECRET, KEY, testConfig } from '../../api/testing.js'
+import { appOver, GITHUB_SECRET, KEY } from '../../api/testing.js'
 import { connectEngine, type Engine } from '../../engine/index.js'
-import { brokenInvariants, setPolicy } from '../../supabase/tests/world.js'
+import { setPolicy } from '../../supabase/tests/world.js'
 import { freshDatabase, type TestDatabase, urlFor } from '../support/database.js'
 import { onFileEnd } from '../support/fileEnd.js'
-import { hostileBody, hostileJson, hostileText, nested, wellFormed } from './support/hostile.js'
+import {
+  hostileBody,
+  hostileJson,
+  hostileText,
+  jsonForPostgres,
+  nested,
+  wellFormed,
+} from './support/hostile.js'
 import { scale } from './support/scale.js'
+import { expectThrough } from './support/through.js'
 
 const runs = scale({ short: 5, long: 500 })
 const seed = Number(process.env.FAULTS_SEED ?? 20_261_121)
@@ -43,19 +49,7 @@ beforeAll(async () => {
   })
 })
 
-/** What came in does not hang anywhere, and broke nothing. */
-async function expectNothingStuck(): Promise<void> {
-  for (let beats = 0; beats < 20; beats++) {
-    const report = await beat({ engine, config: testConfig, log: createLog('silent') })
-    expect(report.errors).toEqual([])
-    if (report.drained) break
-  }
-  const [stuck] = await database.sql`
-    select (select count(*)::int from ops_agent_events where processed_at is null) as events,
-      (select count(*)::int from ops_agent_reactions where status in ('queued', 'processing')) as reactions`
-  expect(stuck).toEqual({ events: 0, reactions: 0 })
-  expect(await brokenInvariants(database.sql)).toEqual([])
-}
+const expectNothingStuck = () => expectThrough(database.sql, engine)
 
 const description = z.object({ paths: z.record(z.string(), z.record(z.string(), z.unknown())) })
 
@@ -169,7 +163,7 @@ describe('over SQL', () => {
 function argument(type: string): fc.Arbitrary<string | null> {
   const texts = hostileText.map((text) => wellFormed(text).replaceAll('\0', ''))
   const ofType: Record<string, fc.Arbitrary<string>> = {
-    jsonb: hostileJson.map((value) => JSON.stringify(value).replace(/\\u0000|\\ud[89a-f]\w\w/g, '')),
+    jsonb: hostileJson.map(jsonForPostgres),
     integer: fc.oneof(fc.constantFrom('0', '-1', '1', '2147483647', '-2147483648'), fc.nat(2000).map(String)),
     boolean: fc.constantFrom('true', 'false'),
     uuid: fc.oneof(fc.uuid(), fc.constant('00000000-0000-0000-0000-000000000000')),

@@ -159,3 +159,37 @@ export function nested(depth: number): string {
 export function wellFormed(text: string): string {
   return Buffer.from(text, 'utf8').toString('utf8')
 }
+
+/** JSON text without what Postgres' jsonb cannot hold. */
+export function jsonForPostgres(value: unknown): string {
+  return (JSON.stringify(value) ?? 'null').replace(/\\u0000|\\ud[89a-f]\w\w/g, '')
+}
+
+/**
+ * A sound value in which one to three places hold what nobody expects, are gone, or have a neighbour that nobody knows: it gets
+ * further than values made up whole.
+ */
+export function spoiled(sound: unknown): fc.Arbitrary<unknown> {
+  const damage = fc.tuple(fc.nat(), fc.constantFrom('replace', 'replace', 'remove', 'add'), hostileJson)
+  return fc.array(damage, { minLength: 1, maxLength: 3 }).map((damages) => {
+    let value: unknown = structuredClone(sound)
+    for (const [place, how, by] of damages) {
+      const places = [...placesIn(value)]
+      const at = places[place % places.length]
+      if (!at) value = by
+      else if (how === 'add') at.holder[Array.isArray(at.holder) ? at.holder.length : `${at.name}s`] = by
+      else if (how === 'remove' && !Array.isArray(at.holder)) delete at.holder[at.name]
+      else at.holder[at.name] = by
+    }
+    return value
+  })
+}
+
+function* placesIn(value: unknown): Generator<{ holder: Record<string, unknown>; name: string }, void> {
+  if (typeof value !== 'object' || value === null) return
+  const holder: Record<string, unknown> = Object(value)
+  for (const name of Object.keys(holder)) {
+    yield { holder, name }
+    yield* placesIn(holder[name])
+  }
+}
