@@ -16,60 +16,42 @@ $$;
 -- What a proposal takes from one counter, beside the limit in force (null: none).
 create type ops.cap_unit as (scope text, name text, units integer, usd numeric, max_units integer, max_usd numeric);
 
--- What one proposal of several takes, by its number; `units_so_far` and `usd_so_far` count it and those before it.
-create type ops.item_unit as (n integer, scope text, name text, units integer, usd numeric, max_units integer, max_usd numeric,
-  units_so_far integer, usd_so_far numeric);
-
--- All that each of several proposals takes. A step counts under its kind and, where it names another, under
--- its executor; agents of a kind count together.
-create function ops.units_of(p_numbers integer[], p_sources text[], p_pattern_ids text[], p_templates jsonb[], p_caps jsonb)
-returns setof ops.item_unit
+-- All that a proposal takes, in the order of scope and name. A step counts under its kind and, where it names another, under its
+-- executor; agents of a kind count together.
+create function ops.cap_units(p_source text, p_pattern_id text, p_template jsonb,
+  p_caps jsonb default coalesce(ops.policy('proposal_caps'), '{}')) returns ops.cap_unit[]
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_agent text := p_template ->> 'agent';
+  v_step jsonb := p_template #> '{steps,0}';
+  v_usd numeric;
+  v_kinds ops.cap_unit[];
 begin
-  return query
-  with proposal as materialized (
-    select p.n, p.source, p.pattern_id, p.template
-    from unnest(p_numbers, p_sources, p_pattern_ids, p_templates) p(n, source, pattern_id, template)
-  ), step as materialized (
-    select p.n, split_part(s ->> 'kind', ':', 1) as kind, s ->> 'executor' as executor, (s ->> 'cost_usd')::numeric as usd
-    from proposal p, jsonb_array_elements(p.template -> 'steps') s
-  ), unit as (
-    select p.n, 'agent' as scope, p.template ->> 'agent' as name, 1 as units, 0::numeric as usd,
-      (p_caps #>> array['per_agent', p.template ->> 'agent'])::integer as max_units, null::numeric as max_usd
-    from proposal p where p.template ->> 'agent' is not null
-    union all
-    select s.n, 'daily', '', 1, round(coalesce(sum(s.usd), 0), 6), (p_caps ->> 'daily_limit')::integer, (p_caps ->> 'daily_budget_usd')::numeric
-    from step s group by s.n
-    union all
-    select p.n, 'pattern', p.pattern_id, 1, 0, (p_caps #>> array['per_pattern', p.pattern_id])::integer, null
-    from proposal p where p.pattern_id is not null
-    union all
-    select p.n, 'source', p.source, 1, 0,
-      coalesce(p_caps #>> array['per_source', p.source], p_caps #>> array['per_source_limits', p.source])::integer, null
-    from proposal p
-    union all
-    select k.n, 'step_kind', k.kind, count(*)::integer, 0, (p_caps #>> array['per_step_kind', k.kind])::integer, null
-    from (select s.n, s.kind from step s union all select s.n, s.executor from step s where s.executor <> s.kind) k
-    group by k.n, k.kind
-  )
-  select u.n, u.scope, u.name, u.units, u.usd, u.max_units, u.max_usd,
-    (sum(u.units) over counted)::integer, sum(u.usd) over counted
-  from unit u
-  window counted as (partition by u.scope, u.name order by u.n rows unbounded preceding);
-end
-$$;
-
--- All that one proposal takes.
-create function ops.cap_units(p_source text, p_pattern_id text, p_template jsonb) returns ops.cap_unit[]
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return array(select row(u.scope, u.name, u.units, u.usd, u.max_units, u.max_usd)::ops.cap_unit
-    from ops.units_of(array[1], array[p_source], array[p_pattern_id], array[p_template], coalesce(ops.policy('proposal_caps'), '{}')) u
-    order by u.scope, u.name);
+  if jsonb_array_length(p_template -> 'steps') = 1 and not v_step ? 'executor' then
+    -- Most templates: what one expression says needs no query.
+    v_usd := coalesce((v_step -> 'cost_usd')::numeric, 0);
+    v_kinds := array[row('step_kind', split_part(v_step ->> 'kind', ':', 1), 1, 0, null, null)::ops.cap_unit];
+  else
+    select coalesce(sum((s -> 'cost_usd')::numeric), 0) into v_usd from jsonb_array_elements(p_template -> 'steps') s;
+    v_kinds := array(
+      select row('step_kind', k.kind, count(*), 0, null, null)::ops.cap_unit
+      from jsonb_array_elements(p_template -> 'steps') s,
+        unnest(array[split_part(s ->> 'kind', ':', 1), nullif(s ->> 'executor', split_part(s ->> 'kind', ':', 1))]) k(kind)
+      where k.kind is not null group by k.kind order by k.kind);
+  end if;
+  for v_at in 1 .. array_length(v_kinds, 1) loop
+    v_kinds[v_at].max_units := (p_caps #>> array['per_step_kind', v_kinds[v_at].name])::integer;
+  end loop;
+  return case when v_agent is not null
+      then array[row('agent', v_agent, 1, 0, p_caps #>> array['per_agent', v_agent], null)::ops.cap_unit] else '{}' end
+    || row('daily', '', 1, round(v_usd, 6), p_caps ->> 'daily_limit', p_caps ->> 'daily_budget_usd')::ops.cap_unit
+    || case when p_pattern_id is not null
+      then array[row('pattern', p_pattern_id, 1, 0, p_caps #>> array['per_pattern', p_pattern_id], null)::ops.cap_unit] else '{}' end
+    || row('source', p_source, 1, 0,
+      coalesce(p_caps #>> array['per_source', p_source], p_caps #>> array['per_source_limits', p_source]), null)::ops.cap_unit
+    || v_kinds;
 end
 $$;
 

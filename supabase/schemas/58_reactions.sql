@@ -227,6 +227,7 @@ set plan_cache_mode = force_generic_plan -- a plan for each batch would copy it
 as $$
 declare
   v_reactions public.ops_agent_reactions[];
+  v_ids uuid[];
   v_answers ops.reaction_answer[];
 begin
   if ops.paused('reactions') then
@@ -239,10 +240,11 @@ begin
     return;
   end if;
   perform ops.lock_keys(array(select r.payload ->> 'dedupe_key' from unnest(v_reactions) r));
+  v_ids := ops.new_ids(array_length(v_reactions, 1));
 
   v_answers := ops.answer_reactions(array(
-    select row(r.n, ops.new_id(), r.payload -> 'proposal_template', r.payload ->> 'proposal_source', r.payload ->> 'dedupe_key', null, null,
-      null, r.id, r.pattern_id, coalesce(e.root_event_id, e.id), e.depth)::ops.gate_item
+    select row(r.n, v_ids[r.n], r.payload -> 'proposal_template', r.payload ->> 'proposal_source', r.payload ->> 'dedupe_key', null, null,
+      null, r.id, r.pattern_id, coalesce(e.root_event_id, e.id), e.depth, null, null)::ops.gate_item
     from unnest(v_reactions) with ordinality r(id, event_id, status, payload, pattern_id, created_at, updated_at, n)
     join public.ops_agent_events e on e.id = r.event_id order by r.n));
 
