@@ -187,8 +187,8 @@ begin
 end
 $$;
 
--- Ids for a batch of up to 16,384 rows, in their order: all have one moment and one random tail, and are numbered in between, which
--- costs a tenth of calling ops.new_id() for each. The two digits after the number are 00, for ids that hang on these.
+-- Ids for a batch, in their order: up to 16,384 have one moment and one random tail, and are numbered in between, which costs a tenth
+-- of calling ops.new_id() for each. The two digits after the number are 00, for ids that hang on these.
 create function ops.new_ids(p_count integer) returns uuid[]
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
@@ -197,7 +197,8 @@ declare
   v_head text := ops.id_stamp() || '-';
   v_tail text := '-00' || right(gen_random_uuid()::text, 10);
 begin
-  return array(select (v_head || to_hex(32768 + n) || v_tail)::uuid from generate_series(0, p_count - 1) n);
+  return array(select (v_head || to_hex(32768 + n) || v_tail)::uuid from generate_series(0, least(p_count, 16384) - 1) n)
+    || case when p_count > 16384 then ops.new_ids(p_count - 16384) end;
 end
 $$;
 
