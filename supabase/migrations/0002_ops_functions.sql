@@ -1272,6 +1272,53 @@ begin
 end
 $$;
 
+-- What the counters of one proposal say: whether it fits, the dollars it takes, and as JSON text the counters with a limit.
+create type ops.one_count as (fits boolean, usd numeric, counted text);
+
+-- Counts one proposal in all of its counters, or in none, without locking them first: each is counted only if it has room, the day's own
+-- before the others, and whoever finds no room takes back what it has counted.
+create function ops.count_one(p_day date, p_units ops.cap_unit[]) returns ops.one_count
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_count ops.one_count := row(true, 0, '');
+  v_unit ops.cap_unit;
+  v_counter ops.cap_counters;
+  v_text text;
+  v_daily integer := case when p_units[1].scope = 'daily' then 1 else 2 end; -- agents come before it
+  v_at integer := v_daily;
+begin
+  loop
+    v_unit := p_units[v_at];
+    update ops.cap_counters c set used = c.used + v_unit.units, used_usd = c.used_usd + v_unit.usd
+    where c.day = p_day and c.scope = v_unit.scope and c.name = v_unit.name
+      and (v_unit.max_units is null or c.used + v_unit.units <= v_unit.max_units)
+      and (v_unit.max_usd is null or v_unit.usd = 0 or c.used_usd + v_unit.usd <= v_unit.max_usd)
+    returning c.* into v_counter;
+    if not found then
+      insert into ops.cap_counters (day, scope, name) values (p_day, v_unit.scope, v_unit.name) on conflict do nothing;
+      continue when found;
+      if v_at <> v_daily then
+        perform ops.move_caps(p_day, p_units[v_daily:v_daily] || array_remove(p_units[:v_at - 1], p_units[v_daily]), -1);
+      end if;
+      v_count.fits := false;
+      return v_count;
+    end if;
+    v_count.usd := v_count.usd + v_unit.usd;
+    if v_unit.max_units is not null or v_unit.max_usd is not null then
+      v_text := concat('{"scope": "', v_unit.scope, '", ', '"name": ' || to_json(nullif(v_unit.name, '')) || ', ', '"used": ', v_counter.used,
+        ', "limit": ' || v_unit.max_units, format(', "used_usd": %s, "limit_usd": ', v_counter.used_usd) || v_unit.max_usd, '}');
+      v_count.counted := case when v_count.counted = '' then v_text
+        when v_unit.scope = 'agent' then v_text || ', ' || v_count.counted else v_count.counted || ', ' || v_text end;
+    end if;
+    v_at := case when v_at = v_daily and v_daily > 1 then 1 when v_at < v_daily then v_daily + 1 else v_at + 1 end;
+    exit when v_at > array_length(p_units, 1);
+  end loop;
+  return v_count;
+end
+$$;
+
 -- Adds (+1) or gives back (-1) what a proposal takes. The counters are locked.
 create function ops.move_caps(p_day date, p_units ops.cap_unit[], p_sign integer) returns void
 language plpgsql
@@ -1588,12 +1635,17 @@ set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
-  v_policies jsonb := ops.gate_policies();
+  v_policies jsonb;
   v_items ops.gate_item[];
   v_shapes ops.gate_shape[];
   v_problems jsonb[];
   v_pointers ops.gate_pointer[];
 begin
+  if array_length(p_items, 1) = 1 and p_items[1].reaction_id is null then
+    return query select p_items[1].n, a.* from ops.pass_one(p_items[1]) a;
+    return;
+  end if;
+  v_policies := ops.gate_policies();
   -- What is plainly valid, in a shape that is valid, has no problem; anything else is read as a whole.
   with item as materialized (
     select i.*, b.body,
@@ -1636,6 +1688,77 @@ begin
     jsonb_build_object('path', v_problems[at] ->> 'path')
   from generate_subscripts(v_items, 1) at where v_problems[at] is not null
   order by 1;
+end
+$$;
+
+-- One item through the gate by itself. What the functions for many do with sets is done with single values here, which costs a third;
+-- they are asked for what is rare: rejections, missions of several steps.
+create function ops.pass_one(p_item ops.gate_item) returns ops.gate_answer
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_problem jsonb := ops.item_problem(p_item);
+  v_item ops.gate_item := p_item;
+  v_known ops.gate_pointer[];
+  v_policies jsonb;
+  v_day date;
+  v_units ops.cap_unit[];
+  v_stop jsonb;
+  v_count ops.one_count;
+  v_obstacle text;
+  v_now timestamptz;
+  v_mission_id uuid;
+begin
+  if v_problem is not null then
+    return row(null, 'invalid', null, v_problem ->> 'message', v_problem ->> 'code', jsonb_build_object('path', v_problem ->> 'path'))::ops.gate_answer;
+  end if;
+  if p_item.dedupe_key is not null or p_item.idempotency_key is not null then
+    loop
+      v_known := ops.known_answers(array[p_item]);
+      if v_known <> '{}' then
+        return ops.gate_answer_of(v_known[1].proposal_id, v_known[1].code, v_known[1].reason);
+      end if;
+      exit when ops.take_keys(array[p_item]);
+    end loop;
+  end if;
+  v_policies := ops.gate_policies();
+  v_obstacle := ops.approval_obstacle(p_item.template, v_policies);
+  v_item.digest := ops.template_digest(p_item.template);
+  v_units := ops.cap_units(p_item.source, p_item.pattern_id, p_item.template, coalesce(v_policies -> 'proposal_caps', '{}'));
+  loop
+    v_day := ops.cap_day(v_policies #>> '{proposal_caps,time_zone}');
+    v_count := ops.count_one(v_day, v_units);
+    exit when v_count.fits;
+    v_stop := ops.cap_verdict(v_day, v_units);
+    if v_stop is not null then
+      perform ops.turn_away(array[v_item], array[v_stop], v_policies);
+      return row(p_item.id, 'rejected', null, ops.verdict_reason(v_stop), v_stop ->> 'code', v_stop)::ops.gate_answer;
+    end if;
+    -- Somebody has given a place back meanwhile.
+  end loop;
+
+  v_now := ops.now();
+  v_stop := format('{"day": "%s", "time_zone": %s, "counted": [%s]}', v_day,
+    to_json(coalesce(v_policies #>> '{proposal_caps,time_zone}', 'UTC')), v_count.counted)::jsonb;
+  if v_obstacle is not null then
+    insert into public.ops_mission_proposals (id, dedupe_key, source, status, template, reason, policy_snapshot, created_at, code, verdict, digest,
+      idempotency_key, proposed_by, pattern_id, cap_day, reserved_usd, updated_at, expires_at)
+    values (p_item.id, p_item.dedupe_key, p_item.source, 'pending', p_item.template, 'waits for approval: ' || v_obstacle, v_policies -> 'snapshot',
+      v_now, 'pending_approval', v_stop, v_item.digest, p_item.idempotency_key, coalesce(p_item.proposed_by, p_item.template ->> 'agent'),
+      p_item.pattern_id, v_day, v_count.usd, v_now, v_now + coalesce((v_policies #> '{approvals,expires_minutes}')::numeric, 1440) * interval '1 minute');
+    perform ops.tell_pending(array[v_item]);
+    return row(p_item.id, 'pending', null, 'waits for approval: ' || v_obstacle, 'pending_approval', v_stop)::ops.gate_answer;
+  end if;
+  insert into public.ops_mission_proposals (id, dedupe_key, source, status, template, reason, policy_snapshot, approved_at, created_at, code, verdict,
+    digest, idempotency_key, proposed_by, pattern_id, cap_day, reserved_usd, decided_at, decided_by, updated_at)
+  values (p_item.id, p_item.dedupe_key, p_item.source, 'auto_approved', p_item.template, 'admitted by policy auto_approve', v_policies -> 'snapshot',
+    v_now, v_now, 'auto_approved', v_stop, v_item.digest, p_item.idempotency_key, coalesce(p_item.proposed_by, p_item.template ->> 'agent'),
+    p_item.pattern_id, v_day, v_count.usd, v_now, 'policy:auto_approve', v_now);
+  insert into ops.decisions (proposal_id, decision, digest, actor, actor_context, at)
+  values (p_item.id, 'auto_approved', v_item.digest, 'policy:auto_approve', ops.actor_context(), v_now);
+  v_mission_id := ops.make_mission(v_item, v_policies -> 'snapshot');
+  return row(p_item.id, 'auto_approved', v_mission_id, 'admitted by policy auto_approve', 'auto_approved', v_stop)::ops.gate_answer;
 end
 $$;
 
@@ -1877,12 +2000,21 @@ begin
     end if;
   end if;
   if array_length(v_admitted, 1) is distinct from array_length(p_items, 1) then
-    insert into public.ops_agent_events (type, data, proposal_id, root_event_id, depth)
-    select 'proposal:pending', jsonb_build_object('proposal_id', i.id, 'title', i.template ->> 'title', 'source', i.source,
-      'risk_level', coalesce(i.template ->> 'risk_level', 'medium')), i.id, i.root_event_id, coalesce(i.depth, 0) + 1
-    from unnest(p_items) i
-    where (p_shapes[i.shape]).obstacle is not null order by i.n;
+    perform ops.tell_pending(array(select i from unnest(p_items) i where (p_shapes[i.shape]).obstacle is not null));
   end if;
+end
+$$;
+
+-- The events that tell people what waits for them.
+create function ops.tell_pending(p_items ops.gate_item[]) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  insert into public.ops_agent_events (type, data, proposal_id, root_event_id, depth)
+  select 'proposal:pending', jsonb_build_object('proposal_id', i.id, 'title', i.template ->> 'title', 'source', i.source,
+    'risk_level', coalesce(i.template ->> 'risk_level', 'medium')), i.id, i.root_event_id, coalesce(i.depth, 0) + 1
+  from unnest(p_items) i order by i.n;
 end
 $$;
 
@@ -1998,11 +2130,11 @@ set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
 begin
-  perform ops.lock_keys(array[p_dedupe_key]);
-  select a.proposal_id, a.status, a.mission_id, a.reason, a.code, a.verdict
-    into proposal_id, status, mission_id, reason, code, verdict
-  from ops.pass_gate(array[
-    row(1, ops.new_id(), p_template, p_source, p_dedupe_key, null, null, null, null, null, null, 0, null, null)::ops.gate_item]) a;
+  if p_dedupe_key is not null then
+    perform ops.lock_keys(array[p_dedupe_key]);
+  end if;
+  select * into proposal_id, status, mission_id, reason, code, verdict
+  from ops.pass_one(row(1, ops.new_id(), p_template, p_source, p_dedupe_key, null, null, null, null, null, null, 0, null, null));
   if status = 'invalid' then
     perform ops.fail(code, reason, verdict ->> 'path');
   end if;
@@ -2646,6 +2778,45 @@ begin
     join step s on s.shape = i.shape
     cross join lateral (select coalesce(i.template #> s.path, '{}') as params offset 0) p;
   perform ops.wake_workers();
+end
+$$;
+
+-- The same for one proposal of one step, with single values instead of sets; more steps are made above.
+create function ops.make_mission(p_item ops.gate_item, p_snapshot jsonb) returns uuid
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_now timestamptz := ops.now();
+  v_id uuid := ops.new_id();
+  v_step jsonb := p_item.template #> '{steps,0}';
+  v_kind text := v_step ->> 'kind';
+  v_params jsonb := coalesce(v_step -> 'params', '{}');
+  v_run_at timestamptz := v_now;
+begin
+  if jsonb_array_length(p_item.template -> 'steps') > 1 then
+    p_item.shape := 1;
+    perform ops.make_missions(array[p_item], array[row(1, p_item.template, null, null)::ops.gate_shape], p_snapshot);
+    return (select m.id from public.ops_missions m where m.proposal_id = p_item.id);
+  end if;
+  insert into public.ops_missions (id, proposal_id, policy_snapshot, title, source, agent, dedupe_key, root_event_id, depth,
+    steps_total, steps_open, created_at, updated_at)
+  values (v_id, p_item.id, p_snapshot, p_item.template ->> 'title', p_item.source, p_item.template ->> 'agent', p_item.dedupe_key,
+    p_item.root_event_id, coalesce(p_item.depth, 0), 1, 1, v_now, v_now);
+  if v_step ?| array['delay_seconds', 'run_at'] then
+    v_run_at := greatest(v_now + coalesce((v_step -> 'delay_seconds')::integer, 0) * interval '1 second', (v_step ->> 'run_at')::timestamptz);
+  end if;
+  insert into public.ops_mission_steps (id, mission_id, kind, params, status, executor, created_at, updated_at, key, position, agent,
+    depends_on, uses_results, priority, run_at, delay_seconds, ready, timeout_seconds, declared_retries, cost_reserved_usd, revision, service)
+  values (ops.new_id(), v_id, v_kind, v_params, 'queued', coalesce(v_step ->> 'executor', split_part(v_kind, ':', 1)), v_now, v_now,
+    coalesce(v_step ->> 'key', 'step-1'), 1,
+    coalesce(v_step ->> 'agent', nullif(split_part(v_kind, ':', 2), ''), p_item.template ->> 'agent'), '{}',
+    v_params::text ~ '\{\{\s*steps\.',
+    coalesce((v_step -> 'priority')::smallint, (p_item.template -> 'priority')::smallint, 0::smallint), v_run_at,
+    coalesce((v_step -> 'delay_seconds')::integer, 0), v_run_at <= v_now, (v_step -> 'timeout_seconds')::integer,
+    (v_step -> 'max_retries')::integer, coalesce((v_step -> 'cost_usd')::numeric, 0), 1, v_step ->> 'service');
+  perform ops.wake_workers();
+  return v_id;
 end
 $$;
 

@@ -167,6 +167,53 @@ begin
 end
 $$;
 
+-- What the counters of one proposal say: whether it fits, the dollars it takes, and as JSON text the counters with a limit.
+create type ops.one_count as (fits boolean, usd numeric, counted text);
+
+-- Counts one proposal in all of its counters, or in none, without locking them first: each is counted only if it has room, the day's own
+-- before the others, and whoever finds no room takes back what it has counted.
+create function ops.count_one(p_day date, p_units ops.cap_unit[]) returns ops.one_count
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_count ops.one_count := row(true, 0, '');
+  v_unit ops.cap_unit;
+  v_counter ops.cap_counters;
+  v_text text;
+  v_daily integer := case when p_units[1].scope = 'daily' then 1 else 2 end; -- agents come before it
+  v_at integer := v_daily;
+begin
+  loop
+    v_unit := p_units[v_at];
+    update ops.cap_counters c set used = c.used + v_unit.units, used_usd = c.used_usd + v_unit.usd
+    where c.day = p_day and c.scope = v_unit.scope and c.name = v_unit.name
+      and (v_unit.max_units is null or c.used + v_unit.units <= v_unit.max_units)
+      and (v_unit.max_usd is null or v_unit.usd = 0 or c.used_usd + v_unit.usd <= v_unit.max_usd)
+    returning c.* into v_counter;
+    if not found then
+      insert into ops.cap_counters (day, scope, name) values (p_day, v_unit.scope, v_unit.name) on conflict do nothing;
+      continue when found;
+      if v_at <> v_daily then
+        perform ops.move_caps(p_day, p_units[v_daily:v_daily] || array_remove(p_units[:v_at - 1], p_units[v_daily]), -1);
+      end if;
+      v_count.fits := false;
+      return v_count;
+    end if;
+    v_count.usd := v_count.usd + v_unit.usd;
+    if v_unit.max_units is not null or v_unit.max_usd is not null then
+      v_text := concat('{"scope": "', v_unit.scope, '", ', '"name": ' || to_json(nullif(v_unit.name, '')) || ', ', '"used": ', v_counter.used,
+        ', "limit": ' || v_unit.max_units, format(', "used_usd": %s, "limit_usd": ', v_counter.used_usd) || v_unit.max_usd, '}');
+      v_count.counted := case when v_count.counted = '' then v_text
+        when v_unit.scope = 'agent' then v_text || ', ' || v_count.counted else v_count.counted || ', ' || v_text end;
+    end if;
+    v_at := case when v_at = v_daily and v_daily > 1 then 1 when v_at < v_daily then v_daily + 1 else v_at + 1 end;
+    exit when v_at > array_length(p_units, 1);
+  end loop;
+  return v_count;
+end
+$$;
+
 -- Adds (+1) or gives back (-1) what a proposal takes. The counters are locked.
 create function ops.move_caps(p_day date, p_units ops.cap_unit[], p_sign integer) returns void
 language plpgsql

@@ -13,11 +13,11 @@ set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
 begin
-  perform ops.lock_keys(array[p_dedupe_key]);
-  select a.proposal_id, a.status, a.mission_id, a.reason, a.code, a.verdict
-    into proposal_id, status, mission_id, reason, code, verdict
-  from ops.pass_gate(array[
-    row(1, ops.new_id(), p_template, p_source, p_dedupe_key, null, null, null, null, null, null, 0, null, null)::ops.gate_item]) a;
+  if p_dedupe_key is not null then
+    perform ops.lock_keys(array[p_dedupe_key]);
+  end if;
+  select * into proposal_id, status, mission_id, reason, code, verdict
+  from ops.pass_one(row(1, ops.new_id(), p_template, p_source, p_dedupe_key, null, null, null, null, null, null, 0, null, null));
   if status = 'invalid' then
     perform ops.fail(code, reason, verdict ->> 'path');
   end if;
