@@ -26,32 +26,39 @@ as $$
 declare
   v_agent text := p_template ->> 'agent';
   v_step jsonb := p_template #> '{steps,0}';
-  v_usd numeric;
-  v_kinds ops.cap_unit[];
+  v_kind text := split_part(v_step ->> 'kind', ':', 1);
+  v_usd numeric := 0;
+  v_units ops.cap_unit[];
 begin
   if jsonb_array_length(p_template -> 'steps') = 1 and not v_step ? 'executor' then
     -- Most templates: what one expression says needs no query.
-    v_usd := coalesce((v_step -> 'cost_usd')::numeric, 0);
-    v_kinds := array[row('step_kind', split_part(v_step ->> 'kind', ':', 1), 1, 0, null, null)::ops.cap_unit];
+    if v_step ? 'cost_usd' then
+      v_usd := (v_step -> 'cost_usd')::numeric;
+    end if;
+    v_units := array[
+      row('daily', '', 1, round(v_usd, 6), p_caps ->> 'daily_limit', p_caps ->> 'daily_budget_usd')::ops.cap_unit,
+      row('source', p_source, 1, 0,
+        coalesce(p_caps #>> array['per_source', p_source], p_caps #>> array['per_source_limits', p_source]), null)::ops.cap_unit,
+      row('step_kind', v_kind, 1, 0, p_caps #>> array['per_step_kind', v_kind], null)::ops.cap_unit];
   else
     select coalesce(sum((s -> 'cost_usd')::numeric), 0) into v_usd from jsonb_array_elements(p_template -> 'steps') s;
-    v_kinds := array(
-      select row('step_kind', k.kind, count(*), 0, null, null)::ops.cap_unit
-      from jsonb_array_elements(p_template -> 'steps') s,
-        unnest(array[split_part(s ->> 'kind', ':', 1), nullif(s ->> 'executor', split_part(s ->> 'kind', ':', 1))]) k(kind)
-      where k.kind is not null group by k.kind order by k.kind);
+    v_units := array[
+      row('daily', '', 1, round(v_usd, 6), p_caps ->> 'daily_limit', p_caps ->> 'daily_budget_usd')::ops.cap_unit,
+      row('source', p_source, 1, 0,
+        coalesce(p_caps #>> array['per_source', p_source], p_caps #>> array['per_source_limits', p_source]), null)::ops.cap_unit]
+      || array(
+        select row('step_kind', k.kind, count(*), 0, p_caps #>> array['per_step_kind', k.kind], null)::ops.cap_unit
+        from jsonb_array_elements(p_template -> 'steps') s,
+          unnest(array[split_part(s ->> 'kind', ':', 1), nullif(s ->> 'executor', split_part(s ->> 'kind', ':', 1))]) k(kind)
+        where k.kind is not null group by k.kind order by k.kind);
   end if;
-  for v_at in 1 .. array_length(v_kinds, 1) loop
-    v_kinds[v_at].max_units := (p_caps #>> array['per_step_kind', v_kinds[v_at].name])::integer;
-  end loop;
-  return case when v_agent is not null
-      then array[row('agent', v_agent, 1, 0, p_caps #>> array['per_agent', v_agent], null)::ops.cap_unit] else '{}' end
-    || row('daily', '', 1, round(v_usd, 6), p_caps ->> 'daily_limit', p_caps ->> 'daily_budget_usd')::ops.cap_unit
-    || case when p_pattern_id is not null
-      then array[row('pattern', p_pattern_id, 1, 0, p_caps #>> array['per_pattern', p_pattern_id], null)::ops.cap_unit] else '{}' end
-    || row('source', p_source, 1, 0,
-      coalesce(p_caps #>> array['per_source', p_source], p_caps #>> array['per_source_limits', p_source]), null)::ops.cap_unit
-    || v_kinds;
+  if p_pattern_id is not null then
+    v_units := v_units[:1] || row('pattern', p_pattern_id, 1, 0, p_caps #>> array['per_pattern', p_pattern_id], null)::ops.cap_unit || v_units[2:];
+  end if;
+  if v_agent is not null then
+    v_units := row('agent', v_agent, 1, 0, p_caps #>> array['per_agent', v_agent], null)::ops.cap_unit || v_units;
+  end if;
+  return v_units;
 end
 $$;
 
@@ -179,7 +186,8 @@ as $$
 declare
   v_count ops.one_count := row(true, 0, '');
   v_unit ops.cap_unit;
-  v_counter ops.cap_counters;
+  v_used integer;
+  v_used_usd numeric;
   v_text text;
   v_daily integer := case when p_units[1].scope = 'daily' then 1 else 2 end; -- agents come before it
   v_at integer := v_daily;
@@ -188,9 +196,9 @@ begin
     v_unit := p_units[v_at];
     update ops.cap_counters c set used = c.used + v_unit.units, used_usd = c.used_usd + v_unit.usd
     where c.day = p_day and c.scope = v_unit.scope and c.name = v_unit.name
-      and (v_unit.max_units is null or c.used + v_unit.units <= v_unit.max_units)
-      and (v_unit.max_usd is null or v_unit.usd = 0 or c.used_usd + v_unit.usd <= v_unit.max_usd)
-    returning c.* into v_counter;
+      and (c.used + v_unit.units <= v_unit.max_units) is not false
+      and (v_unit.usd = 0 or c.used_usd + v_unit.usd <= v_unit.max_usd) is not false
+    returning c.used, c.used_usd into v_used, v_used_usd;
     if not found then
       insert into ops.cap_counters (day, scope, name) values (p_day, v_unit.scope, v_unit.name) on conflict do nothing;
       continue when found;
@@ -202,8 +210,8 @@ begin
     end if;
     v_count.usd := v_count.usd + v_unit.usd;
     if v_unit.max_units is not null or v_unit.max_usd is not null then
-      v_text := concat('{"scope": "', v_unit.scope, '", ', '"name": ' || to_json(nullif(v_unit.name, '')) || ', ', '"used": ', v_counter.used,
-        ', "limit": ' || v_unit.max_units, format(', "used_usd": %s, "limit_usd": ', v_counter.used_usd) || v_unit.max_usd, '}');
+      v_text := concat('{"scope": "', v_unit.scope, '", ', '"name": ' || to_json(nullif(v_unit.name, '')) || ', ', '"used": ', v_used,
+        ', "limit": ' || v_unit.max_units, format(', "used_usd": %s, "limit_usd": ', v_used_usd) || v_unit.max_usd, '}');
       v_count.counted := case when v_count.counted = '' then v_text
         when v_unit.scope = 'agent' then v_text || ', ' || v_count.counted else v_count.counted || ', ' || v_text end;
     end if;

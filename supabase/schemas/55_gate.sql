@@ -226,7 +226,20 @@ begin
   if p_item.dedupe_minutes = 'NaN' then
     return '{"code": "OPS_011", "path": "dedupe_minutes", "message": "dedupe_minutes must be a number"}';
   end if;
-  v_wrong := ops.template_fault(p_item.template);
+  -- Most templates have just these fields, and then this says that they are valid, at a fifth of what it costs to read them.
+  if (case when jsonb_typeof(p_item.template) = 'object' and jsonb_typeof(p_item.template -> 'steps') = 'array'
+      and jsonb_typeof(p_item.template #> '{steps,0}') = 'object'
+    then p_item.template - array['title', 'risk_level', 'steps'] = '{}' and jsonb_array_length(p_item.template -> 'steps') = 1
+    and jsonb_typeof(p_item.template -> 'title') = 'string' and length(p_item.template ->> 'title') between 1 and 200
+    and coalesce(p_item.template ->> 'risk_level', case when p_item.template ? 'risk_level' then '' else 'low' end) = any ('{low,medium,high,critical}')
+    and (p_item.template #> '{steps,0}') - array['kind', 'params'] = '{}'
+    and jsonb_typeof(p_item.template #> '{steps,0,kind}') = 'string' and (p_item.template #>> '{steps,0,kind}') ~ '^[A-Za-z0-9_.-]+$'
+    and length(p_item.template #>> '{steps,0,kind}') <= 100
+    and coalesce(jsonb_typeof(p_item.template #> '{steps,0,params}'), 'object') = 'object'
+    and strpos(p_item.template::text, '{{') = 0 end) is not true
+  then
+    v_wrong := ops.template_fault(p_item.template);
+  end if;
   if v_wrong is not null then
     return jsonb_build_object('code', 'OPS_004', 'path', v_wrong[1],
       'message', format('template: %s %s', coalesce(nullif(v_wrong[1], ''), 'it'), v_wrong[2]));

@@ -62,14 +62,16 @@ begin
 end
 $$;
 
--- The same for one proposal of one step, with single values instead of sets; more steps are made above.
+-- The same for one proposal of one step, with single values instead of sets; more steps are made above. Its ids are the proposal's but
+-- for one digit.
 create function ops.make_mission(p_item ops.gate_item, p_snapshot jsonb) returns uuid
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_now timestamptz := ops.now();
-  v_id uuid := ops.new_id();
+  v_digit text := substr(p_item.id::text, 25, 1);
+  v_id uuid := overlay(p_item.id::text placing translate(v_digit, '0123456789abcdef', '123456789abcdef0') from 25);
   v_step jsonb := p_item.template #> '{steps,0}';
   v_kind text := v_step ->> 'kind';
   v_params jsonb := coalesce(v_step -> 'params', '{}');
@@ -89,7 +91,7 @@ begin
   end if;
   insert into public.ops_mission_steps (id, mission_id, kind, params, status, executor, created_at, updated_at, key, position, agent,
     depends_on, uses_results, priority, run_at, delay_seconds, ready, timeout_seconds, declared_retries, cost_reserved_usd, revision, service)
-  values (ops.new_id(), v_id, v_kind, v_params, 'queued', coalesce(v_step ->> 'executor', split_part(v_kind, ':', 1)), v_now, v_now,
+  values (overlay(p_item.id::text placing translate(v_digit, '0123456789abcdef', '23456789abcdef01') from 25)::uuid, v_id, v_kind, v_params, 'queued', coalesce(v_step ->> 'executor', split_part(v_kind, ':', 1)), v_now, v_now,
     coalesce(v_step ->> 'key', 'step-1'), 1,
     coalesce(v_step ->> 'agent', nullif(split_part(v_kind, ':', 2), ''), p_item.template ->> 'agent'), '{}',
     v_params::text ~ '\{\{\s*steps\.',
