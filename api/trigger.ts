@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises'
 import type { Engine, PendingEvent, PolicyRow, SettledEvent, SettleItem } from '../engine/index.js'
 import { isRetryable, OpsError } from '../engine/index.js'
 import {
@@ -20,8 +21,11 @@ export interface TriggeredBatch {
   problems: { code: string; message: string }[]
 }
 
+/** Events that are settled by one call: enough to share its cost, few enough to match the next ones meanwhile. */
+const SLICE = 250
+
 /**
- * Matches the oldest pending events against the reaction matrix in force and settles them in one call, at most
+ * Matches the oldest pending events against the reaction matrix in force and settles them in their order, at most
  * `batchSize` (1 to 1000). Every event is settled, matched or not, also when there is no reaction matrix (`OPS_002` among
  * the problems).
  *
@@ -34,28 +38,35 @@ export async function triggerReactions(engine: Engine, batchSize: number): Promi
 
   const policies = await engine.policies()
   const matrix = policies.find(({ key }) => key === 'reaction_matrix')
-  // No operator's pattern sees the engine's canary.
-  const canaries = events.filter(isCanaryEvent)
-  const others = events.filter((event) => !isCanaryEvent(event))
-  const items = matrix
-    ? matchAll(others, matrixOf(engine, matrix), policies, batch)
-    : unmatched(others, batch)
-  items.push(...canaries.map((event) => matchEvent(canaryMatrix, event, { policies: {} })))
-  const ids = new Set(canaries.map(({ event_id }) => event_id))
-  for (const event of await settle(engine, matrix?.version ?? 0, items, batch)) {
-    if (ids.has(event.event_id)) continue
-    if (event.outcome === 'settled') batch.settled += 1
-    batch.queued += event.queued
+  const match = matrix ? matcher(matrixOf(engine, matrix), policies, batch) : nobody(batch)
+  const settleSlice = async (before: Promise<void>, slice: PendingEvent[], items: SettleItem[]) => {
+    await before
+    // No operator's pattern sees the engine's canary, and nobody counts it.
+    const canaries = new Set(slice.filter(isCanaryEvent).map(({ event_id }) => event_id))
+    for (const event of await settle(engine, matrix?.version ?? 0, items, batch)) {
+      if (canaries.has(event.event_id)) continue
+      if (event.outcome === 'settled') batch.settled += 1
+      batch.queued += event.queued
+    }
   }
+  let settled = Promise.resolve()
+  for (let from = 0; from < events.length; from += SLICE) {
+    const slice = events.slice(from, from + SLICE)
+    settled = settleSlice(settled, slice, slice.map(match))
+    // It is awaited below; until then a failure waits too.
+    settled.catch(() => undefined)
+    // Lets the call leave, so that the database settles this slice while the next is matched.
+    await setImmediate()
+  }
+  await settled
   return batch
 }
 
-function matchAll(
-  events: PendingEvent[],
+function matcher(
   matrix: CompiledMatrix,
   policies: PolicyRow[],
   batch: TriggeredBatch,
-): SettleItem[] {
+): (event: PendingEvent) => SettleItem {
   const context = { policies: Object.fromEntries(policies.map(({ key, value }) => [key, value])) }
   batch.problems.push(
     ...matrix.quarantined.map(({ pattern_id, code, path, message }) => ({
@@ -63,20 +74,26 @@ function matchAll(
       message: `pattern ${pattern_id} is out of service: ${path}: ${message}`,
     })),
   )
-  return events.map((event) => {
+  return (event) => {
+    if (isCanaryEvent(event)) return matchEvent(canaryMatrix, event, { policies: {} })
     try {
-      return { event_id: event.event_id, decisions: matchEvent(matrix, event, context).decisions }
+      return matchEvent(matrix, event, context)
     } catch (error) {
       return broken(event.event_id, error, batch)
     }
-  })
+  }
 }
 
-function unmatched(events: PendingEvent[], batch: TriggeredBatch): SettleItem[] {
-  if (events.length === 0) return []
+/** For want of a reaction matrix. */
+function nobody(batch: TriggeredBatch): (event: PendingEvent) => SettleItem {
   const message = 'There is no policy "reaction_matrix": events are settled without any reaction.'
-  batch.problems.push({ code: 'OPS_002', message })
-  return events.map(({ event_id }) => ({ event_id, decisions: [], error: message }))
+  let isTold = false
+  return (event) => {
+    if (isCanaryEvent(event)) return matchEvent(canaryMatrix, event, { policies: {} })
+    if (!isTold) batch.problems.push({ code: 'OPS_002', message })
+    isTold = true
+    return { event_id: event.event_id, decisions: [], error: message }
+  }
 }
 
 /** Settles a batch; if the database refuses it, each event by itself, so that a bad one is the only one to suffer. */
