@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises'
 import type { Engine, PendingEvent, PolicyRow, SettledEvent, SettleItem } from '../engine/index.js'
 import { isRetryable, OpsError } from '../engine/index.js'
 import {
@@ -28,8 +29,11 @@ export interface TriggeredBatch {
   problems: { code: string; message: string }[]
 }
 
+/** Events that are settled by one call: enough to share its cost, few enough to match the next ones meanwhile. */
+const SLICE = 250
+
 /**
- * Matches the oldest pending events against the reaction matrix in force and settles them in one call, at most
+ * Matches the oldest pending events against the reaction matrix in force and settles them in their order, at most
  * `batchSize` (1 to 1000). Every event is settled, matched or not, also when there is no reaction matrix (`OPS_002` among
  * the problems).
  *
@@ -48,28 +52,54 @@ export async function triggerReactions(engine: Engine, batchSize: number): Promi
 
   const policies = await engine.policies()
   const matrix = policies.find(({ key }) => key === 'reaction_matrix')
-  // No operator's pattern sees the engine's canary.
-  const canaries = events.filter(isCanaryEvent)
-  const others = events.filter((event) => !isCanaryEvent(event))
-  const items = matrix
-    ? await matchAll(others, await matrixOf(engine, matrix), policies, batch)
-    : unmatched(others, batch)
-  items.push(...canaries.map((event) => matchEvent(canaryMatrix, event, { policies: {} })))
-  const ids = new Set(canaries.map(({ event_id }) => event_id))
-  for (const event of await settle(engine, matrix?.version ?? 0, items, batch)) {
-    if (ids.has(event.event_id)) continue
-    if (event.outcome === 'settled') batch.settled += 1
-    batch.queued += event.queued
+  const match = matrix ? matcher(await matrixOf(engine, matrix), policies, batch) : nobody(batch)
+  const settleSlice = async (before: Promise<void>, slice: PendingEvent[], items: SettleItem[]) => {
+    await before
+    // Nobody counts the engine's canary.
+    const canaries = new Set(slice.filter(isCanaryEvent).map(({ event_id }) => event_id))
+    for (const event of await settle(engine, matrix?.version ?? 0, items, batch)) {
+      if (canaries.has(event.event_id)) continue
+      if (event.outcome === 'settled') batch.settled += 1
+      batch.queued += event.queued
+    }
   }
+  const until = performance.now() + MATCHING_MS
+  let settled = Promise.resolve()
+  for (let from = 0; from < events.length; from += SLICE) {
+    const slice = events.slice(from, from + SLICE)
+    const items = await matchSlice(slice, match, until)
+    settled = settleSlice(settled, slice, items)
+    // It is awaited below; until then a failure waits too.
+    settled.catch(() => undefined)
+    if (items.length < slice.length) {
+      batch.more = true
+      break
+    }
+    // Lets the call leave, so that the database settles this slice while the next is matched.
+    await setImmediate()
+  }
+  await settled
   return batch
 }
 
-async function matchAll(
-  events: PendingEvent[],
-  matrix: CompiledMatrix,
-  policies: PolicyRow[],
-  batch: TriggeredBatch,
-): Promise<SettleItem[]> {
+/** Decides about one event, and lets others have their turn in between. */
+type Match = (event: PendingEvent) => Generator<void, SettleItem>
+
+/** Matches events in turns with everything else that goes on; those that are left when the time is over wait for the next call. */
+async function matchSlice(slice: PendingEvent[], match: Match, until: number): Promise<SettleItem[]> {
+  const items: SettleItem[] = []
+  await inTurns(matching())
+  return items
+
+  function* matching(): Generator<void, void> {
+    for (const event of slice) {
+      if (items.length > 0 && performance.now() >= until) return
+      items.push(yield* match(event))
+    }
+  }
+}
+
+function matcher(matrix: CompiledMatrix, policies: PolicyRow[], batch: TriggeredBatch): Match {
   const context = { policies: Object.fromEntries(policies.map(({ key, value }) => [key, value])) }
   batch.problems.push(
     ...matrix.quarantined.map(({ pattern_id, code, path, message }) => ({
@@ -77,36 +107,33 @@ async function matchAll(
       message: `pattern ${pattern_id} is out of service: ${path}: ${message}`,
     })),
   )
-  const items: SettleItem[] = []
-  const until = performance.now() + MATCHING_MS
-  await inTurns(matching())
-  return items
-
-  function* matching(): Generator<void, void> {
-    for (const event of events) {
-      if (items.length > 0 && performance.now() >= until) {
-        batch.more = true
-        return
+  return function* (event) {
+    // No operator's pattern sees it.
+    if (isCanaryEvent(event)) return matchEvent(canaryMatrix, event, { policies: {} })
+    try {
+      const decisions: Decision[] = []
+      for (const decision of decisionsAbout(matrix, event, context)) {
+        decisions.push(decision)
+        yield
       }
-      try {
-        const decisions: Decision[] = []
-        for (const decision of decisionsAbout(matrix, event, context)) {
-          decisions.push(decision)
-          yield
-        }
-        items.push({ event_id: event.event_id, decisions })
-      } catch (error) {
-        items.push(broken(event.event_id, error, batch))
-      }
+      return { event_id: event.event_id, decisions }
+    } catch (error) {
+      return broken(event.event_id, error, batch)
     }
   }
 }
 
-function unmatched(events: PendingEvent[], batch: TriggeredBatch): SettleItem[] {
-  if (events.length === 0) return []
+/** For want of a reaction matrix. */
+function nobody(batch: TriggeredBatch): Match {
   const message = 'There is no policy "reaction_matrix": events are settled without any reaction.'
-  batch.problems.push({ code: 'OPS_002', message })
-  return events.map(({ event_id }) => ({ event_id, decisions: [], error: message }))
+  let isTold = false
+  return function* (event) {
+    if (isCanaryEvent(event)) return matchEvent(canaryMatrix, event, { policies: {} })
+    if (!isTold) batch.problems.push({ code: 'OPS_002', message })
+    isTold = true
+    yield
+    return { event_id: event.event_id, decisions: [], error: message }
+  }
 }
 
 /** Settles a batch; if the database refuses it, each event by itself, so that a bad one is the only one to suffer. */

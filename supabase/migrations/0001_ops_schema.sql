@@ -229,7 +229,8 @@ create table public.ops_agent_reactions (
 ) with (autovacuum_vacuum_scale_factor = 0.02, fillfactor = 85);
 
 create index ops_agent_reactions_queued on public.ops_agent_reactions (created_at, id) where status = 'queued';
-create index ops_agent_reactions_queued_key on public.ops_agent_reactions ((payload ->> 'dedupe_key')) where status = 'queued';
+create index ops_agent_reactions_queued_key on public.ops_agent_reactions ((payload ->> 'dedupe_key'))
+  where status = 'queued' and (payload ->> 'dedupe_key') is not null;
 create index ops_agent_reactions_processing on public.ops_agent_reactions (updated_at) where status = 'processing';
 create index ops_agent_reactions_created on public.ops_agent_reactions using brin (created_at) with (autosummarize = on);
 

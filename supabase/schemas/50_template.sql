@@ -4,37 +4,23 @@
 --  priority?, run_at? | delay_seconds?, timeout_seconds?, max_retries?, cost_usd?, service?}]}
 -- Steps run in their order; one that names `depends_on` waits for just those ([] = at once).
 
--- The steps of templates as rows, with all that is implied written out; p_owners says whose each template is.
-create function ops.steps_of(p_owners uuid[], p_templates jsonb[])
-returns table (owner uuid, "position" integer, key text, kind text, executor text, agent text, params jsonb, depends_on text[],
-  priority smallint, step jsonb)
+-- The steps of a template, in their order, with all that is implied written out.
+create function ops.template_steps(p_template jsonb)
+returns table ("position" integer, key text, kind text, executor text, agent text, params jsonb, depends_on text[], priority smallint, step jsonb)
 language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
   return query
-  select t.owner, s.at::integer, coalesce(s.step ->> 'key', 'step-' || s.at), s.step ->> 'kind',
+  select s.at::integer, coalesce(s.step ->> 'key', 'step-' || s.at), s.step ->> 'kind',
     coalesce(s.step ->> 'executor', split_part(s.step ->> 'kind', ':', 1)),
-    coalesce(s.step ->> 'agent', nullif(split_part(s.step ->> 'kind', ':', 2), ''), t.template ->> 'agent'),
+    coalesce(s.step ->> 'agent', nullif(split_part(s.step ->> 'kind', ':', 2), ''), p_template ->> 'agent'),
     coalesce(s.step -> 'params', '{}'),
     case when jsonb_typeof(s.step -> 'depends_on') = 'array' then array(select jsonb_array_elements_text(s.step -> 'depends_on'))
       when s.at = 1 then '{}'
-      else array[coalesce(t.template -> 'steps' -> (s.at - 2)::integer ->> 'key', 'step-' || s.at - 1)] end,
-    coalesce((s.step -> 'priority')::smallint, (t.template -> 'priority')::smallint, 0::smallint), s.step
-  from unnest(p_owners, p_templates) t(owner, template), jsonb_array_elements(t.template -> 'steps') with ordinality s(step, at);
-end
-$$;
-
--- The steps of one template, in their order.
-create function ops.template_steps(p_template jsonb)
-returns table ("position" integer, key text, kind text, executor text, agent text, params jsonb, depends_on text[], step jsonb)
-language plpgsql immutable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return query
-  select s."position", s.key, s.kind, s.executor, s.agent, s.params, s.depends_on, s.step
-  from ops.steps_of(array[null::uuid], array[p_template]) s order by s."position";
+      else array[coalesce(p_template -> 'steps' -> (s.at - 2)::integer ->> 'key', 'step-' || s.at - 1)] end,
+    coalesce((s.step -> 'priority')::smallint, (p_template -> 'priority')::smallint, 0::smallint), s.step
+  from jsonb_array_elements(p_template -> 'steps') with ordinality s(step, at) order by s.at;
 end
 $$;
 

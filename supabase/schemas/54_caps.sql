@@ -16,60 +16,49 @@ $$;
 -- What a proposal takes from one counter, beside the limit in force (null: none).
 create type ops.cap_unit as (scope text, name text, units integer, usd numeric, max_units integer, max_usd numeric);
 
--- What one proposal of several takes, by its number; `units_so_far` and `usd_so_far` count it and those before it.
-create type ops.item_unit as (n integer, scope text, name text, units integer, usd numeric, max_units integer, max_usd numeric,
-  units_so_far integer, usd_so_far numeric);
-
--- All that each of several proposals takes. A step counts under its kind and, where it names another, under
--- its executor; agents of a kind count together.
-create function ops.units_of(p_numbers integer[], p_sources text[], p_pattern_ids text[], p_templates jsonb[], p_caps jsonb)
-returns setof ops.item_unit
+-- All that a proposal takes, in the order of scope and name. A step counts under its kind and, where it names another, under its
+-- executor; agents of a kind count together.
+create function ops.cap_units(p_source text, p_pattern_id text, p_template jsonb,
+  p_caps jsonb default coalesce(ops.policy('proposal_caps'), '{}')) returns ops.cap_unit[]
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_agent text := p_template ->> 'agent';
+  v_step jsonb := p_template #> '{steps,0}';
+  v_kind text := split_part(v_step ->> 'kind', ':', 1);
+  v_usd numeric := 0;
+  v_units ops.cap_unit[];
 begin
-  return query
-  with proposal as materialized (
-    select p.n, p.source, p.pattern_id, p.template
-    from unnest(p_numbers, p_sources, p_pattern_ids, p_templates) p(n, source, pattern_id, template)
-  ), step as materialized (
-    select p.n, split_part(s ->> 'kind', ':', 1) as kind, s ->> 'executor' as executor, (s ->> 'cost_usd')::numeric as usd
-    from proposal p, jsonb_array_elements(p.template -> 'steps') s
-  ), unit as (
-    select p.n, 'agent' as scope, p.template ->> 'agent' as name, 1 as units, 0::numeric as usd,
-      (p_caps #>> array['per_agent', p.template ->> 'agent'])::integer as max_units, null::numeric as max_usd
-    from proposal p where p.template ->> 'agent' is not null
-    union all
-    select s.n, 'daily', '', 1, round(coalesce(sum(s.usd), 0), 6), (p_caps ->> 'daily_limit')::integer, (p_caps ->> 'daily_budget_usd')::numeric
-    from step s group by s.n
-    union all
-    select p.n, 'pattern', p.pattern_id, 1, 0, (p_caps #>> array['per_pattern', p.pattern_id])::integer, null
-    from proposal p where p.pattern_id is not null
-    union all
-    select p.n, 'source', p.source, 1, 0,
-      coalesce(p_caps #>> array['per_source', p.source], p_caps #>> array['per_source_limits', p.source])::integer, null
-    from proposal p
-    union all
-    select k.n, 'step_kind', k.kind, count(*)::integer, 0, (p_caps #>> array['per_step_kind', k.kind])::integer, null
-    from (select s.n, s.kind from step s union all select s.n, s.executor from step s where s.executor <> s.kind) k
-    group by k.n, k.kind
-  )
-  select u.n, u.scope, u.name, u.units, u.usd, u.max_units, u.max_usd,
-    (sum(u.units) over counted)::integer, sum(u.usd) over counted
-  from unit u
-  window counted as (partition by u.scope, u.name order by u.n rows unbounded preceding);
-end
-$$;
-
--- All that one proposal takes.
-create function ops.cap_units(p_source text, p_pattern_id text, p_template jsonb) returns ops.cap_unit[]
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return array(select row(u.scope, u.name, u.units, u.usd, u.max_units, u.max_usd)::ops.cap_unit
-    from ops.units_of(array[1], array[p_source], array[p_pattern_id], array[p_template], coalesce(ops.policy('proposal_caps'), '{}')) u
-    order by u.scope, u.name);
+  if jsonb_array_length(p_template -> 'steps') = 1 and not v_step ? 'executor' then
+    -- Most templates: what one expression says needs no query.
+    if v_step ? 'cost_usd' then
+      v_usd := (v_step -> 'cost_usd')::numeric;
+    end if;
+    v_units := array[
+      row('daily', '', 1, round(v_usd, 6), p_caps ->> 'daily_limit', p_caps ->> 'daily_budget_usd')::ops.cap_unit,
+      row('source', p_source, 1, 0,
+        coalesce(p_caps #>> array['per_source', p_source], p_caps #>> array['per_source_limits', p_source]), null)::ops.cap_unit,
+      row('step_kind', v_kind, 1, 0, p_caps #>> array['per_step_kind', v_kind], null)::ops.cap_unit];
+  else
+    select coalesce(sum((s -> 'cost_usd')::numeric), 0) into v_usd from jsonb_array_elements(p_template -> 'steps') s;
+    v_units := array[
+      row('daily', '', 1, round(v_usd, 6), p_caps ->> 'daily_limit', p_caps ->> 'daily_budget_usd')::ops.cap_unit,
+      row('source', p_source, 1, 0,
+        coalesce(p_caps #>> array['per_source', p_source], p_caps #>> array['per_source_limits', p_source]), null)::ops.cap_unit]
+      || array(
+        select row('step_kind', k.kind, count(*), 0, p_caps #>> array['per_step_kind', k.kind], null)::ops.cap_unit
+        from jsonb_array_elements(p_template -> 'steps') s,
+          unnest(array[split_part(s ->> 'kind', ':', 1), nullif(s ->> 'executor', split_part(s ->> 'kind', ':', 1))]) k(kind)
+        where k.kind is not null group by k.kind order by k.kind);
+  end if;
+  if p_pattern_id is not null then
+    v_units := v_units[:1] || row('pattern', p_pattern_id, 1, 0, p_caps #>> array['per_pattern', p_pattern_id], null)::ops.cap_unit || v_units[2:];
+  end if;
+  if v_agent is not null then
+    v_units := row('agent', v_agent, 1, 0, p_caps #>> array['per_agent', v_agent], null)::ops.cap_unit || v_units;
+  end if;
+  return v_units;
 end
 $$;
 
@@ -182,6 +171,54 @@ begin
     perform ops.move_caps(p_day, p_units, 1);
   end if;
   return v_verdict;
+end
+$$;
+
+-- What the counters of one proposal say: whether it fits, the dollars it takes, and as JSON text the counters with a limit.
+create type ops.one_count as (fits boolean, usd numeric, counted text);
+
+-- Counts one proposal in all of its counters, or in none, without locking them first: each is counted only if it has room, the day's own
+-- before the others, and whoever finds no room takes back what it has counted.
+create function ops.count_one(p_day date, p_units ops.cap_unit[]) returns ops.one_count
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_count ops.one_count := row(true, 0, '');
+  v_unit ops.cap_unit;
+  v_used integer;
+  v_used_usd numeric;
+  v_text text;
+  v_daily integer := case when p_units[1].scope = 'daily' then 1 else 2 end; -- agents come before it
+  v_at integer := v_daily;
+begin
+  loop
+    v_unit := p_units[v_at];
+    update ops.cap_counters c set used = c.used + v_unit.units, used_usd = c.used_usd + v_unit.usd
+    where c.day = p_day and c.scope = v_unit.scope and c.name = v_unit.name
+      and (c.used + v_unit.units <= v_unit.max_units) is not false
+      and (v_unit.usd = 0 or c.used_usd + v_unit.usd <= v_unit.max_usd) is not false
+    returning c.used, c.used_usd into v_used, v_used_usd;
+    if not found then
+      insert into ops.cap_counters (day, scope, name) values (p_day, v_unit.scope, v_unit.name) on conflict do nothing;
+      continue when found;
+      if v_at <> v_daily then
+        perform ops.move_caps(p_day, p_units[v_daily:v_daily] || array_remove(p_units[:v_at - 1], p_units[v_daily]), -1);
+      end if;
+      v_count.fits := false;
+      return v_count;
+    end if;
+    v_count.usd := v_count.usd + v_unit.usd;
+    if v_unit.max_units is not null or v_unit.max_usd is not null then
+      v_text := concat('{"scope": "', v_unit.scope, '", ', '"name": ' || to_json(nullif(v_unit.name, '')) || ', ', '"used": ', v_used,
+        ', "limit": ' || v_unit.max_units, format(', "used_usd": %s, "limit_usd": ', v_used_usd) || v_unit.max_usd, '}');
+      v_count.counted := case when v_count.counted = '' then v_text
+        when v_unit.scope = 'agent' then v_text || ', ' || v_count.counted else v_count.counted || ', ' || v_text end;
+    end if;
+    v_at := case when v_at = v_daily and v_daily > 1 then 1 when v_at < v_daily then v_daily + 1 else v_at + 1 end;
+    exit when v_at > array_length(p_units, 1);
+  end loop;
+  return v_count;
 end
 $$;
 

@@ -13,11 +13,11 @@ set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
 begin
-  perform ops.lock_keys(array[p_dedupe_key]);
-  select a.proposal_id, a.status, a.mission_id, a.reason, a.code, a.verdict
-    into proposal_id, status, mission_id, reason, code, verdict
-  from ops.pass_gate(array[
-    row(1, ops.new_id(), p_template, p_source, p_dedupe_key, null, null, null, null, null, null, 0)::ops.gate_item]) a;
+  if p_dedupe_key is not null then
+    perform ops.lock_keys(array[p_dedupe_key]);
+  end if;
+  select * into proposal_id, status, mission_id, reason, code, verdict
+  from ops.pass_one(row(1, ops.new_id(), p_template, p_source, p_dedupe_key, null, null, null, null, null, null, 0, null, null));
   if status = 'invalid' then
     perform ops.fail(code, reason, verdict ->> 'path');
   end if;
@@ -37,17 +37,18 @@ set enable_mergejoin = off
 set random_page_cost = 1.1
 set plan_cache_mode = force_generic_plan -- a plan for each batch would copy it
 as $$
+declare
+  v_ids uuid[] := ops.new_ids(ops.require_array(p_proposals, 'p_proposals', 1000));
 begin
-  perform ops.require_array(p_proposals, 'p_proposals', 1000);
   perform ops.lock_keys(array(
     select unnest(array[i ->> 'dedupe_key', i ->> 'idempotency_key']) from jsonb_array_elements(p_proposals) i));
   return query
   select a.* from ops.pass_gate(array(
-    select row(e.n, ops.new_id(), e.item -> 'template', e.item ->> 'source', e.item ->> 'dedupe_key',
+    select row(e.n, v_ids[e.n], e.item -> 'template', e.item ->> 'source', e.item ->> 'dedupe_key',
       -- JSON knows no NaN, so it can stand here for what is not a number.
       case when jsonb_typeof(e.item -> 'dedupe_minutes') in ('number', 'null') then e.item ->> 'dedupe_minutes'
         when e.item ? 'dedupe_minutes' then 'NaN' end::numeric,
-      e.item ->> 'idempotency_key', e.item ->> 'proposed_by', null, null, null, 0)::ops.gate_item
+      e.item ->> 'idempotency_key', e.item ->> 'proposed_by', null, null, null, 0, null, null)::ops.gate_item
     from jsonb_array_elements(p_proposals) with ordinality e(item, n) order by e.n)) a;
 end
 $$;

@@ -36,16 +36,17 @@ $$;
 -- Which guards hold matches back, by the number of the decision: null where none does. Guards are asked match by match, in the
 -- order of the events, because each match that fires starts clocks for those that follow; what they knew before is read by one
 -- statement, and what they know then is written by one. Times are the events' own, so that a backlog settles as it would have live.
--- p_first: how many decisions stand before those of each event.
-create function ops.hold_back(p_ids uuid[], p_times timestamptz[], p_depths integer[], p_items jsonb[], p_first integer[]) returns text[]
+-- p_events: which event each decision is about.
+create function ops.hold_back(p_ids uuid[], p_times timestamptz[], p_depths integer[], p_events integer[], p_decisions jsonb[]) returns text[]
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_max_depth integer := coalesce((ops.policy('control') ->> 'max_depth')::integer, 8);
-  v_stops text[] := '{}';
+  v_stops text[] := array_fill(null::text, array[coalesce(array_length(p_decisions, 1), 0)]);
   v_stop text;
   v_match record;
+  v_fires boolean := false;
   -- By the number of the cooldown: what it is, when it last fired, and for which event.
   v_cooldowns jsonb[] := '{}';
   v_fired timestamptz[] := '{}';
@@ -62,16 +63,15 @@ begin
       select d.*, dense_rank() over (order by d.pattern_id, d.cooldown_key, d.shadow) as cooldown_number,
         dense_rank() over (order by d.dedupe_key) as key_number
       from (
-        select p_first[e.at] + d.nth::integer as number, e.id as event_id, e.created_at, e.depth, d.value ->> 'pattern_id' as pattern_id,
+        select d.number, p_ids[d.event] as event_id, p_times[d.event] as created_at, p_depths[d.event] as depth, d.value ->> 'pattern_id' as pattern_id,
           coalesce(d.value ->> 'mode' = 'shadow', false) as shadow,
           case when jsonb_typeof(d.value -> 'cooldown') = 'object' then coalesce(d.value #>> '{cooldown,key}', '') end as cooldown_key,
           (d.value #>> '{cooldown,minutes}')::numeric * interval '1 minute' as cooldown,
           case when jsonb_typeof(d.value -> 'threshold') = 'object' then d.value -> 'threshold' end as threshold,
           case when d.value ->> 'mode' is distinct from 'shadow' then d.value ->> 'dedupe_key' end as dedupe_key
-        from unnest(p_ids, p_times, p_depths, p_items) with ordinality e(id, created_at, depth, item, at),
-          jsonb_array_elements(e.item -> 'decisions') with ordinality d(value, nth)
+        from unnest(p_events, p_decisions) with ordinality d(event, value, number)
         where d.value ->> 'decision' = 'matched'
-          and (e.depth >= v_max_depth or d.value ?| array['cooldown', 'threshold', 'dedupe_key'])) d) m
+          and (d.value ?| array['cooldown', 'threshold', 'dedupe_key'] or p_depths[d.event] >= v_max_depth)) d) m
     left join ops.cooldowns c on c.pattern_id = m.pattern_id and c.key = m.cooldown_key and c.shadow = m.shadow
     order by m.number
   loop
@@ -99,6 +99,7 @@ begin
       v_fired[v_match.cooldown_number] := v_match.created_at;
       v_fired_by[v_match.cooldown_number] := v_match.event_id;
       v_cooldowns[v_match.cooldown_number] := jsonb_build_array(v_match.pattern_id, v_match.cooldown_key, v_match.shadow);
+      v_fires := true;
     end if;
     if v_match.dedupe_key is not null then
       v_taken[v_match.key_number] := true;
@@ -109,10 +110,12 @@ begin
     end if;
   end loop;
 
-  insert into ops.cooldowns (pattern_id, key, shadow, fired_at, event_id)
-  select f.name ->> 0, f.name ->> 1, (f.name -> 2)::boolean, f.fired_at, f.event_id
-  from unnest(v_cooldowns, v_fired, v_fired_by) f(name, fired_at, event_id) where f.name is not null
-  on conflict (pattern_id, key, shadow) do update set fired_at = excluded.fired_at, event_id = excluded.event_id;
+  if v_fires then
+    insert into ops.cooldowns (pattern_id, key, shadow, fired_at, event_id)
+    select f.name ->> 0, f.name ->> 1, (f.name -> 2)::boolean, f.fired_at, f.event_id
+    from unnest(v_cooldowns, v_fired, v_fired_by) f(name, fired_at, event_id) where f.name is not null
+    on conflict (pattern_id, key, shadow) do update set fired_at = excluded.fired_at, event_id = excluded.event_id;
+  end if;
   return v_stops;
 end
 $$;
@@ -138,8 +141,15 @@ declare
   v_times timestamptz[];
   v_depths integer[];
   v_items jsonb[];
-  v_first integer[];
+  v_errors text[];
+  -- By decision: which event it is about, what it says, and what it becomes: a reaction, a shadow of one, or neither.
+  v_events integer[];
+  v_decisions jsonb[];
   v_stops text[];
+  v_outcomes text[];
+  v_reactions integer;
+  v_shadows integer;
+  v_reaction_ids uuid[];
   v_queued jsonb;
 begin
   perform ops.require_array(p_events, 'p_events', 1000);
@@ -156,35 +166,42 @@ begin
     where e.processed_at is null
     order by e.created_at, e.id
     for no key update of e) l;
-  v_items := array(select case when jsonb_typeof(i -> 'decisions') = 'array' then i else i || '{"decisions": []}' end
-    from unnest(v_items) with ordinality u(i, n) order by n);
-  v_first := array(select coalesce(sum(jsonb_array_length(i -> 'decisions')) over (order by n rows between unbounded preceding and 1 preceding), 0)
-    from unnest(v_items) with ordinality u(i, n) order by n);
-  v_stops := ops.hold_back(v_ids, v_times, v_depths, v_items, v_first);
+  -- An event that no pattern decided about has one decision, null.
+  select array_agg(e.at), array_agg(d.value) into v_events, v_decisions
+  from unnest(v_items) with ordinality e(item, at)
+    left join lateral jsonb_array_elements(case when jsonb_typeof(e.item -> 'decisions') = 'array' then e.item -> 'decisions' end) d(value) on true;
+  v_errors := array(select i.item ->> 'error' from unnest(v_items) with ordinality i(item, at) order by i.at);
+  v_stops := ops.hold_back(v_ids, v_times, v_depths, v_events, v_decisions);
+  select array_agg(o.outcome), count(*) filter (where o.outcome = 'reaction'), count(*) filter (where o.outcome = 'shadow')
+    into v_outcomes, v_reactions, v_shadows
+  from unnest(v_decisions, v_stops) d(value, stop), lateral (
+    select case when d.stop is not null or d.value ->> 'decision' is distinct from 'matched' then 'none'
+      when d.value ->> 'mode' = 'shadow' then 'shadow' else 'reaction' end as outcome) o;
 
-  with inserted as (
-    insert into public.ops_agent_reactions (event_id, payload, created_at, updated_at)
-    select v_ids[e.at], ops.reaction_payload(v_types[e.at], d.value), v_now, v_now
-    from unnest(v_items) with ordinality e(item, at), jsonb_array_elements(e.item -> 'decisions') with ordinality d(value, nth)
-    where d.value ->> 'decision' = 'matched' and d.value ->> 'mode' is distinct from 'shadow' and v_stops[v_first[e.at] + d.nth] is null
-    order by e.at, d.nth
-    on conflict do nothing
-    returning event_id
-  )
-  select jsonb_object_agg(i.event_id, i.n) into v_queued from (select event_id, count(*) as n from inserted group by event_id) i;
-  insert into ops.shadow_reactions (event_id, pattern_id, payload)
-  select v_ids[e.at], d.value ->> 'pattern_id', ops.reaction_payload(v_types[e.at], d.value)
-  from unnest(v_items) with ordinality e(item, at), jsonb_array_elements(e.item -> 'decisions') with ordinality d(value, nth)
-  where d.value ->> 'decision' = 'matched' and d.value ->> 'mode' = 'shadow' and v_stops[v_first[e.at] + d.nth] is null
-  order by e.at, d.nth
-  on conflict do nothing;
+  if v_reactions > 0 then
+    v_reaction_ids := ops.new_ids(v_reactions);
+    with inserted as (
+      insert into public.ops_agent_reactions (id, event_id, payload, created_at, updated_at)
+      select v_reaction_ids[row_number() over ()], v_ids[d.event], ops.reaction_payload(v_types[d.event], d.value), v_now, v_now
+      from unnest(v_events, v_decisions, v_outcomes) d(event, value, outcome) where d.outcome = 'reaction'
+      on conflict (event_id, pattern_id) do nothing
+      returning event_id
+    )
+    select jsonb_object_agg(i.event_id, i.n) into v_queued from (select event_id, count(*) as n from inserted group by event_id) i;
+  end if;
+  if v_shadows > 0 then
+    insert into ops.shadow_reactions (event_id, pattern_id, payload)
+    select v_ids[d.event], d.value ->> 'pattern_id', ops.reaction_payload(v_types[d.event], d.value)
+    from unnest(v_events, v_decisions, v_outcomes) with ordinality d(event, value, outcome, number)
+    where d.outcome = 'shadow' order by d.number
+    on conflict do nothing;
+  end if;
 
   insert into ops.event_verdicts (event_id, policy_version, decisions, error, settled_at)
-  select e.id, p_policy_version, coalesce((
-      select jsonb_agg(jsonb_strip_nulls(case when v_stops[v_first[e.at] + d.nth] is null then d.value - array['template', 'proposal_source']
-        else d.value - array['template', 'proposal_source'] || jsonb_build_object('decision', v_stops[v_first[e.at] + d.nth]) end) order by d.nth)
-      from jsonb_array_elements(e.item -> 'decisions') with ordinality d(value, nth)), '[]'), e.item ->> 'error', v_now
-  from unnest(v_ids, v_items) with ordinality e(id, item, at) order by e.at
+  select v_ids[d.event], p_policy_version, coalesce(jsonb_agg(jsonb_strip_nulls(case when d.stop is null then d.value - array['template', 'proposal_source']
+      else d.value - array['template', 'proposal_source'] || jsonb_build_object('decision', d.stop) end) order by d.number) filter (where d.value is not null),
+      '[]'), v_errors[d.event], v_now
+  from unnest(v_events, v_decisions, v_stops) with ordinality d(event, value, stop, number) group by d.event order by d.event
   on conflict (event_id) do update set policy_version = excluded.policy_version, decisions = excluded.decisions,
     error = excluded.error, settled_at = excluded.settled_at;
   update public.ops_agent_events set processed_at = v_now where id = any (v_ids);
@@ -204,10 +221,9 @@ language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  return jsonb_strip_nulls(jsonb_build_object(
-    'pattern_id', p_decision -> 'pattern_id', 'event_type', p_event_type,
-    'proposal_source', coalesce(p_decision ->> 'proposal_source', 'reaction'), 'dedupe_key', p_decision -> 'dedupe_key'))
-    || jsonb_build_object('proposal_template', p_decision -> 'template');
+  return jsonb_build_object('pattern_id', p_decision -> 'pattern_id', 'event_type', p_event_type,
+    'proposal_source', coalesce(p_decision ->> 'proposal_source', 'reaction'), 'proposal_template', p_decision -> 'template')
+    || case when p_decision ->> 'dedupe_key' is null then '{}' else jsonb_build_object('dedupe_key', p_decision -> 'dedupe_key') end;
 end
 $$;
 
@@ -227,6 +243,7 @@ set plan_cache_mode = force_generic_plan -- a plan for each batch would copy it
 as $$
 declare
   v_reactions public.ops_agent_reactions[];
+  v_ids uuid[];
   v_answers ops.reaction_answer[];
 begin
   if ops.paused('reactions') then
@@ -239,10 +256,11 @@ begin
     return;
   end if;
   perform ops.lock_keys(array(select r.payload ->> 'dedupe_key' from unnest(v_reactions) r));
+  v_ids := ops.new_ids(array_length(v_reactions, 1));
 
   v_answers := ops.answer_reactions(array(
-    select row(r.n, ops.new_id(), r.payload -> 'proposal_template', r.payload ->> 'proposal_source', r.payload ->> 'dedupe_key', null, null,
-      null, r.id, r.pattern_id, coalesce(e.root_event_id, e.id), e.depth)::ops.gate_item
+    select row(r.n, v_ids[r.n], r.payload -> 'proposal_template', r.payload ->> 'proposal_source', r.payload ->> 'dedupe_key', null, null,
+      null, r.id, r.pattern_id, coalesce(e.root_event_id, e.id), e.depth, null, null)::ops.gate_item
     from unnest(v_reactions) with ordinality r(id, event_id, status, payload, pattern_id, created_at, updated_at, n)
     join public.ops_agent_events e on e.id = r.event_id order by r.n));
 

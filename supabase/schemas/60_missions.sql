@@ -1,44 +1,105 @@
 -- Missions: started from an admitted proposal, rolled up by a counter, ended once.
 
 -- Turns admitted proposals into missions with their steps: those that have a decision for exactly their template, and no mission yet.
--- The proposals are locked, or written just now.
+-- The proposals are locked.
 create function ops.start_missions(p_proposals uuid[]) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_now timestamptz := ops.now();
-  v_missions uuid[];
-  v_templates jsonb[];
+  v_admitted public.ops_mission_proposals;
 begin
-  with started as (
-    insert into public.ops_missions (proposal_id, policy_snapshot, title, source, agent, dedupe_key, root_event_id, depth,
-      steps_total, steps_open, created_at, updated_at)
-    select p.id, p.policy_snapshot, p.title, p.source, p.template ->> 'agent', p.dedupe_key, coalesce(p.root_event_id, p.id), p.depth,
-      jsonb_array_length(p.template -> 'steps'), jsonb_array_length(p.template -> 'steps'), v_now, v_now
-    from public.ops_mission_proposals p
+  for v_admitted in
+    select p.* from public.ops_mission_proposals p
     join ops.decisions d on d.proposal_id = p.id and d.decision in ('approved', 'auto_approved') and d.digest = ops.template_digest(p.template)
     where p.id = any (p_proposals) and not exists (select from public.ops_missions m where m.proposal_id = p.id)
     order by p.id
-    returning id, proposal_id
-  )
-  select array_agg(s.id), array_agg(p.template) into v_missions, v_templates
-  from started s join public.ops_mission_proposals p on p.id = s.proposal_id;
+  loop
+    perform ops.make_missions(
+      array[row(1, v_admitted.id, v_admitted.template, v_admitted.source, v_admitted.dedupe_key, null, null, null, null, null,
+        v_admitted.root_event_id, v_admitted.depth, 1, v_admitted.digest)::ops.gate_item],
+      array[row(1, v_admitted.template, null, null)::ops.gate_shape], v_admitted.policy_snapshot);
+  end loop;
+end
+$$;
 
-  insert into public.ops_mission_steps (mission_id, kind, params, status, executor, created_at, updated_at, key, position, agent,
+-- The missions and steps of proposals that have been decided on. Params are each item's own, all else of a step is its shape's.
+-- Ids of a batch share their time and their tail and are numbered between, so that steps are claimed in the order of their proposals.
+create function ops.make_missions(p_items ops.gate_item[], p_shapes ops.gate_shape[], p_snapshot jsonb) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_now timestamptz := ops.now();
+  v_ids uuid[] := ops.new_ids(array_length(p_items, 1));
+begin
+  insert into public.ops_missions (id, proposal_id, policy_snapshot, title, source, agent, dedupe_key, root_event_id, depth,
+    steps_total, steps_open, created_at, updated_at)
+  select i.mission_id, i.id, p_snapshot, i.template ->> 'title', i.source, i.template ->> 'agent', i.dedupe_key,
+    coalesce(i.root_event_id, i.id), coalesce(i.depth, 0), jsonb_array_length(i.template -> 'steps'), jsonb_array_length(i.template -> 'steps'), v_now, v_now
+  from unnest(p_items, v_ids) i(n, id, template, source, dedupe_key, dedupe_minutes, idempotency_key, proposed_by, reaction_id, pattern_id,
+    root_event_id, depth, shape, digest, mission_id);
+
+  with step as materialized (
+    select h.shape, s.*, array['steps', (s."position" - 1)::text, 'params'] as path,
+      greatest(v_now + coalesce((s.step -> 'delay_seconds')::integer, 0) * interval '1 second', (s.step ->> 'run_at')::timestamptz) as run_at,
+      (case when s.depends_on = '{}' then 'queued' else 'waiting' end)::public.ops_step_status as status,
+      coalesce((s.step -> 'delay_seconds')::integer, 0) as delay_seconds, (s.step -> 'timeout_seconds')::integer as timeout_seconds,
+      (s.step -> 'max_retries')::integer as max_retries, coalesce((s.step -> 'cost_usd')::numeric, 0) as cost_usd
+    from (select distinct i.shape from unnest(p_items) i) i, unnest(p_shapes[i.shape:i.shape]) h, ops.template_steps(h.template) s
+  )
+  insert into public.ops_mission_steps (id, mission_id, kind, params, status, executor, created_at, updated_at, key, position, agent,
     depends_on, uses_results, priority, run_at, delay_seconds, ready, timeout_seconds, declared_retries, cost_reserved_usd, revision, service)
-  select s.owner, s.kind, s.params,
-    case when s.depends_on = '{}' then 'queued' else 'waiting' end::public.ops_step_status,
-    s.executor, v_now, v_now, s.key, s."position", s.agent, s.depends_on, s.params::text ~ '\{\{\s*steps\.', s.priority,
-    r.run_at, coalesce((s.step -> 'delay_seconds')::integer, 0), r.run_at <= v_now,
-    (s.step -> 'timeout_seconds')::integer, (s.step -> 'max_retries')::integer, coalesce((s.step -> 'cost_usd')::numeric, 0), 1,
-    s.step ->> 'service'
-  from ops.steps_of(v_missions, v_templates) s,
-    lateral (select greatest(v_now + coalesce((s.step -> 'delay_seconds')::integer, 0) * interval '1 second',
-      (s.step ->> 'run_at')::timestamptz) as run_at) r;
-  if found then
-    perform ops.wake_workers();
+  select (left(i.mission_id::text, 24) || to_hex(s."position" + 15) || right(i.mission_id::text, 10))::uuid, i.mission_id, s.kind, p.params, s.status,
+    s.executor, v_now, v_now, s.key, s."position", s.agent, s.depends_on,
+    strpos(p.params::text, '{{') > 0 and p.params::text ~ '\{\{\s*steps\.', s.priority, s.run_at, s.delay_seconds, s.run_at <= v_now,
+    s.timeout_seconds, s.max_retries, s.cost_usd, 1, s.step ->> 'service'
+  from unnest(p_items, v_ids) i(n, id, template, source, dedupe_key, dedupe_minutes, idempotency_key, proposed_by, reaction_id, pattern_id,
+      root_event_id, depth, shape, digest, mission_id)
+    join step s on s.shape = i.shape
+    cross join lateral (select coalesce(i.template #> s.path, '{}') as params offset 0) p;
+  perform ops.wake_workers();
+end
+$$;
+
+-- The same for one proposal of one step, with single values instead of sets; more steps are made above. Its ids are the proposal's but
+-- for one digit.
+create function ops.make_mission(p_item ops.gate_item, p_snapshot jsonb) returns uuid
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_now timestamptz := ops.now();
+  v_digit text := substr(p_item.id::text, 25, 1);
+  v_id uuid := overlay(p_item.id::text placing translate(v_digit, '0123456789abcdef', '123456789abcdef0') from 25);
+  v_step jsonb := p_item.template #> '{steps,0}';
+  v_kind text := v_step ->> 'kind';
+  v_params jsonb := coalesce(v_step -> 'params', '{}');
+  v_run_at timestamptz := v_now;
+begin
+  if jsonb_array_length(p_item.template -> 'steps') > 1 then
+    p_item.shape := 1;
+    perform ops.make_missions(array[p_item], array[row(1, p_item.template, null, null)::ops.gate_shape], p_snapshot);
+    return (select m.id from public.ops_missions m where m.proposal_id = p_item.id);
   end if;
+  insert into public.ops_missions (id, proposal_id, policy_snapshot, title, source, agent, dedupe_key, root_event_id, depth,
+    steps_total, steps_open, created_at, updated_at)
+  values (v_id, p_item.id, p_snapshot, p_item.template ->> 'title', p_item.source, p_item.template ->> 'agent', p_item.dedupe_key,
+    coalesce(p_item.root_event_id, p_item.id), coalesce(p_item.depth, 0), 1, 1, v_now, v_now);
+  if v_step ?| array['delay_seconds', 'run_at'] then
+    v_run_at := greatest(v_now + coalesce((v_step -> 'delay_seconds')::integer, 0) * interval '1 second', (v_step ->> 'run_at')::timestamptz);
+  end if;
+  insert into public.ops_mission_steps (id, mission_id, kind, params, status, executor, created_at, updated_at, key, position, agent,
+    depends_on, uses_results, priority, run_at, delay_seconds, ready, timeout_seconds, declared_retries, cost_reserved_usd, revision, service)
+  values (overlay(p_item.id::text placing translate(v_digit, '0123456789abcdef', '23456789abcdef01') from 25)::uuid, v_id, v_kind, v_params, 'queued', coalesce(v_step ->> 'executor', split_part(v_kind, ':', 1)), v_now, v_now,
+    coalesce(v_step ->> 'key', 'step-1'), 1,
+    coalesce(v_step ->> 'agent', nullif(split_part(v_kind, ':', 2), ''), p_item.template ->> 'agent'), '{}',
+    v_params::text ~ '\{\{\s*steps\.',
+    coalesce((v_step -> 'priority')::smallint, (p_item.template -> 'priority')::smallint, 0::smallint), v_run_at,
+    coalesce((v_step -> 'delay_seconds')::integer, 0), v_run_at <= v_now, (v_step -> 'timeout_seconds')::integer,
+    (v_step -> 'max_retries')::integer, coalesce((v_step -> 'cost_usd')::numeric, 0), 1, v_step ->> 'service');
+  perform ops.wake_workers();
+  return v_id;
 end
 $$;
 
