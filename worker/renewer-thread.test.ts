@@ -6,7 +6,7 @@ import { renewInThread } from './renewer-thread.js'
 const lease = (step_id: string): TimedLease => ({
   step_id,
   token: 't',
-  seconds: 30,
+  seconds: 12,
   since: performance.now(),
 })
 const error = vi.fn()
@@ -21,14 +21,13 @@ describe('a thread that fails', () => {
     const make = renewInThread({ databaseUrl: 'nowhere' }, () => instead, log)
     renewer = make({ onRenewed() {}, onLost() {} })
     const [dropped, kept, late] = [lease('dropped'), lease('kept'), lease('late')]
-    renewer.hold(dropped)
-    renewer.hold(kept)
+    renewer.hold([dropped, kept])
     renewer.drop(dropped)
-    await vi.waitFor(() => expect(instead.hold.mock.calls).toEqual([[kept]]), 20_000)
+    await vi.waitFor(() => expect(instead.hold.mock.calls).toEqual([[[kept]]]), 20_000)
     expect(error).toHaveBeenCalledExactlyOnceWith(expect.stringMatching(/without a thread.*DATABASE_URL/))
-    renewer.hold(late)
+    renewer.hold([late])
     renewer.drop(late)
-    expect(instead.hold).toHaveBeenLastCalledWith(late)
-    expect(instead.drop).toHaveBeenLastCalledWith({ step_id: 'late', token: 't' })
+    expect(instead.hold).toHaveBeenLastCalledWith([late])
+    expect(instead.drop).toHaveBeenLastCalledWith(late)
   })
 })

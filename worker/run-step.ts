@@ -7,6 +7,7 @@ import {
   type ExecutorPolicy,
   type Log,
   outcomeSchema,
+  type Prepared,
   type Problem,
   type RunContext,
 } from '../executors/define.js'
@@ -31,54 +32,123 @@ export interface Workshop {
   log: Log
 }
 
-/** Runs one attempt at a step, from raw params to what is to be recorded. Never rejects. */
-export async function runStep(step: ClaimedStep, attempt: Attempt, workshop: Workshop): Promise<Verdict> {
+/**
+ * Runs one attempt at a step, from raw params to what is to be recorded. Never throws.
+ *
+ * @param onVerdict called once; within this call when the executor answers within it, so that a step that has nothing to wait
+ * for costs no promises.
+ */
+export function runStep(
+  step: ClaimedStep,
+  attempt: Attempt,
+  workshop: Workshop,
+  onVerdict: (verdict: Verdict) => void,
+): void {
   const { mask } = workshop
   const executor = workshop.executors.get(step.executor)
   if (!executor) {
-    return refused('OPS_005', [{ path: 'executor', message: `this worker has no '${step.executor}'` }], mask)
+    const problem = { path: 'executor', message: `this worker has no '${step.executor}'` }
+    onVerdict(refused('OPS_005', [problem], mask))
+    return
   }
 
   const rendered = renderStepParams(step.params, { steps: step.inputs ?? {} })
-  if (!rendered.ok) return refused(rendered.problem.code, [rendered.problem], mask)
+  if (!rendered.ok) {
+    onVerdict(refused(rendered.problem.code, [rendered.problem], mask))
+    return
+  }
 
   const events: EventInput[] = []
-  const ended = await Promise.race([
-    execute(executor, rendered.value, attempt, contextOf(step, executor, attempt, events, workshop)),
-    attempt.abandoned,
-  ])
-  attempt.end()
-  if (ended !== 'abandoned' && 'problems' in ended) return refused('OPS_011', ended.problems, mask)
-  return judge(
-    ended,
-    { stoppedBy: attempt.stoppedBy, timeoutSeconds: step.timeout_seconds },
-    [...events],
-    mask,
-  )
+  let isOver = false
+  const end = (ended: Ended | Refusal | 'abandoned') => {
+    if (isOver) return
+    isOver = true
+    attempt.end()
+    onVerdict(verdictOn(ended, step, attempt, events, mask))
+  }
+  attempt.onAbandoned = () => end('abandoned')
+  execute(executor, rendered.value, attempt, contextOf(step, executor, attempt, events, workshop), end)
 }
 
-async function execute(
+function verdictOn(
+  ended: Ended | Refusal | 'abandoned',
+  { timeout_seconds }: ClaimedStep,
+  { stoppedBy }: Attempt,
+  events: EventInput[],
+  mask: Mask,
+): Verdict {
+  if (ended !== 'abandoned' && 'problems' in ended) return refused('OPS_011', ended.problems, mask)
+  const emitted = events.length > 0 ? [...events] : undefined
+  return judge(ended, { stoppedBy, timeoutSeconds: timeout_seconds }, emitted, mask)
+}
+
+/** The executor does not take these params. */
+interface Refusal {
+  problems: Problem[]
+}
+
+function execute(
   executor: Executor,
   params: unknown,
   attempt: Attempt,
   context: RunContext,
-): Promise<Ended | { problems: Problem[] }> {
+  end: (ended: Ended | Refusal) => void,
+): void {
+  const failed = (error: unknown) => end(thrown(error))
+  const start = (prepared: Prepared) => {
+    if (!prepared.ok) {
+      end({ problems: prepared.problems })
+      return
+    }
+    const run = () => {
+      attempt.throwIfStopped()
+      return prepared.run(context)
+    }
+    settle(run, (returned) => end(answered(returned)), failed)
+  }
+  settle(() => executor.prepare(params), start, failed)
+}
+
+/** Goes on with what `act` answers: now, or when what it promises is there. */
+function settle<T>(
+  act: () => T | PromiseLike<T>,
+  goOn: (value: T) => void,
+  failed: (error: unknown) => void,
+): void {
+  let value: T | PromiseLike<T>
   try {
-    const prepared = await executor.prepare(params)
-    if (!prepared.ok) return { problems: prepared.problems }
-    attempt.throwIfStopped()
-    const returned = outcomeSchema.safeParse(await prepared.run(context))
-    if (returned.success) return { outcome: returned.data }
-    const [issue] = returned.error.issues
+    value = act()
+  } catch (error) {
+    failed(error)
+    return
+  }
+  if (isPromise(value)) Promise.resolve(value).then(goOn, failed)
+  else goOn(value)
+}
+
+function isPromise<T>(value: T | PromiseLike<T>): value is PromiseLike<T> {
+  return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function'
+}
+
+function answered(returned: unknown): Ended {
+  try {
+    const outcome = outcomeSchema.safeParse(returned)
+    if (outcome.success) return { outcome: outcome.data }
+    const [issue] = outcome.error.issues
     return { thrown: `${NO_OUTCOME} (${issue?.path.join('.')}: ${issue?.message})`, permanent: true }
   } catch (error) {
-    // The engine's own word that trying again cannot help: no such radar item, say.
-    const permanent = error instanceof OpsError && !isRetryable(error)
-    return { thrown: describeError(error), permanent }
+    // A getter of its own.
+    return thrown(error)
   }
 }
 
 const NO_OUTCOME = 'the executor did not answer with a valid done(…), retry(…), fail(…) or snooze(…)'
+
+function thrown(error: unknown): Ended {
+  // The engine's own word that trying again cannot help: no such radar item, say.
+  const permanent = error instanceof OpsError && !isRetryable(error)
+  return { thrown: describeError(error), permanent }
+}
 
 function contextOf(
   step: ClaimedStep,

@@ -151,10 +151,8 @@ class StepWorker implements Worker {
     this.#moreToClaim = steps.length === limit || past !== undefined
     if (steps.length < limit && past) this.#wake.ring()
     this.#full = filled(room, steps)
-    for (const step of steps) {
-      if (this.#stopping.signal.aborted) this.#inFlight.decline(step)
-      else this.#inFlight.take(step, since)
-    }
+    if (this.#stopping.signal.aborted) for (const step of steps) this.#inFlight.decline(step)
+    else this.#inFlight.take(steps, since)
     return steps.length
   }
 
