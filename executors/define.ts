@@ -137,14 +137,9 @@ const KIND = /^[a-z][a-z0-9_-]{0,99}$/
  * @throws TypeError when `kind` is not a name.
  */
 export function defineExecutor<Schema extends z.ZodType>(definition: ExecutorDefinition<Schema>): Executor {
-  const { kind, params: schema, env = [], run } = definition
+  const { kind, params: schema, env = [] } = definition
   if (!KIND.test(kind)) {
     throw new TypeError(`'${kind}' cannot be an executor's kind: use lower case letters, digits, '-' and '_'`)
-  }
-  const bind = (parsed: z.ZodSafeParseResult<z.output<Schema>>): Prepared => {
-    if (!parsed.success) return { ok: false, problems: parsed.error.issues.map(toProblem) }
-    const params = parsed.data
-    return { ok: true, run: (context) => run(Object.assign(context, { params })) }
   }
   let isAsync = false
   return {
@@ -154,13 +149,27 @@ export function defineExecutor<Schema extends z.ZodType>(definition: ExecutorDef
     prepare(raw) {
       if (!isAsync) {
         try {
-          return bind(schema.safeParse(raw))
+          return bound(schema.safeParse(raw), definition)
         } catch {
           // Only a schema that has to wait for something, or throws, gets here. Most need not, and checking in place costs a tenth.
           isAsync = true
         }
       }
-      return schema.safeParseAsync(raw).then(bind)
+      return schema.safeParseAsync(raw).then((parsed) => bound(parsed, definition))
+    },
+  }
+}
+
+function bound<Schema extends z.ZodType>(
+  parsed: z.ZodSafeParseResult<z.output<Schema>>,
+  definition: ExecutorDefinition<Schema>,
+): Prepared {
+  if (!parsed.success) return { ok: false, problems: parsed.error.issues.map(toProblem) }
+  const params = parsed.data
+  return {
+    ok: true,
+    run(context) {
+      return definition.run(Object.assign(context, { params }))
     },
   }
 }

@@ -33,8 +33,8 @@ export class Attempt {
   #lost = false
   #ended = false
 
-  /** Called when there is no more waiting for the executor, whether or not it heeds its signal. */
-  onAbandoned: (() => void) | undefined
+  /** Told when there is no more waiting for the executor, whether or not it heeds its signal. */
+  waiting: { abandoned(): void } | undefined
 
   constructor(timeoutSeconds: number | null) {
     if (timeoutSeconds === null) return
@@ -59,7 +59,7 @@ export class Attempt {
     this.#abort?.abort(this.#stopped)
     // After a lost lease there is no hurry: a late result is evidence, and nobody waits for it. Otherwise the step may run again
     // soon, so what this attempt has started is given the time to end.
-    if (cause !== 'lost') this.#after(WIND_DOWN_MS, () => this.onAbandoned?.())
+    if (cause !== 'lost') this.#after(WIND_DOWN_MS, () => this.waiting?.abandoned())
   }
 
   /** @throws AttemptStopped once the attempt has been told to stop */

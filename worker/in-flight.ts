@@ -140,7 +140,10 @@ export class InFlight {
       recorded === 'succeeded' || recorded === 'snoozed' || recorded === 'released' ? 'info' : 'warn'
     const error = verdict.kind === 'fail' ? verdict.error : undefined
     const ms = Math.round(performance.now() - began)
-    this.#options.log[level]({ step_id, mission_id, key, attempt, ms, error }, `${step.kind}: ${recorded}`)
+    // The one line that every step writes: masked by hand where it holds words of others, which costs a fifth of `maskedLog`.
+    const { log, mask } = this.#options.workshop
+    const fields = { step_id, mission_id, key: mask(key), attempt, ms, error: error && mask(error) }
+    log[level](fields, mask(`${step.kind}: ${recorded}`))
   }
 }
 

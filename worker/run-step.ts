@@ -6,16 +6,16 @@ import {
   type ExecutorEngine,
   type ExecutorPolicy,
   type Log,
+  type Outcome,
   outcomeSchema,
   type Prepared,
   type Problem,
-  type RunContext,
 } from '../executors/define.js'
 import type { ExecutorRegistry } from '../executors/registry.js'
 import { renderStepParams } from '../policies/index.js'
 import type { Attempt } from './attempt.js'
-import { checkEvent } from './events.js'
-import { type Mask, maskedLog } from './mask.js'
+import type { Mask } from './mask.js'
+import { StepContext } from './step-context.js'
 import { type Ended, judge, permanentFailure, type Verdict } from './verdict.js'
 
 /** What all steps of a worker share. */
@@ -44,42 +44,7 @@ export function runStep(
   workshop: Workshop,
   onVerdict: (verdict: Verdict) => void,
 ): void {
-  const { mask } = workshop
-  const executor = workshop.executors.get(step.executor)
-  if (!executor) {
-    const problem = { path: 'executor', message: `this worker has no '${step.executor}'` }
-    onVerdict(refused('OPS_005', [problem], mask))
-    return
-  }
-
-  const rendered = renderStepParams(step.params, { steps: step.inputs ?? {} })
-  if (!rendered.ok) {
-    onVerdict(refused(rendered.problem.code, [rendered.problem], mask))
-    return
-  }
-
-  const events: EventInput[] = []
-  let isOver = false
-  const end = (ended: Ended | Refusal | 'abandoned') => {
-    if (isOver) return
-    isOver = true
-    attempt.end()
-    onVerdict(verdictOn(ended, step, attempt, events, mask))
-  }
-  attempt.onAbandoned = () => end('abandoned')
-  execute(executor, rendered.value, attempt, contextOf(step, executor, attempt, events, workshop), end)
-}
-
-function verdictOn(
-  ended: Ended | Refusal | 'abandoned',
-  { timeout_seconds }: ClaimedStep,
-  { stoppedBy }: Attempt,
-  events: EventInput[],
-  mask: Mask,
-): Verdict {
-  if (ended !== 'abandoned' && 'problems' in ended) return refused('OPS_011', ended.problems, mask)
-  const emitted = events.length > 0 ? [...events] : undefined
-  return judge(ended, { stoppedBy, timeoutSeconds: timeout_seconds }, emitted, mask)
+  new StepRun(step, attempt, workshop, onVerdict).start()
 }
 
 /** The executor does not take these params. */
@@ -87,43 +52,94 @@ interface Refusal {
   problems: Problem[]
 }
 
-function execute(
-  executor: Executor,
-  params: unknown,
-  attempt: Attempt,
-  context: RunContext,
-  end: (ended: Ended | Refusal) => void,
-): void {
-  const failed = (error: unknown) => end(thrown(error))
-  const start = (prepared: Prepared) => {
-    if (!prepared.ok) {
-      end({ problems: prepared.problems })
+/** Its methods are what closures would be: a thousand steps a batch notice the difference. */
+class StepRun {
+  readonly #events: EventInput[] = []
+  #isOver = false
+
+  constructor(
+    private readonly step: ClaimedStep,
+    private readonly attempt: Attempt,
+    private readonly workshop: Workshop,
+    private readonly onVerdict: (verdict: Verdict) => void,
+  ) {}
+
+  start(): void {
+    const { step, attempt, workshop } = this
+    const executor = workshop.executors.get(step.executor)
+    if (!executor) {
+      const problem = { path: 'executor', message: `this worker has no '${step.executor}'` }
+      this.onVerdict(refused('OPS_005', [problem], workshop.mask))
       return
     }
-    const run = () => {
-      attempt.throwIfStopped()
-      return prepared.run(context)
+    const rendered = renderStepParams(step.params, { steps: step.inputs ?? {} })
+    if (!rendered.ok) {
+      this.onVerdict(refused(rendered.problem.code, [rendered.problem], workshop.mask))
+      return
     }
-    settle(run, (returned) => end(answered(returned)), failed)
+    attempt.waiting = this
+    this.#prepare(executor, rendered.value)
   }
-  settle(() => executor.prepare(params), start, failed)
-}
 
-/** Goes on with what `act` answers: now, or when what it promises is there. */
-function settle<T>(
-  act: () => T | PromiseLike<T>,
-  goOn: (value: T) => void,
-  failed: (error: unknown) => void,
-): void {
-  let value: T | PromiseLike<T>
-  try {
-    value = act()
-  } catch (error) {
-    failed(error)
-    return
+  abandoned(): void {
+    this.#end('abandoned')
   }
-  if (isPromise(value)) Promise.resolve(value).then(goOn, failed)
-  else goOn(value)
+
+  #prepare(executor: Executor, params: unknown): void {
+    let prepared: Prepared | Promise<Prepared>
+    try {
+      prepared = executor.prepare(params)
+    } catch (error) {
+      this.#end(thrown(error))
+      return
+    }
+    if (!isPromise(prepared)) {
+      this.#run(executor, prepared)
+      return
+    }
+    prepared.then(
+      (found) => this.#run(executor, found),
+      (error) => this.#end(thrown(error)),
+    )
+  }
+
+  #run(executor: Executor, prepared: Prepared): void {
+    if (!prepared.ok) {
+      this.#end({ problems: prepared.problems })
+      return
+    }
+    let returned: Outcome | Promise<Outcome>
+    try {
+      this.attempt.throwIfStopped()
+      returned = prepared.run(new StepContext(this.step, executor, this.attempt, this.#events, this.workshop))
+    } catch (error) {
+      this.#end(thrown(error))
+      return
+    }
+    if (!isPromise(returned)) {
+      this.#end(answered(returned))
+      return
+    }
+    Promise.resolve(returned).then(
+      (outcome) => this.#end(answered(outcome)),
+      (error) => this.#end(thrown(error)),
+    )
+  }
+
+  #end(ended: Ended | Refusal | 'abandoned'): void {
+    if (this.#isOver) return
+    this.#isOver = true
+    this.attempt.end()
+    this.onVerdict(this.#verdictOn(ended))
+  }
+
+  #verdictOn(ended: Ended | Refusal | 'abandoned'): Verdict {
+    const { mask } = this.workshop
+    if (ended !== 'abandoned' && 'problems' in ended) return refused('OPS_011', ended.problems, mask)
+    const { stoppedBy } = this.attempt
+    const events = this.#events.length > 0 ? [...this.#events] : undefined
+    return judge(ended, { stoppedBy, timeoutSeconds: this.step.timeout_seconds }, events, mask)
+  }
 }
 
 function isPromise<T>(value: T | PromiseLike<T>): value is PromiseLike<T> {
@@ -148,33 +164,6 @@ function thrown(error: unknown): Ended {
   // The engine's own word that trying again cannot help: no such radar item, say.
   const permanent = error instanceof OpsError && !isRetryable(error)
   return { thrown: describeError(error), permanent }
-}
-
-function contextOf(
-  step: ClaimedStep,
-  executor: Executor,
-  attempt: Attempt,
-  events: EventInput[],
-  { engine, envOf, roleOf, policy, mask, log }: Workshop,
-): RunContext {
-  const { step_id, mission_id, mission_title, key, kind, agent, timeout_seconds } = step
-  return {
-    step: { step_id, mission_id, mission_title, key, kind, agent, timeout_seconds },
-    inputs: step.inputs ?? {},
-    get signal() {
-      return attempt.signal
-    },
-    get log() {
-      return maskedLog(log, mask, { step_id, mission_id, kind })
-    },
-    idempotencyKey: step_id,
-    attempt: step.attempt,
-    emit: (event) => events.push(checkEvent(event, mask)),
-    role: roleOf(agent),
-    policy: policy(),
-    env: envOf(executor),
-    engine,
-  }
 }
 
 function refused(code: string, problems: Problem[], mask: Mask): Verdict {
