@@ -20,7 +20,7 @@ export interface InFlightOptions {
   isLeaving(): boolean
   /** A place has become free, which a step of this executor had. */
   onRoom(executor: string): void
-  /** Steps may have become claimable that waited for this one, or nothing is in flight any more. */
+  /** Steps may have become claimable that waited for this one, or room where there was none, or nothing is in flight any more. */
   onRecorded(): void
 }
 
@@ -41,6 +41,8 @@ export class InFlight {
   readonly #running = new Set<Job>()
   /** How many steps are in flight. */
   #open = 0
+  /** There was no room when last asked: whoever asked waits for an outcome to be recorded. */
+  #isFull = false
   #onSettled: (() => void) | undefined
   #giveUpAt = Number.POSITIVE_INFINITY
 
@@ -62,8 +64,11 @@ export class InFlight {
 
   /** How many steps may be claimed now. None while the database does not take results: they must not pile up. */
   room(concurrency: number): number {
-    if (this.#outbox.stalled) return 0
-    return Math.max(0, Math.min(concurrency - this.#running.size, 2 * concurrency - this.#open))
+    const room = this.#outbox.stalled
+      ? 0
+      : Math.max(0, Math.min(concurrency - this.#running.size, 2 * concurrency - this.#open))
+    this.#isFull = room === 0
+    return room
   }
 
   /** How many steps of this executor run now. */
@@ -123,10 +128,9 @@ export class InFlight {
       this.#leases.drop(step)
       this.summary[receipt.recorded]++
       if (job) this.#report(job, verdict, receipt)
-      if (receipt.missionRuns) this.#options.onRecorded()
-      if (--this.#open > 0) return
-      this.#options.onRecorded()
-      this.#onSettled?.()
+      this.#open--
+      if (receipt.missionRuns || this.#isFull || this.#open === 0) this.#options.onRecorded()
+      if (this.#open === 0) this.#onSettled?.()
     })
   }
 
