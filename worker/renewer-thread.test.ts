@@ -1,5 +1,7 @@
+import { randomUUID } from 'node:crypto'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import type { Log } from '../executors/define.js'
+import { freshDatabase, urlFor } from '../test/support/database.js'
 import type { Renewer, TimedLease } from './renewer.js'
 import { renewInThread } from './renewer-thread.js'
 
@@ -31,3 +33,29 @@ describe('a thread that fails', () => {
     expect(instead.drop).toHaveBeenLastCalledWith(late)
   })
 })
+
+it('what has come of age is asked for, save what was dropped, and what is young is not', async () => {
+  const database = await freshDatabase()
+  const of = (age: number): TimedLease => ({
+    step_id: randomUUID(),
+    token: randomUUID(),
+    seconds: 300,
+    since: performance.now() - age * 1000,
+  })
+  const lost: string[] = []
+  const make = renewInThread({ databaseUrl: urlFor(database, 'ops_worker'), maxConnections: 1 }, vi.fn(), log)
+  renewer = make({ onRenewed() {}, onLost: ({ step_id, token }) => lost.push(`${step_id} ${token}`) })
+  // Nobody has ever heard of these steps: whoever is asked for is lost.
+  const young = [of(0), of(0)]
+  const old = [of(100), of(100), of(100)]
+  const older = of(200)
+  renewer.hold(young)
+  renewer.hold(old)
+  for (const lease of [...old.slice(1, 2), ...young.slice(0, 1)]) renewer.drop(lease)
+  await vi.waitFor(() => expect(lost).toHaveLength(2), 20_000)
+  renewer.hold([older])
+  await vi.waitFor(() => expect(lost).toHaveLength(3), 20_000)
+  const expected = [...old.slice(0, 1), ...old.slice(2), older]
+  expect(lost).toEqual(expected.map(({ step_id, token }) => `${step_id} ${token}`))
+  await database.drop()
+}, 30_000)
