@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { row, rows, value, values } from './signature.js'
+import { plainRows, row, rows, value, values } from './signature.js'
 import * as events from './types/events.js'
 import * as installation from './types/installation.js'
 import { count, id } from './types/json.js'
@@ -71,7 +71,7 @@ export const sqlFunctions = {
     { p_worker_id: 'uuid', p_listening: 'boolean?', p_health: 'jsonb?' },
     steps.workerSettings,
   ),
-  claimSteps: rows(
+  claimSteps: plainRows(
     'ops_claim_steps',
     {
       p_worker_id: 'uuid',
@@ -83,11 +83,11 @@ export const sqlFunctions = {
     },
     steps.claimedStep,
   ),
-  renewSteps: rows('ops_renew_steps', { p_leases: 'jsonb', p_lease_seconds: 'int?' }, steps.renewedStep),
-  completeSteps: rows('ops_complete_steps', { p_results: 'jsonb' }, steps.completedStep),
-  failSteps: rows('ops_fail_steps', { p_failures: 'jsonb' }, steps.failedStep),
-  snoozeSteps: rows('ops_snooze_steps', { p_snoozes: 'jsonb' }, steps.snoozedStep),
-  releaseSteps: rows('ops_release_steps', { p_leases: 'jsonb' }, steps.releasedStep),
+  renewSteps: plainRows('ops_renew_steps', { p_leases: 'jsonb', p_lease_seconds: 'int?' }, steps.renewedStep),
+  completeSteps: plainRows('ops_complete_steps', { p_results: 'jsonb' }, steps.completedStep),
+  failSteps: plainRows('ops_fail_steps', { p_failures: 'jsonb' }, steps.failedStep),
+  snoozeSteps: plainRows('ops_snooze_steps', { p_snoozes: 'jsonb' }, steps.snoozedStep),
+  releaseSteps: plainRows('ops_release_steps', { p_leases: 'jsonb' }, steps.releasedStep),
   recoverExpiredLeases: row('ops_recover_expired_leases', { p_limit: 'int?' }, steps.leaseRecovery),
   recoverStaleSteps: row(
     'ops_recover_stale_steps',

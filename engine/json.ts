@@ -8,5 +8,6 @@ const ESCAPES = /\\\\|\\u(?:0000|d[89a-f][0-9a-f]{2})/g
  * @param json text made by `JSON.stringify`
  */
 export function storableJson(json: string): string {
+  if (!json.includes('\\u')) return json
   return json.replace(ESCAPES, (found) => (found === '\\\\' ? found : '\\ufffd'))
 }

@@ -6,13 +6,13 @@ import { onFileEnd } from '../test/support/fileEnd.js'
 import { startRelay } from '../test/support/relay.js'
 import { fromDatabaseError, isRetryable } from './errors.js'
 import { sqlFunctions } from './functions.js'
-import { postgresTransport, statement } from './postgres.js'
+import { isoOf, postgresTransport, statement } from './postgres.js'
 
 test('arguments travel as text, by name, and are cast by the server', () => {
   expect(
     statement(sqlFunctions.renewSteps, { p_leases: [{ step_id: 's', token: 't' }], p_lease_seconds: 60 }),
   ).toEqual({
-    text: 'select to_json(r) as value from (select * from public.ops_renew_steps(p_leases => $1::text::jsonb, p_lease_seconds => $2::text::int)) as r',
+    text: 'select * from public.ops_renew_steps(p_leases => $1::text::jsonb, p_lease_seconds => $2::text::int)',
     values: ['[{"step_id":"s","token":"t"}]', '60'],
   })
 })
@@ -25,6 +25,39 @@ test('what is left out takes SQL’s default, and null is null', () => {
     text: 'select to_json(r) as value from (select * from public.ops_read_policies()) as r',
     values: [],
   })
+})
+
+test('tables that travel as they are have plain columns only', async () => {
+  const database = await freshDatabase()
+  const plain = Object.values(sqlFunctions).flatMap((fn) => (fn.plain ? [fn.name] : []))
+  const types = await database.sql`
+    select distinct t::regtype::text as type
+    from pg_proc p, unnest(p.proallargtypes, p.proargmodes) c(t, mode)
+    where p.pronamespace = 'public'::regnamespace and p.proname in ${database.sql(plain)} and c.mode = 't'`
+  expect(plain).toContain('ops_claim_steps')
+  expect(types.map(({ type }) => type).sort()).toEqual([
+    'integer',
+    'jsonb',
+    'smallint',
+    'text',
+    'timestamp with time zone',
+    'uuid',
+  ])
+  await database.drop()
+})
+
+test('their times are those that JSON has, to the microsecond', async () => {
+  const database = await freshDatabase()
+  await database.sql.begin(async (tx) => {
+    for (const zone of ['UTC', 'Asia/Kolkata', 'America/New_York']) {
+      await tx`select set_config('TimeZone', ${zone}, true)`
+      const times = await tx`
+        select t::text as text, to_json(t) as json
+        from unnest('{2026-01-31 09:00:00.123456+00, 2026-07-31 09:00:00+00, 12026-01-01 00:00:00.1+00, infinity, -infinity}'::timestamptz[]) t`
+      expect(times.map(({ text }) => isoOf(text))).toEqual(times.map(({ json }) => json))
+    }
+  })
+  await database.drop()
 })
 
 test('any text fits an array', () => {

@@ -35,6 +35,7 @@ export function postgresTransport(
     fetch_types: false,
     connect_timeout: CONNECT_TIMEOUT,
     idle_timeout: IDLE_TIMEOUT,
+    types: { time: TIME },
     connection: { application_name: 'ops-loop', TimeZone: 'UTC' },
     onnotice: () => {},
   }
@@ -65,7 +66,8 @@ export function postgresTransport(
     name: 'postgres',
     async rpc(fn, args, { timeoutMs } = {}) {
       const { text, values } = statement(fn, args)
-      const run = (on: postgres.ISql) => on.unsafe<{ value: unknown }[]>(text, values, { prepare: !pooled })
+      const run = (on: postgres.ISql) =>
+        on.unsafe<Record<string, unknown>[]>(text, values, { prepare: !pooled })
       const rows = await answered((on) =>
         timeoutMs === undefined
           ? run(on)
@@ -75,7 +77,7 @@ export function postgresTransport(
               return run(tx)
             }),
       )
-      return rows.map((row) => row.value)
+      return fn.plain ? rows : rows.map((row) => row.value)
     },
     listen: pooled
       ? undefined
@@ -92,8 +94,8 @@ export function postgresTransport(
 
 /**
  * Every argument is sent as text and cast by the server, which keeps postgres.js from serialising by types of its own:
- * JSON text would be quoted a second time, and times would be cut to milliseconds. Rows come back as JSON, as PostgREST
- * makes it: numbers as numbers and times as ISO text.
+ * JSON text would be quoted a second time, and times would be cut to milliseconds. Answers come back as JSON, as PostgREST
+ * makes it: numbers as numbers and times as ISO text. Rows of plain columns come as they are and are read to the same.
  */
 export function statement(fn: Signature, args: Args): { text: string; values: (string | null)[] } {
   const given = givenArgs(fn, args)
@@ -102,11 +104,28 @@ export function statement(fn: Signature, args: Args): { text: string; values: (s
   return { text: select(fn, call), values: given.map(([, type, value]) => literal(type, value)) }
 }
 
-function select({ returns }: Signature, call: string): string {
+function select({ returns, plain }: Signature, call: string): string {
+  if (plain) return `select * from ${call}`
   return returns === 'table'
     ? // The inner query makes a row of it, also where the table has a single column.
       `select to_json(r) as value from (select * from ${call}) as r`
     : `select to_json(v) as value from ${call} as v`
+}
+
+/** Dates and times as they are in JSON, to the microsecond; a `Date` knows milliseconds only. */
+const TIME = {
+  to: 1184,
+  from: [1082, 1114, 1184],
+  serialize: (time: string) => time,
+  parse: isoOf,
+}
+
+/** `2026-01-31 09:00:00.123456+00`, as Postgres writes it, in the form that `to_json` gives it. */
+export function isoOf(time: string): string {
+  const found = /^(\d{4,}-\d\d-\d\d) ([\d:.]+)([+-][\d:]+)$/.exec(time)
+  if (!found) return time
+  const [, date, clock, offset = ''] = found
+  return `${date}T${clock}${offset.includes(':') ? offset : `${offset}:00`}`
 }
 
 /** The value in Postgres' own text form. */

@@ -48,6 +48,15 @@ export function rows<N extends Name, const A extends Declaration<N>, R>(name: N,
   return declare(name, args, 'table', z.array(row))
 }
 
+/** The same where every column is of a plain type (see `Signature`): for what is called for every batch of steps. */
+export function plainRows<N extends Name, const A extends Declaration<N>, R>(
+  name: N,
+  args: A,
+  row: z.ZodType<R>,
+) {
+  return { ...rows(name, args, row), plain: true }
+}
+
 /** A function that answers with exactly one row. */
 export function row<N extends Name, const A extends Declaration<N>, R>(
   name: N,

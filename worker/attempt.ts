@@ -29,14 +29,12 @@ export class Attempt {
   /** Made when somebody wants to know: most executors are done before they would listen. */
   #abort: AbortController | undefined
   #stopped: AttemptStopped | undefined
-  readonly #timers: NodeJS.Timeout[] = []
-  #abandon: (value: 'abandoned') => void = () => {}
+  #timers: NodeJS.Timeout[] | undefined
   #lost = false
+  #ended = false
 
-  /** Settles when there is no more waiting for the executor, whether or not it heeds its signal. */
-  readonly abandoned = new Promise<'abandoned'>((resolve) => {
-    this.#abandon = resolve
-  })
+  /** Told when there is no more waiting for the executor, whether or not it heeds its signal. */
+  waiting: { abandoned(): void } | undefined
 
   constructor(timeoutSeconds: number | null) {
     if (timeoutSeconds === null) return
@@ -61,7 +59,7 @@ export class Attempt {
     this.#abort?.abort(this.#stopped)
     // After a lost lease there is no hurry: a late result is evidence, and nobody waits for it. Otherwise the step may run again
     // soon, so what this attempt has started is given the time to end.
-    if (cause !== 'lost') this.#after(WIND_DOWN_MS, () => this.#abandon('abandoned'))
+    if (cause !== 'lost') this.#after(WIND_DOWN_MS, () => this.waiting?.abandoned())
   }
 
   /** @throws AttemptStopped once the attempt has been told to stop */
@@ -71,10 +69,13 @@ export class Attempt {
 
   /** The executor has answered, or nobody waits for it any more: nothing stops this attempt now. */
   end(): void {
-    for (const timer of this.#timers) clearTimeout(timer)
+    this.#ended = true
+    for (const timer of this.#timers ?? []) clearTimeout(timer)
   }
 
   #after(ms: number, act: () => void): void {
+    if (this.#ended) return
+    this.#timers ??= []
     this.#timers.push(setTimeout(act, Math.min(ms, LONGEST_TIMER)))
   }
 }

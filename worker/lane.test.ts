@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { type Lease, OpsError } from '../engine/index.js'
 import type { Log } from '../executors/define.js'
-import { Lane } from './lane.js'
+import { type Delivery, Lane } from './lane.js'
 
 const silent: Log = { debug() {}, info() {}, warn() {}, error() {} }
 const away = () => new OpsError('OPS_001', 'away', { cause: { code: 'ECONNREFUSED' } })
@@ -25,7 +25,8 @@ function fakeDatabase() {
 function setUp(isHopeless = () => false) {
   const database = fakeDatabase()
   const subject = new Lane<Lease, Answer>({ what: 'send', send: database.send, isHopeless, log: silent })
-  const deliver = (step_id: string, bytes = 0, token = 't') => subject.deliver({ step_id, token }, bytes)
+  const deliver = (step_id: string, bytes = 0, token = 't') =>
+    new Promise<Delivery<Answer>>((settle) => subject.deliver({ step_id, token }, bytes, settle))
   return { ...database, lane: subject, deliver }
 }
 

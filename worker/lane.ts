@@ -14,6 +14,7 @@ export type Delivery<Answer> =
   | { end: 'refused'; error: unknown }
   | { end: 'given up' }
 
+/** What is carried, its size, and who wants to know how that ended. */
 interface Parcel<Item, Answer> {
   item: Item
   bytes: number
@@ -49,12 +50,14 @@ export class Lane<Item extends Lease, Answer extends { step_id: string }> {
     return this.#failures > 0
   }
 
-  /** Never rejects. */
-  deliver(item: Item, bytes = 0): Promise<Delivery<Answer>> {
-    return new Promise((settle) => {
-      this.#waiting.push({ item, bytes, settle })
-      if (!this.#busy) void this.#run()
-    })
+  /**
+   * Takes an item for delivery. A batch of 500 is settled in one go, without a promise for each.
+   *
+   * @param settle called once, when the delivery has ended
+   */
+  deliver(item: Item, bytes: number, settle: (delivery: Delivery<Answer>) => void): void {
+    this.#waiting.push({ item, bytes, settle })
+    if (!this.#busy) void this.#run()
   }
 
   /** Ends a wait for the database and tries again now. */
@@ -69,36 +72,42 @@ export class Lane<Item extends Lease, Answer extends { step_id: string }> {
     this.#busy = false
   }
 
-  async #send(batch: Parcel<Item, Answer>[]): Promise<void> {
+  async #send(batch: Batch<Item, Answer>): Promise<void> {
+    const parcels = [...batch.values()]
+    let answers: Answer[]
     try {
-      const answers = await this.options.send(batch.map(({ item }) => item))
-      this.#failures = 0
-      const byStep = new Map(answers.map((answer) => [answer.step_id, answer]))
-      for (const { item, settle } of batch) settle({ end: 'answered', answer: byStep.get(item.step_id) })
+      answers = await this.options.send(parcels.map(({ item }) => item))
     } catch (error) {
-      if (isRetryable(error)) return this.#keep(batch, error)
+      if (isRetryable(error)) return this.#keep(parcels, error)
       this.#failures = 0
-      const [only] = batch
-      if (batch.length === 1) return only?.settle({ end: 'refused', error })
-      for (const parcel of batch) await this.#send([parcel])
+      const [only] = parcels
+      if (parcels.length === 1) return only?.settle({ end: 'refused', error })
+      for (const parcel of parcels) await this.#send(new Map([[parcel.item.step_id, parcel]]))
+      return
     }
+    this.#failures = 0
+    for (const answer of answers) {
+      batch.get(answer.step_id)?.settle({ end: 'answered', answer })
+      batch.delete(answer.step_id)
+    }
+    for (const { settle } of batch.values()) settle({ end: 'answered', answer: undefined })
   }
 
-  async #keep(batch: Parcel<Item, Answer>[], error: unknown): Promise<void> {
-    const hopeless = new Set(batch.filter(({ item }) => this.options.isHopeless(item)))
+  async #keep(parcels: Parcel<Item, Answer>[], error: unknown): Promise<void> {
+    const hopeless = new Set(parcels.filter(({ item }) => this.options.isHopeless(item)))
     for (const { settle } of hopeless) settle({ end: 'given up' })
-    this.#waiting.unshift(...batch.filter((parcel) => !hopeless.has(parcel)))
+    this.#waiting.unshift(...parcels.filter((parcel) => !hopeless.has(parcel)))
     const wait = backoffMs(++this.#failures, DATABASE_BACKOFF)
     this.options.log.warn(
-      { steps: batch.length, given_up: hopeless.size, wait_ms: Math.round(wait) },
+      { steps: parcels.length, given_up: hopeless.size, wait_ms: Math.round(wait) },
       `cannot ${this.options.what}: ${describeError(error)}`,
     )
     if (this.#waiting.length > 0) await this.#wake.wait(wait)
   }
 
   /** Answers are told apart by their step, so a step occurs once in a batch. */
-  #nextBatch(): Parcel<Item, Answer>[] {
-    const batch = new Map<string, Parcel<Item, Answer>>()
+  #nextBatch(): Batch<Item, Answer> {
+    const batch: Batch<Item, Answer> = new Map()
     const later: Parcel<Item, Answer>[] = []
     let bytes = 0
     for (const parcel of this.#waiting) {
@@ -111,6 +120,9 @@ export class Lane<Item extends Lease, Answer extends { step_id: string }> {
       bytes += parcel.bytes
     }
     this.#waiting = later
-    return [...batch.values()]
+    return batch
   }
 }
+
+/** The parcels of one call by their steps. */
+type Batch<Item, Answer> = Map<string, Parcel<Item, Answer>>

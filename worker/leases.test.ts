@@ -32,10 +32,9 @@ function setUp(respond: (stepId: string) => Renewal = () => 'ok') {
   }
   const leases = new Leases((events) => new RenewalLoop(engine, silent, events))
   const hold = (step_id: string, seconds = 30, token = 'token') =>
-    leases.hold(
-      { step_id, token },
-      { seconds, since: performance.now(), onLost: () => lost.push(`${step_id}/${token}`) },
-    )
+    leases.hold([
+      { step_id, token, seconds, since: performance.now(), onLost: () => lost.push(`${step_id}/${token}`) },
+    ])
   const holds = (step_id: string, token = 'token') => leases.holds({ step_id, token })
   return { leases, calls, lost, hold, holds }
 }
@@ -124,10 +123,8 @@ describe('leases', () => {
     const lost: string[] = []
     const hanging = { renewSteps: () => new Promise<never>(() => {}) }
     const leases = new Leases((events) => new RenewalLoop(hanging, silent, events))
-    leases.hold(
-      { step_id: 'a', token: 't' },
-      { seconds: 30, since: performance.now(), onLost: (message) => lost.push(message) },
-    )
+    const since = performance.now()
+    leases.hold([{ step_id: 'a', token: 't', seconds: 30, since, onLost: (message) => lost.push(message) }])
     await seconds(30)
     expect(lost).toEqual(['the lease ended before it could be renewed'])
   })

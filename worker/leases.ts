@@ -1,15 +1,9 @@
 import type { Lease } from '../engine/index.js'
-import type { MakeRenewer, Renewer } from './renewer.js'
+import type { MakeRenewer, Renewer, TimedLease } from './renewer.js'
 
-interface Held {
-  lease: Lease
-  /** Length of the lease. */
-  seconds: number
-  /** By the local clock, in milliseconds. */
-  endsAt: number
+/** A lease with what to do when it is gone. */
+export interface HeldLease extends TimedLease {
   onLost(message: string): void
-  /** Goes off when the lease ends without having been renewed. */
-  fence: NodeJS.Timeout | undefined
 }
 
 /**
@@ -19,14 +13,17 @@ interface Held {
  * Leases are counted on the local clock from before the call that set them: here they never last longer than in the database.
  */
 export class Leases {
-  readonly #held = new Map<string, Held>()
+  readonly #held = new Map<string, HeldLease>()
   readonly #renewer: Renewer
+  /** Goes off when the first lease ends, unless it was renewed: one timer for all, for most end long before. */
+  #fence: NodeJS.Timeout | undefined
+  #fenceAt = Number.POSITIVE_INFINITY
 
   constructor(makeRenewer: MakeRenewer) {
     this.#renewer = makeRenewer({
       onRenewed: ({ step_id, token }, since) => {
         const held = this.#held.get(step_id)
-        if (held?.lease.token === token) this.#extend(held, since)
+        if (held?.token === token) held.since = since
       },
       onLost: (lease) => {
         if (this.holds(lease))
@@ -35,63 +32,68 @@ export class Leases {
     })
   }
 
-  /**
-   * Keeps a lease until it is dropped or lost.
-   *
-   * @param since when the claim was sent, by `performance.now()`
-   */
-  hold(
-    lease: Lease,
-    { seconds, since, onLost }: { seconds: number; since: number; onLost(message: string): void },
-  ) {
-    // The database gives a step anew only when its lease is over.
-    this.#lose(lease.step_id, 'the lease ended and the step was claimed again')
-    const held: Held = { lease, seconds, endsAt: 0, onLost, fence: undefined }
-    this.#held.set(lease.step_id, held)
-    this.#extend(held, since)
-    this.#renewer.hold({ ...lease, seconds, since })
+  /** Keeps leases until each is dropped or lost. `since` of a lease is moved when it is renewed. */
+  hold(leases: readonly HeldLease[]): void {
+    for (const lease of leases) {
+      // The database gives a step anew only when its lease is over.
+      this.#lose(lease.step_id, 'the lease ended and the step was claimed again')
+      this.#held.set(lease.step_id, lease)
+      this.#guardUntil(endOf(lease))
+    }
+    this.#renewer.hold(leases)
   }
 
   /** The step's outcome is recorded: its lease is over. */
   drop(lease: Lease): void {
-    const held = this.#held.get(lease.step_id)
-    if (held?.lease.token !== lease.token) return
-    clearTimeout(held.fence)
+    if (!this.holds(lease)) return
     this.#held.delete(lease.step_id)
+    if (this.#held.size === 0) this.#putFenceDown()
     this.#renewer.drop(lease)
   }
 
   /** False once a lease is surely gone. */
   holds({ step_id, token }: Lease): boolean {
-    return this.#held.get(step_id)?.lease.token === token
+    return this.#held.get(step_id)?.token === token
   }
 
   async close(): Promise<void> {
-    for (const { fence } of this.#held.values()) clearTimeout(fence)
+    this.#putFenceDown()
     this.#held.clear()
     await this.#renewer.close()
   }
 
-  #extend(held: Held, since: number): void {
-    held.endsAt = since + held.seconds * 1000
-    clearTimeout(held.fence)
-    held.fence = setTimeout(() => this.#guard(held), Math.max(0, held.endsAt - performance.now()))
+  #guardUntil(end: number): void {
+    if (end >= this.#fenceAt) return
+    clearTimeout(this.#fence)
+    this.#fenceAt = end
+    this.#fence = setTimeout(() => this.#guard(), Math.max(0, end - performance.now()))
   }
 
-  /** The lease seems to be over, unless it was renewed while an executor kept the event loop from turning. */
-  #guard(held: Held): void {
+  #putFenceDown(): void {
+    clearTimeout(this.#fence)
+    this.#fenceAt = Number.POSITIVE_INFINITY
+  }
+
+  /** A lease seems to be over, unless it was renewed while an executor kept the event loop from turning. */
+  #guard(): void {
     this.#renewer.catchUp()
-    if (!this.holds(held.lease) || performance.now() < held.endsAt - TIMER_PRECISION_MS) return
-    this.#lose(held.lease.step_id, 'the lease ended before it could be renewed')
+    this.#putFenceDown()
+    const now = performance.now() + TIMER_PRECISION_MS
+    for (const lease of this.#held.values()) {
+      if (endOf(lease) <= now) this.#lose(lease.step_id, 'the lease ended before it could be renewed')
+      else this.#guardUntil(endOf(lease))
+    }
   }
 
   #lose(stepId: string, message: string): void {
     const held = this.#held.get(stepId)
     if (!held) return
-    this.drop(held.lease)
+    this.drop(held)
     held.onLost(message)
   }
 }
+
+const endOf = ({ since, seconds }: TimedLease) => since + seconds * 1000
 
 /** Timers may go off so much too early. */
 const TIMER_PRECISION_MS = 1

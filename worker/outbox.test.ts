@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest'
 import { type Engine, OpsError, type StepFailure } from '../engine/index.js'
 import type { Log } from '../executors/define.js'
-import { Outbox } from './outbox.js'
+import { Outbox, type Receipt } from './outbox.js'
+import type { Verdict } from './verdict.js'
 
 const silent: Log = { debug() {}, info() {}, warn() {}, error() {} }
 const LEASE = { step_id: 'a', token: 't' }
@@ -30,7 +31,9 @@ function setUp(overrides: Partial<OutboxEngine> = {}) {
     ...overrides,
   }
   const outbox = new Outbox({ engine, isHopeless: () => true, mask: (text) => text, log: silent })
-  return { outbox, failures }
+  const deliver = (verdict: Verdict) =>
+    new Promise<Receipt>((settle) => outbox.deliver(LEASE, verdict, settle))
+  return { outbox, deliver, failures }
 }
 
 const complete = { kind: 'complete', result: 1, bytes: 1 } as const
@@ -44,22 +47,22 @@ describe('a receipt', () => {
     ['released', { kind: 'release' } as const, false],
     ['lost', { kind: 'nothing' } as const, false],
   ])('says %s, and whether the mission goes on', async (recorded, verdict, missionRuns) => {
-    const { outbox } = setUp()
-    expect(await outbox.deliver(LEASE, verdict)).toEqual({ recorded, missionRuns })
+    const { outbox, deliver } = setUp()
+    expect(await deliver(verdict)).toEqual({ recorded, missionRuns })
     expect(outbox.stalled).toBe(false)
   })
 
   it('says lost when the token did not count any more', async () => {
-    const { outbox } = setUp({
+    const { deliver } = setUp({
       completeSteps: async () => [{ step_id: 'a', outcome: 'lost', mission_id: null, mission_status: null }],
     })
-    expect(await outbox.deliver(LEASE, complete)).toEqual({ recorded: 'lost', missionRuns: false })
+    expect(await deliver(complete)).toEqual({ recorded: 'lost', missionRuns: false })
   })
 
   it('says undelivered when the database stays away for too long', async () => {
     const away = new OpsError('OPS_001', 'away', { cause: { code: 'ECONNREFUSED' } })
-    const { outbox } = setUp({ completeSteps: () => Promise.reject(away) })
-    expect(await outbox.deliver(LEASE, complete)).toEqual({ recorded: 'undelivered', missionRuns: false })
+    const { deliver } = setUp({ completeSteps: () => Promise.reject(away) })
+    expect(await deliver(complete)).toEqual({ recorded: 'undelivered', missionRuns: false })
   })
 })
 
@@ -67,8 +70,8 @@ describe('contents that the database refuses', () => {
   const refuse = () => Promise.reject(new OpsError('OPS_011', 'events.type is wrong'))
 
   it('fail the step for good, with the reason', async () => {
-    const { outbox, failures } = setUp({ completeSteps: refuse })
-    expect(await outbox.deliver(LEASE, complete)).toMatchObject({ recorded: 'failed' })
+    const { deliver, failures } = setUp({ completeSteps: refuse })
+    expect(await deliver(complete)).toMatchObject({ recorded: 'failed' })
     expect(failures).toMatchObject([
       { ...LEASE, permanent: true, error: expect.stringContaining('events.type is wrong') },
     ])
@@ -76,7 +79,7 @@ describe('contents that the database refuses', () => {
 
   it('of a failure make it a failure without them', async () => {
     const sent: StepFailure[] = []
-    const { outbox } = setUp({
+    const { deliver } = setUp({
       failSteps: async (items) => {
         sent.push(...items)
         if (items.some((item) => item.events)) return refuse()
@@ -93,7 +96,7 @@ describe('contents that the database refuses', () => {
       },
     })
     const verdict = { kind: 'fail', error: 'x', events: [{ type: '?' }] } as const
-    expect(await outbox.deliver(LEASE, { ...verdict, events: [...verdict.events] })).toMatchObject({
+    expect(await deliver({ ...verdict, events: [...verdict.events] })).toMatchObject({
       recorded: 'failed',
     })
     expect(sent).toHaveLength(2)
@@ -102,7 +105,7 @@ describe('contents that the database refuses', () => {
 
 it('a missing right does not turn a result into a failure', async () => {
   const forbidden = () => Promise.reject(new OpsError('OPS_012', 'not authorised'))
-  const { outbox, failures } = setUp({ completeSteps: forbidden })
-  expect(await outbox.deliver(LEASE, complete)).toMatchObject({ recorded: 'undelivered' })
+  const { deliver, failures } = setUp({ completeSteps: forbidden })
+  expect(await deliver(complete)).toMatchObject({ recorded: 'undelivered' })
   expect(failures).toEqual([])
 })

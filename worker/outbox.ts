@@ -32,7 +32,6 @@ export class Outbox {
   readonly #lanes
   readonly #mask: Mask
   readonly #log: Log
-  #size = 0
 
   constructor({ engine, isHopeless, mask, log }: OutboxOptions) {
     this.#mask = mask
@@ -62,11 +61,6 @@ export class Outbox {
     }
   }
 
-  /** Verdicts on their way. */
-  get size(): number {
-    return this.#size
-  }
-
   /** True while the database does not take what is sent. */
   get stalled(): boolean {
     return Object.values(this.#lanes).some((lane) => lane.stalled)
@@ -76,58 +70,63 @@ export class Outbox {
     for (const lane of Object.values(this.#lanes)) lane.hurry()
   }
 
-  /** Never rejects. */
-  async deliver({ step_id, token }: Lease, verdict: Verdict): Promise<Receipt> {
-    this.#size++
-    try {
-      return await this.#deliver({ step_id, token }, verdict)
-    } finally {
-      this.#size--
-    }
-  }
-
-  async #deliver(lease: Lease, verdict: Verdict): Promise<Receipt> {
+  /** @param settle called once, when there is nothing more to be done for this verdict */
+  deliver({ step_id, token }: Lease, verdict: Verdict, settle: (receipt: Receipt) => void): void {
+    const lease = { step_id, token }
     switch (verdict.kind) {
       case 'complete': {
-        const { kind: _, bytes, ...result } = verdict
-        const delivery = await this.#lanes.complete.deliver({ ...lease, ...result }, bytes)
-        if (delivery.end === 'refused') return this.#refused(lease, delivery.error)
-        return receipt(delivery, 'succeeded')
+        const { result, cost_usd, meta, events, bytes } = verdict
+        const item = { step_id, token, result, cost_usd, meta, events }
+        this.#lanes.complete.deliver(item, bytes, (delivery) => {
+          if (delivery.end === 'refused') this.#refused(lease, delivery.error, settle)
+          else settle(receipt(delivery, 'succeeded'))
+        })
+        break
       }
       case 'fail': {
         const { kind: _, ...failure } = verdict
-        const delivery = await this.#lanes.fail.deliver({ ...lease, ...failure })
-        if (delivery.end === 'refused' && failure.events) return this.#refused(lease, delivery.error)
-        if (delivery.end === 'refused') return this.#undeliverable(lease, delivery.error)
-        const dead = delivery.end === 'answered' && delivery.answer?.step_status === 'failed'
-        return receipt(delivery, dead ? 'failed' : 'retried')
+        this.#lanes.fail.deliver({ ...lease, ...failure }, 0, (delivery) => {
+          if (delivery.end === 'refused' && failure.events) this.#refused(lease, delivery.error, settle)
+          else if (delivery.end === 'refused') settle(this.#undeliverable(lease, delivery.error))
+          else if (delivery.end === 'answered' && delivery.answer?.step_status === 'failed')
+            settle(receipt(delivery, 'failed'))
+          else settle(receipt(delivery, 'retried'))
+        })
+        break
       }
       case 'snooze': {
         const { kind: _, ...snooze } = verdict
-        const delivery = await this.#lanes.snooze.deliver({ ...lease, ...snooze })
-        if (delivery.end === 'refused') return this.#undeliverable(lease, delivery.error)
-        return receipt(delivery, 'snoozed')
+        this.#lanes.snooze.deliver({ ...lease, ...snooze }, 0, (delivery) => {
+          if (delivery.end === 'refused') settle(this.#undeliverable(lease, delivery.error))
+          else settle(receipt(delivery, 'snoozed'))
+        })
+        break
       }
-      case 'release': {
-        const delivery = await this.#lanes.release.deliver(lease)
-        if (delivery.end === 'refused') return this.#undeliverable(lease, delivery.error)
-        return receipt(delivery, 'released')
-      }
+      case 'release':
+        this.#lanes.release.deliver(lease, 0, (delivery) => {
+          if (delivery.end === 'refused') settle(this.#undeliverable(lease, delivery.error))
+          else settle(receipt(delivery, 'released'))
+        })
+        break
       case 'nothing':
-        return { recorded: 'lost', missionRuns: false }
+        settle({ recorded: 'lost', missionRuns: false })
     }
   }
 
   /** What the executor returned or emitted is not storable after all: the step fails, with that as its error. */
-  async #refused(lease: Lease, error: unknown): Promise<Receipt> {
-    if (!isAboutContents(error)) return this.#undeliverable(lease, error)
+  #refused(lease: Lease, error: unknown, settle: (receipt: Receipt) => void): void {
+    if (!isAboutContents(error)) {
+      settle(this.#undeliverable(lease, error))
+      return
+    }
     const text = `OPS_011: the database refused what the executor reported: ${describeError(error)}`
-    return this.#deliver(lease, {
+    const failure: Verdict = {
       kind: 'fail',
       error: toStorableError(text, this.#mask),
       permanent: true,
       meta: { code: 'OPS_011' },
-    })
+    }
+    this.deliver(lease, failure, settle)
   }
 
   #undeliverable({ step_id }: Lease, error: unknown): Receipt {

@@ -2,11 +2,11 @@ import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from '
 import type { EngineOptions, Lease } from '../engine/index.js'
 import { describeError, type Log } from '../executors/define.js'
 import type { MakeRenewer, RenewalEvents, Renewer, TimedLease } from './renewer.js'
-import { type FromThread, sharedClock, type ThreadStart, type ToThread } from './renewer-messages.js'
+import { claimOf, type FromThread, sharedClock, type ThreadStart, type ToThread } from './renewer-messages.js'
 
 /**
  * Renews leases in a thread of its own, over a connection of its own, so that an executor which keeps the event loop from
- * turning does not lose its lease. The thread starts with the first lease.
+ * turning does not lose its lease. The thread starts with the first lease, and loads what renews when one gets old.
  *
  * @param instead takes over should the thread fail
  */
@@ -15,8 +15,10 @@ export function renewInThread(connection: EngineOptions, instead: MakeRenewer, l
 }
 
 class ThreadRenewer implements Renewer {
-  readonly #held = new Map<string, TimedLease>()
-  #toThread: ToThread = { hold: [], drop: [] }
+  readonly #held = new Map<string, { lease: TimedLease; first: number; number: number }>()
+  /** What the thread is to forget: the number of a claim's first lease, and that of the lease, in turn. */
+  #dropped: number[] = []
+  #next = 0
   #thread: { worker: Worker; port: MessagePort } | undefined
   #instead: Renewer | undefined
   #closed = false
@@ -28,20 +30,24 @@ class ThreadRenewer implements Renewer {
     private readonly events: RenewalEvents,
   ) {}
 
-  hold(lease: TimedLease): void {
-    this.#held.set(lease.step_id, lease)
+  /** The leases are in the thread's hands when this returns: executors run after it, and the first may keep us from sending. */
+  hold(leases: readonly TimedLease[]): void {
+    const first = this.#next
+    for (const lease of leases) this.#held.set(lease.step_id, { lease, first, number: this.#next++ })
     if (this.#instead) {
-      this.#instead.hold(lease)
+      this.#instead.hold(leases)
       return
     }
     this.#thread ??= this.#start()
-    this.#gather().hold.push({ ...lease, since: sharedClock.of(lease.since) })
+    this.#thread.port.postMessage({ hold: claimOf(leases, first) } satisfies ToThread)
   }
 
-  drop({ step_id, token }: Lease): void {
-    if (this.#held.get(step_id)?.token === token) this.#held.delete(step_id)
-    if (this.#instead) this.#instead.drop({ step_id, token })
-    else this.#gather().drop.push({ step_id, token })
+  drop(lease: Lease): void {
+    const held = this.#held.get(lease.step_id)
+    if (held?.lease.token !== lease.token) return
+    this.#held.delete(lease.step_id)
+    if (this.#instead) this.#instead.drop(lease)
+    else this.#forget(held.first, held.number)
   }
 
   catchUp(): void {
@@ -77,18 +83,13 @@ class ThreadRenewer implements Renewer {
     return { worker, port }
   }
 
-  /**
-   * What is to be sent at the end of this task. Executors run after it: all that were claimed with them are in the thread's
-   * hands before the first can keep us from sending.
-   */
-  #gather(): ToThread {
-    if (this.#toThread.hold.length + this.#toThread.drop.length === 0) queueMicrotask(() => this.#send())
-    return this.#toThread
-  }
-
-  #send(): void {
-    this.#thread?.port.postMessage(this.#toThread)
-    this.#toThread = { hold: [], drop: [] }
+  /** Those of one answer of the database in one message. */
+  #forget(first: number, number: number): void {
+    if (this.#dropped.push(first, number) > 2) return
+    queueMicrotask(() => {
+      this.#thread?.port.postMessage({ drop: this.#dropped } satisfies ToThread)
+      this.#dropped = []
+    })
   }
 
   #hear(message: FromThread): void {
@@ -103,6 +104,6 @@ class ThreadRenewer implements Renewer {
     this.#thread?.port.close()
     this.#thread = undefined
     this.#instead = this.instead()
-    for (const lease of this.#held.values()) this.#instead.hold(lease)
+    this.#instead.hold([...this.#held.values()].map(({ lease }) => lease))
   }
 }

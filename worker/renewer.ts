@@ -25,7 +25,8 @@ export interface RenewalEvents {
 
 /** Renews leases until they are dropped or lost. */
 export interface Renewer {
-  hold(lease: TimedLease): void
+  /** Those of one claim together: all of one length and age. */
+  hold(leases: readonly TimedLease[]): void
   drop(lease: Lease): void
   /** Reports what has come about while the event loop stood still. */
   catchUp(): void
@@ -54,8 +55,9 @@ export class RenewalLoop implements Renewer {
     private readonly events: RenewalEvents,
   ) {}
 
-  hold(lease: TimedLease): void {
-    this.#held.set(lease.step_id, { lease, renewAt: renewalOf(lease, lease.since) })
+  hold(leases: readonly TimedLease[]): void {
+    for (const lease of leases)
+      this.#held.set(lease.step_id, { lease, renewAt: renewalOf(lease, lease.since) })
     this.#kept ??= this.#keep()
     this.#wake.ring()
   }

@@ -75,7 +75,8 @@ class Copier {
         return value
       case 'number':
         if (!Number.isFinite(value)) throw new Unstorable(path, `is ${value}, which JSON does not have`)
-        return value
+        // JSON knows no -0.
+        return value === 0 ? 0 : value
       case 'object':
         return value === null ? null : this.#object(value, path)
       default:
@@ -99,10 +100,11 @@ class Copier {
     if (Array.isArray(value)) {
       return Array.from(value, (item: unknown, index) => this.copy(item ?? null, `${path}.${index}`))
     }
-    const entries = Object.entries(value).filter(([, item]) => item !== undefined)
-    return Object.fromEntries(
-      entries.map(([key, item]) => [this.#text(key, path), this.copy(item, `${path}.${key}`)]),
-    )
+    const copy: Record<string, unknown> = {}
+    for (const [key, item] of Object.entries(value)) {
+      if (item !== undefined) setOwn(copy, this.#text(key, path), this.copy(item, `${path}.${key}`))
+    }
+    return copy
   }
 
   #text(text: string, path: string): string {
@@ -117,6 +119,13 @@ class Copier {
     this.#budget -= characters
     if (this.#budget < 0) throw new Unstorable(path, TOO_LARGE)
   }
+}
+
+/** As `JSON.parse` does it: `__proto__` is a key like any other. */
+function setOwn(object: Record<string, unknown>, key: string, value: unknown): void {
+  if (key === '__proto__')
+    Object.defineProperty(object, key, { value, enumerable: true, writable: true, configurable: true })
+  else object[key] = value
 }
 
 const LONE_SURROGATE = /\p{Surrogate}/u

@@ -16,6 +16,7 @@ import { defaultPolicy } from '../executors/testing.js'
 import { Attempt, type StopCause } from './attempt.js'
 import { createMask } from './mask.js'
 import { runStep, type Workshop } from './run-step.js'
+import type { Verdict } from './verdict.js'
 
 const SECRET = 'hunter22'
 const silent: Log = { debug() {}, info() {}, warn() {}, error() {} }
@@ -74,8 +75,11 @@ function run(
   step: Partial<ClaimedStep> = {},
   attempt = new Attempt(null),
 ) {
-  return runStep(claimed(step), attempt, workshop(executor(body)))
+  return verdictOn(claimed(step), attempt, executor(body))
 }
+
+const verdictOn = (step: ClaimedStep, attempt: Attempt, by: Executor) =>
+  new Promise<Verdict>((onVerdict) => runStep(step, attempt, workshop(by), onVerdict))
 
 describe('what an executor is given', () => {
   it('is the step, its role and its environment, and nothing of the lease', async () => {
@@ -157,7 +161,7 @@ describe('an outcome becomes a verdict', () => {
       ...executor(() => done()),
       prepare: async () => ({ ok: true, run: async () => JSON.parse(JSON.stringify(returned ?? null)) }),
     }
-    const verdict = await runStep(claimed(), new Attempt(null), workshop(plainJavaScript))
+    const verdict = await verdictOn(claimed(), new Attempt(null), plainJavaScript)
     expect(verdict).toMatchObject({
       kind: 'fail',
       permanent: true,

@@ -6,15 +6,16 @@ import {
   type ExecutorEngine,
   type ExecutorPolicy,
   type Log,
+  type Outcome,
   outcomeSchema,
+  type Prepared,
   type Problem,
-  type RunContext,
 } from '../executors/define.js'
 import type { ExecutorRegistry } from '../executors/registry.js'
 import { renderStepParams } from '../policies/index.js'
 import type { Attempt } from './attempt.js'
-import { checkEvent } from './events.js'
-import { type Mask, maskedLog } from './mask.js'
+import type { Mask } from './mask.js'
+import { StepContext } from './step-context.js'
 import { type Ended, judge, permanentFailure, type Verdict } from './verdict.js'
 
 /** What all steps of a worker share. */
@@ -31,80 +32,138 @@ export interface Workshop {
   log: Log
 }
 
-/** Runs one attempt at a step, from raw params to what is to be recorded. Never rejects. */
-export async function runStep(step: ClaimedStep, attempt: Attempt, workshop: Workshop): Promise<Verdict> {
-  const { mask } = workshop
-  const executor = workshop.executors.get(step.executor)
-  if (!executor) {
-    return refused('OPS_005', [{ path: 'executor', message: `this worker has no '${step.executor}'` }], mask)
-  }
-
-  const rendered = renderStepParams(step.params, { steps: step.inputs ?? {} })
-  if (!rendered.ok) return refused(rendered.problem.code, [rendered.problem], mask)
-
-  const events: EventInput[] = []
-  const ended = await Promise.race([
-    execute(executor, rendered.value, attempt, contextOf(step, executor, attempt, events, workshop)),
-    attempt.abandoned,
-  ])
-  attempt.end()
-  if (ended !== 'abandoned' && 'problems' in ended) return refused('OPS_011', ended.problems, mask)
-  return judge(
-    ended,
-    { stoppedBy: attempt.stoppedBy, timeoutSeconds: step.timeout_seconds },
-    [...events],
-    mask,
-  )
+/**
+ * Runs one attempt at a step, from raw params to what is to be recorded. Never throws.
+ *
+ * @param onVerdict called once; within this call when the executor answers within it, so that a step that has nothing to wait
+ * for costs no promises.
+ */
+export function runStep(
+  step: ClaimedStep,
+  attempt: Attempt,
+  workshop: Workshop,
+  onVerdict: (verdict: Verdict) => void,
+): void {
+  new StepRun(step, attempt, workshop, onVerdict).start()
 }
 
-async function execute(
-  executor: Executor,
-  params: unknown,
-  attempt: Attempt,
-  context: RunContext,
-): Promise<Ended | { problems: Problem[] }> {
+/** The executor does not take these params. */
+interface Refusal {
+  problems: Problem[]
+}
+
+/** Its methods are what closures would be: a thousand steps a batch notice the difference. */
+class StepRun {
+  readonly #events: EventInput[] = []
+  #isOver = false
+
+  constructor(
+    private readonly step: ClaimedStep,
+    private readonly attempt: Attempt,
+    private readonly workshop: Workshop,
+    private readonly onVerdict: (verdict: Verdict) => void,
+  ) {}
+
+  start(): void {
+    const { step, attempt, workshop } = this
+    const executor = workshop.executors.get(step.executor)
+    if (!executor) {
+      const problem = { path: 'executor', message: `this worker has no '${step.executor}'` }
+      this.onVerdict(refused('OPS_005', [problem], workshop.mask))
+      return
+    }
+    const rendered = renderStepParams(step.params, { steps: step.inputs ?? {} })
+    if (!rendered.ok) {
+      this.onVerdict(refused(rendered.problem.code, [rendered.problem], workshop.mask))
+      return
+    }
+    attempt.waiting = this
+    this.#prepare(executor, rendered.value)
+  }
+
+  abandoned(): void {
+    this.#end('abandoned')
+  }
+
+  #prepare(executor: Executor, params: unknown): void {
+    let prepared: Prepared | Promise<Prepared>
+    try {
+      prepared = executor.prepare(params)
+    } catch (error) {
+      this.#end(thrown(error))
+      return
+    }
+    if (!isPromise(prepared)) {
+      this.#run(executor, prepared)
+      return
+    }
+    prepared.then(
+      (found) => this.#run(executor, found),
+      (error) => this.#end(thrown(error)),
+    )
+  }
+
+  #run(executor: Executor, prepared: Prepared): void {
+    if (!prepared.ok) {
+      this.#end({ problems: prepared.problems })
+      return
+    }
+    let returned: Outcome | Promise<Outcome>
+    try {
+      this.attempt.throwIfStopped()
+      returned = prepared.run(new StepContext(this.step, executor, this.attempt, this.#events, this.workshop))
+    } catch (error) {
+      this.#end(thrown(error))
+      return
+    }
+    if (!isPromise(returned)) {
+      this.#end(answered(returned))
+      return
+    }
+    Promise.resolve(returned).then(
+      (outcome) => this.#end(answered(outcome)),
+      (error) => this.#end(thrown(error)),
+    )
+  }
+
+  #end(ended: Ended | Refusal | 'abandoned'): void {
+    if (this.#isOver) return
+    this.#isOver = true
+    this.attempt.end()
+    this.onVerdict(this.#verdictOn(ended))
+  }
+
+  #verdictOn(ended: Ended | Refusal | 'abandoned'): Verdict {
+    const { mask } = this.workshop
+    if (ended !== 'abandoned' && 'problems' in ended) return refused('OPS_011', ended.problems, mask)
+    const { stoppedBy } = this.attempt
+    const events = this.#events.length > 0 ? [...this.#events] : undefined
+    return judge(ended, { stoppedBy, timeoutSeconds: this.step.timeout_seconds }, events, mask)
+  }
+}
+
+function isPromise<T>(value: T | PromiseLike<T>): value is PromiseLike<T> {
+  return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function'
+}
+
+function answered(returned: unknown): Ended {
   try {
-    const prepared = await executor.prepare(params)
-    if (!prepared.ok) return { problems: prepared.problems }
-    attempt.throwIfStopped()
-    const returned = outcomeSchema.safeParse(await prepared.run(context))
-    if (returned.success) return { outcome: returned.data }
-    const [issue] = returned.error.issues
+    const outcome = outcomeSchema.safeParse(returned)
+    if (outcome.success) return { outcome: outcome.data }
+    const [issue] = outcome.error.issues
     return { thrown: `${NO_OUTCOME} (${issue?.path.join('.')}: ${issue?.message})`, permanent: true }
   } catch (error) {
-    // The engine's own word that trying again cannot help: no such radar item, say.
-    const permanent = error instanceof OpsError && !isRetryable(error)
-    return { thrown: describeError(error), permanent }
+    // A getter of its own.
+    return thrown(error)
   }
 }
 
 const NO_OUTCOME = 'the executor did not answer with a valid done(…), retry(…), fail(…) or snooze(…)'
 
-function contextOf(
-  step: ClaimedStep,
-  executor: Executor,
-  attempt: Attempt,
-  events: EventInput[],
-  { engine, envOf, roleOf, policy, mask, log }: Workshop,
-): RunContext {
-  const { step_id, mission_id, mission_title, key, kind, agent, timeout_seconds } = step
-  return {
-    step: { step_id, mission_id, mission_title, key, kind, agent, timeout_seconds },
-    inputs: step.inputs ?? {},
-    get signal() {
-      return attempt.signal
-    },
-    get log() {
-      return maskedLog(log, mask, { step_id, mission_id, kind })
-    },
-    idempotencyKey: step_id,
-    attempt: step.attempt,
-    emit: (event) => events.push(checkEvent(event, mask)),
-    role: roleOf(agent),
-    policy: policy(),
-    env: envOf(executor),
-    engine,
-  }
+function thrown(error: unknown): Ended {
+  // The engine's own word that trying again cannot help: no such radar item, say.
+  const permanent = error instanceof OpsError && !isRetryable(error)
+  return { thrown: describeError(error), permanent }
 }
 
 function refused(code: string, problems: Problem[], mask: Mask): Verdict {

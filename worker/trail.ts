@@ -20,8 +20,9 @@ export class Trail {
   /** Goes on behind the steps of a claim that got all that it asked for. */
   follow(steps: readonly ClaimedStep[]): void {
     if (!this.#ends) this.#began = performance.now()
+    const last = new Map(steps.map((step) => [step.executor, step]))
     const ends = { ...this.#ends }
-    for (const { executor, priority, run_at, step_id } of steps)
+    for (const [executor, { priority, run_at, step_id }] of last)
       ends[executor] = { priority, run_at, step_id }
     this.#ends = ends
   }

@@ -39,7 +39,7 @@ export function permanentFailure(error: string, mask: Mask, report: Report = {})
 export function judge(
   ended: Ended | 'abandoned',
   attempt: { stoppedBy: StopCause | undefined; timeoutSeconds: number | null },
-  events: EventInput[],
+  events: EventInput[] | undefined,
   mask: Mask,
 ): Verdict {
   const finished = ended !== 'abandoned' && 'outcome' in ended && ended.outcome.outcome === 'done'
@@ -58,9 +58,9 @@ export function judge(
   return { kind: 'fail', error: toStorableError(thrown, mask), permanent, meta: { code: 'OPS_007' }, events }
 }
 
-const NO_META = { ok: true, value: {}, bytes: 2 } as const
+const NO_META = { ok: true, value: undefined, bytes: 0 } as const
 
-function ofOutcome(outcome: Outcome, events: EventInput[], mask: Mask): Verdict {
+function ofOutcome(outcome: Outcome, events: EventInput[] | undefined, mask: Mask): Verdict {
   if (outcome.outcome === 'snooze') {
     const { seconds, reason } = outcome
     return { kind: 'snooze', seconds, reason: reason && toStorableError(reason, mask) }

@@ -1,7 +1,8 @@
 import type { ClaimedStep, ClaimRequest, Subscription } from '../engine/index.js'
 import { describeError, type Log } from '../executors/define.js'
+import type { ExecutorRegistry } from '../executors/registry.js'
 import { jittered } from './backoff.js'
-import { pickEnv, secretsOf } from './environment.js'
+import { type Environment, pickEnv, secretsOf } from './environment.js'
 import { InFlight } from './in-flight.js'
 import { createMask, maskedLog } from './mask.js'
 import type { StopMode, Summary, Worker, WorkerOptions } from './options.js'
@@ -67,7 +68,7 @@ class StepWorker implements Worker {
     const workshop: Workshop = {
       executors,
       engine,
-      envOf: (executor) => pickEnv(env, executor.env),
+      envOf: environmentsOf(executors, env),
       roleOf: (agent) => this.#presence?.roleOf(agent),
       policy: () => this.#presence?.policy ?? readWorkerPolicy({}),
       mask,
@@ -152,10 +153,8 @@ class StepWorker implements Worker {
     this.#moreToClaim = steps.length === limit || past !== undefined
     if (steps.length < limit && past) this.#wake.ring()
     this.#full = filled(room, steps)
-    for (const step of steps) {
-      if (this.#stopping.signal.aborted) this.#inFlight.decline(step)
-      else this.#inFlight.take(step, since)
-    }
+    if (this.#stopping.signal.aborted) for (const step of steps) this.#inFlight.decline(step)
+    else this.#inFlight.take(steps, since)
     return steps.length
   }
 
@@ -219,6 +218,14 @@ class StepWorker implements Worker {
     this.#stopping.abort()
     this.#wake.ring()
   }
+}
+
+/** What each executor may see of the environment, picked once: looking through all of it takes longer than a step. */
+function environmentsOf(executors: ExecutorRegistry, env: Environment): Workshop['envOf'] {
+  const picked = new Map(
+    [...executors.values()].map((executor) => [executor, Object.freeze(pickEnv(env, executor.env))]),
+  )
+  return (executor) => picked.get(executor) ?? pickEnv(env, executor.env)
 }
 
 /** The executors that got as many steps as they had room for. */

@@ -43,7 +43,6 @@ export default function opsLoop({ url }: { url: string }): Contract {
       concurrency: CONCURRENCY,
       watch,
       log,
-      env: {},
       makeRenewer: renewInThread({ databaseUrl: url, maxConnections: 1 }, inProcess, log),
     })
 
