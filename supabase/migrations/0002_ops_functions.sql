@@ -1562,21 +1562,6 @@ begin
 end
 $$;
 
--- Ids for a batch, in their order: up to 16,384 have one moment and one random tail, and are numbered in between, which costs a tenth
--- of calling ops.new_id() for each. The two digits after the number are 00, for ids that hang on these.
-create function ops.new_ids(p_count integer) returns uuid[]
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_head text := ops.id_stamp() || '-';
-  v_tail text := '-00' || right(gen_random_uuid()::text, 10);
-begin
-  return array(select (v_head || to_hex(32768 + n) || v_tail)::uuid from generate_series(0, least(p_count, 16384) - 1) n)
-    || case when p_count > 16384 then ops.new_ids(p_count - 16384) end;
-end
-$$;
-
 -- What comes to the gate. `n` numbers the items of a batch; `id` is the proposal's, should it become one. Shape and digest are
 -- found out at the gate.
 create type ops.gate_item as (
@@ -2893,7 +2878,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_now timestamptz := ops.now();
-  v_stamp text := ops.id_stamp();
+  v_ids uuid[] := ops.new_ids(array_length(p_missions, 1));
   v_keys text[];
   v_priced uuid[];
 begin
@@ -2909,7 +2894,7 @@ begin
     from outcome o join public.ops_missions m on m.id = o.mission_id
   ), told as (
     insert into public.ops_agent_events (id, dedupe_key, type, data, mission_id, root_event_id, depth, created_at)
-    select (v_stamp || lpad(to_hex(e.n), 4, '0'))::uuid, 'mission:' || e.id || ':' || e.round, 'mission:' || e.status,
+    select v_ids[e.n], 'mission:' || e.id || ':' || e.round, 'mission:' || e.status,
       -- Most missions have nothing to leave out.
       case when num_nulls(e.title, e.source) = 0 and num_nonnulls(e.agent, e.failed_step, e.error, e.end_reason) = 0
         then jsonb_build_object('mission_id', e.id, 'proposal_id', e.proposal_id, 'title', e.title, 'source', e.source,
@@ -3528,7 +3513,7 @@ declare
   v_default_retries integer := ops.worker_setting('max_retries', p_worker_id, 3);
   v_now timestamptz;
   v_steps uuid[];
-  v_stamp text;
+  v_tokens uuid[];
 begin
   if p_limit not between 1 and 1000 then
     perform ops.fail('OPS_011', 'p_limit must be between 1 and 1000', 'p_limit');
@@ -3549,14 +3534,14 @@ begin
     return;
   end if;
   v_now := ops.now();
-  v_stamp := ops.id_stamp();
+  v_tokens := ops.new_ids(array_length(v_steps, 1));
   return query
   with leased as (
     update public.ops_mission_steps s
-    set status = 'running', lease_token = (v_stamp || lpad(to_hex(c.n), 4, '0'))::uuid, reserved_at = v_now,
+    set status = 'running', lease_token = c.token, reserved_at = v_now,
       lease_expires_at = v_now + v_lease * interval '1 second', worker_id = p_worker_id, attempt = s.attempt + 1, updated_at = v_now,
       revision = s.revision + 1, max_retries = coalesce(s.declared_retries, v_default_retries)
-    from unnest(v_steps) with ordinality c(id, n) where s.id = c.id
+    from unnest(v_steps, v_tokens) c(id, token) where s.id = c.id
     returning s.id, s.lease_token, s.mission_id, s.key, s.kind, s.executor, s.agent, s.params, s.uses_results, s.attempt,
       s.failure_count, s.max_retries, s.timeout_seconds, s.lease_expires_at, s.priority, s.run_at
   )

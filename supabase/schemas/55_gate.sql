@@ -187,21 +187,6 @@ begin
 end
 $$;
 
--- Ids for a batch, in their order: up to 16,384 have one moment and one random tail, and are numbered in between, which costs a tenth
--- of calling ops.new_id() for each. The two digits after the number are 00, for ids that hang on these.
-create function ops.new_ids(p_count integer) returns uuid[]
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_head text := ops.id_stamp() || '-';
-  v_tail text := '-00' || right(gen_random_uuid()::text, 10);
-begin
-  return array(select (v_head || to_hex(32768 + n) || v_tail)::uuid from generate_series(0, least(p_count, 16384) - 1) n)
-    || case when p_count > 16384 then ops.new_ids(p_count - 16384) end;
-end
-$$;
-
 -- What comes to the gate. `n` numbers the items of a batch; `id` is the proposal's, should it become one. Shape and digest are
 -- found out at the gate.
 create type ops.gate_item as (

@@ -143,7 +143,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_now timestamptz := ops.now();
-  v_stamp text := ops.id_stamp();
+  v_ids uuid[] := ops.new_ids(array_length(p_missions, 1));
   v_keys text[];
   v_priced uuid[];
 begin
@@ -159,7 +159,7 @@ begin
     from outcome o join public.ops_missions m on m.id = o.mission_id
   ), told as (
     insert into public.ops_agent_events (id, dedupe_key, type, data, mission_id, root_event_id, depth, created_at)
-    select (v_stamp || lpad(to_hex(e.n), 4, '0'))::uuid, 'mission:' || e.id || ':' || e.round, 'mission:' || e.status,
+    select v_ids[e.n], 'mission:' || e.id || ':' || e.round, 'mission:' || e.status,
       -- Most missions have nothing to leave out.
       case when num_nulls(e.title, e.source) = 0 and num_nonnulls(e.agent, e.failed_step, e.error, e.end_reason) = 0
         then jsonb_build_object('mission_id', e.id, 'proposal_id', e.proposal_id, 'title', e.title, 'source', e.source,

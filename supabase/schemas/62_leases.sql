@@ -197,7 +197,7 @@ declare
   v_default_retries integer := ops.worker_setting('max_retries', p_worker_id, 3);
   v_now timestamptz;
   v_steps uuid[];
-  v_stamp text;
+  v_tokens uuid[];
 begin
   if p_limit not between 1 and 1000 then
     perform ops.fail('OPS_011', 'p_limit must be between 1 and 1000', 'p_limit');
@@ -218,14 +218,14 @@ begin
     return;
   end if;
   v_now := ops.now();
-  v_stamp := ops.id_stamp();
+  v_tokens := ops.new_ids(array_length(v_steps, 1));
   return query
   with leased as (
     update public.ops_mission_steps s
-    set status = 'running', lease_token = (v_stamp || lpad(to_hex(c.n), 4, '0'))::uuid, reserved_at = v_now,
+    set status = 'running', lease_token = c.token, reserved_at = v_now,
       lease_expires_at = v_now + v_lease * interval '1 second', worker_id = p_worker_id, attempt = s.attempt + 1, updated_at = v_now,
       revision = s.revision + 1, max_retries = coalesce(s.declared_retries, v_default_retries)
-    from unnest(v_steps) with ordinality c(id, n) where s.id = c.id
+    from unnest(v_steps, v_tokens) c(id, token) where s.id = c.id
     returning s.id, s.lease_token, s.mission_id, s.key, s.kind, s.executor, s.agent, s.params, s.uses_results, s.attempt,
       s.failure_count, s.max_retries, s.timeout_seconds, s.lease_expires_at, s.priority, s.run_at
   )
