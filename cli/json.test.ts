@@ -66,6 +66,7 @@ const LINES = [
   'policy history',
   'policy rollback proposal_caps 1',
   'policy export',
+  'policy delete services',
   'missions list',
   'missions show MISSION',
   'steps retry DEAD',
