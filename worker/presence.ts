@@ -33,6 +33,7 @@ export class Presence {
   #asleep = false
   /** The database has been migrated past this worker. */
   #outdated: OpsError | undefined
+  #registering: Promise<void> | undefined
 
   private constructor(
     private readonly engine: PresenceEngine,
@@ -96,8 +97,9 @@ export class Presence {
   }
 
   async #beat(asleep: boolean): Promise<void> {
+    const { workerId } = this
     try {
-      this.settings = await this.engine.workerHeartbeat(this.workerId, asleep, {
+      this.settings = await this.engine.workerHeartbeat(workerId, asleep, {
         memory_percent: memoryPercent(),
       })
       this.#asleep = asleep
@@ -107,12 +109,20 @@ export class Presence {
     } catch (error) {
       // Nobody has to be told about us for the work to go on.
       this.log[isRetryable(error) ? 'warn' : 'error'](`cannot send a sign of life: ${describeError(error)}`)
-      if (error instanceof OpsError && error.code === 'OPS_013') await this.#registerAgain()
+      if (error instanceof OpsError && error.code === 'OPS_013') await this.#registerAgain(workerId)
     }
   }
 
-  /** The database has forgotten us: it was restored from a backup, or tidied up. */
-  async #registerAgain(): Promise<void> {
+  /** The database has forgotten us: it was restored from a backup, or tidied up. Once, also when two beats have heard of it. */
+  async #registerAgain(forgotten: string): Promise<void> {
+    if (forgotten !== this.workerId) return
+    this.#registering ??= this.#register().finally(() => {
+      this.#registering = undefined
+    })
+    await this.#registering
+  }
+
+  async #register(): Promise<void> {
     try {
       this.settings = await this.engine.registerWorker(this.registration)
       this.#asleep = false
