@@ -25,6 +25,8 @@ const elsewhere: Record<string, string> = {
   ops_fail_steps: WORKER,
   ops_snooze_steps: WORKER,
   ops_release_steps: WORKER,
+  ops_watch_heartbeat: WORKER,
+  ops_claim_silence_notices: WORKER,
 
   ops_create_proposal_and_maybe_autoapprove:
     'the runbook’s name for one proposal; POST /proposals passes the same gate as a batch of one',

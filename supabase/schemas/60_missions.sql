@@ -24,7 +24,7 @@ end
 $$;
 
 -- The missions and steps of proposals that have been decided on. Params are each item's own, all else of a step is its shape's.
--- Ids of a batch share their time and their tail and are numbered between, so that steps are claimed in the order of their proposals.
+-- Ids of steps are their mission's but for two digits and the last four, so that steps are claimed in the order of their proposals.
 create function ops.make_missions(p_items ops.gate_item[], p_shapes ops.gate_shape[], p_snapshot jsonb) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -50,7 +50,8 @@ begin
   )
   insert into public.ops_mission_steps (id, mission_id, kind, params, status, executor, created_at, updated_at, key, position, agent,
     depends_on, uses_results, priority, run_at, delay_seconds, ready, timeout_seconds, declared_retries, cost_reserved_usd, revision, service)
-  select (left(i.mission_id::text, 24) || to_hex(s."position" + 15) || right(i.mission_id::text, 10))::uuid, i.mission_id, s.kind, p.params, s.status,
+  select (left(i.mission_id::text, 24) || to_hex(s."position" + 15) || substr(i.mission_id::text, 27, 6)
+      || lpad(to_hex((('x' || right(i.mission_id::text, 4))::bit(16)::integer + s."position" * 24593) % 65536), 4, '0'))::uuid, i.mission_id, s.kind, p.params, s.status,
     s.executor, v_now, v_now, s.key, s."position", s.agent, s.depends_on,
     strpos(p.params::text, '{{') > 0 and p.params::text ~ '\{\{\s*steps\.', s.priority, s.run_at, s.delay_seconds, s.run_at <= v_now,
     s.timeout_seconds, s.max_retries, s.cost_usd, 1, s.step ->> 'service'
@@ -63,15 +64,18 @@ end
 $$;
 
 -- The same for one proposal of one step, with single values instead of sets; more steps are made above. Its ids are the proposal's but
--- for one digit.
+-- for one digit and the last four, by which people call them.
 create function ops.make_mission(p_item ops.gate_item, p_snapshot jsonb) returns uuid
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_now timestamptz := ops.now();
-  v_digit text := substr(p_item.id::text, 25, 1);
-  v_id uuid := overlay(p_item.id::text placing translate(v_digit, '0123456789abcdef', '123456789abcdef0') from 25);
+  v_name text := p_item.id::text;
+  v_digit text := substr(v_name, 25, 1);
+  v_end integer := ('x' || right(v_name, 4))::bit(16)::integer;
+  v_id uuid := left(v_name, 24) || translate(v_digit, '0123456789abcdef', '123456789abcdef0') || substr(v_name, 26, 7)
+    || lpad(to_hex((v_end + 24593) % 65536), 4, '0');
   v_step jsonb := p_item.template #> '{steps,0}';
   v_kind text := v_step ->> 'kind';
   v_params jsonb := coalesce(v_step -> 'params', '{}');
@@ -91,7 +95,8 @@ begin
   end if;
   insert into public.ops_mission_steps (id, mission_id, kind, params, status, executor, created_at, updated_at, key, position, agent,
     depends_on, uses_results, priority, run_at, delay_seconds, ready, timeout_seconds, declared_retries, cost_reserved_usd, revision, service)
-  values (overlay(p_item.id::text placing translate(v_digit, '0123456789abcdef', '23456789abcdef01') from 25)::uuid, v_id, v_kind, v_params, 'queued', coalesce(v_step ->> 'executor', split_part(v_kind, ':', 1)), v_now, v_now,
+  values ((left(v_name, 24) || translate(v_digit, '0123456789abcdef', '23456789abcdef01') || substr(v_name, 26, 7)
+    || lpad(to_hex((v_end + 2 * 24593) % 65536), 4, '0'))::uuid, v_id, v_kind, v_params, 'queued', coalesce(v_step ->> 'executor', split_part(v_kind, ':', 1)), v_now, v_now,
     coalesce(v_step ->> 'key', 'step-1'), 1,
     coalesce(v_step ->> 'agent', nullif(split_part(v_kind, ':', 2), ''), p_item.template ->> 'agent'), '{}',
     v_params::text ~ '\{\{\s*steps\.',
