@@ -15,11 +15,17 @@ export { DAY, MINUTE, type Micros, microsOf, textOf } from './time.js'
 /**
  * Plays a recording again under other policies and tells what would have been different. Touches no database but one of its
  * own, in memory. The candidates are taken as valid: check them first.
+ *
+ * @param onProgress told again and again which part of the recording is played, from 0 to 1
  */
-export async function simulate(recording: Recording, candidate: Candidate): Promise<Comparison> {
+export async function simulate(
+  recording: Recording,
+  candidate: Candidate,
+  onProgress?: (part: number) => void,
+): Promise<Comparison> {
   const db = await openSimulatedDatabase()
   try {
-    await replay(db, recording, candidate)
+    await replay(db, recording, candidate, onProgress)
     const [answer] = await db.sim(
       'outcome',
       ['timestamptz', textOf(recording.from)],

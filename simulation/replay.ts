@@ -24,8 +24,9 @@ export async function replay(
   db: SimulatedDatabase,
   recording: Recording,
   candidate: Candidate,
+  onProgress: (part: number) => void = () => {},
 ): Promise<void> {
-  await new Replay(db, recording, candidate).run()
+  await new Replay(db, recording, candidate).run(onProgress)
 }
 
 class Replay {
@@ -70,7 +71,7 @@ class Replay {
     this.recorded.sort(inOrder)
   }
 
-  async run(): Promise<void> {
+  async run(onProgress: (part: number) => void): Promise<void> {
     const { lines, policies, from } = this.recording
     await this.db.sim('learn', ['jsonb', knowledgeOf(lines)])
     const begin = Math.min(from, this.recorded[0]?.at ?? from)
@@ -95,6 +96,7 @@ class Replay {
       const group = groupAt(this.recorded, position, own)
       position += group.length
       await this.play(group)
+      onProgress(position / this.recorded.length)
     }
   }
 

@@ -78,12 +78,22 @@ async function tell(
   if (save !== undefined) await writeFile(save, linesOf(recording))
   const candidate = Object.fromEntries(files.map(({ key, value }) => [key, value]))
   progress(globals)(`playing ${count(recording.lines.length, 'record')} again …`)
-  const comparison = await simulate(recording, candidate)
+  const comparison = await simulate(recording, candidate, byTenths(progress(globals)))
   const stretch = { from: timeText(recording.from), to: timeText(recording.to) }
   const not_simulated = files.map(({ key }) => key).filter((key) => !SIMULATED.includes(key))
   answerFor(globals)({ ...stretch, tried: Object.keys(candidate), not_simulated, ...comparison }, () =>
     describe(comparison, stretch, not_simulated),
   )
+}
+
+/** Says how far it is at every tenth of the way. */
+function byTenths(say: (line: string) => void): (part: number) => void {
+  let said = 0
+  return (part) => {
+    const tenth = Math.floor(part * 10)
+    if (tenth > said && tenth < 10) say(`  ${tenth * 10} % played`)
+    said = Math.max(said, tenth)
+  }
 }
 
 /** A recording from a file. Where it begins with no policies, the default ones are taken to be in force. */
