@@ -266,7 +266,8 @@ begin
   set status = 'queued', revision = w.revision + 1, updated_at = v_now,
     run_at = greatest(w.run_at, v_now + w.delay_seconds * interval '1 second'),
     ready = greatest(w.run_at, v_now + w.delay_seconds * interval '1 second') <= v_now
-  where w.mission_id = any (p_missions) and w.status = 'waiting'
+  from ops.queue q
+  where q.mission_id = any (p_missions) and q.status = 'waiting' and w.id = q.step_id and w.status = 'waiting'
     and not exists (
       select from public.ops_mission_steps d
       where d.mission_id = w.mission_id and d.key = any (w.depends_on) and d.status <> 'succeeded');
@@ -565,9 +566,9 @@ declare
 begin
   for v_step in
     select d.id, d.mission_id from (
-      select s.id, s.mission_id from public.ops_mission_steps s
-      where s.status = 'failed' and (p_kind is null or s.kind = p_kind)
-      order by s.updated_at, s.id limit least(p_limit, 1000)) d
+      select s.id, s.mission_id from ops.queue q join public.ops_mission_steps s on s.id = q.step_id
+      where q.status = 'failed' and (p_kind is null or s.kind = p_kind)
+      order by q.ended_at, s.id limit least(p_limit, 1000)) d
     order by d.mission_id, d.id -- the order in which missions are locked
   loop
     begin

@@ -97,6 +97,21 @@ $q$),
   from watched_steps s join public.ops_action_runs r on r.id = s.lease_token
 $q$),
 
+-- What can be claimed is found in the queue, what runs by its claim.
+('queue_follows_steps', 'critical', 'Steps that the queue does not know, or knows otherwise than they are', true, false, $q$
+  select s.id, format('is %s, and the queue says %s', s.status, coalesce(q.status::text, 'nothing')) as message
+  from watched_steps s left join ops.queue q on q.step_id = s.id
+  where case when s.status in ('waiting', 'queued', 'failed')
+    then (q.status, q.mission_id, q.executor, q.priority, q.run_at, q.ready, q.service)
+      is distinct from (s.status, s.mission_id, s.executor, s.priority, s.run_at, s.ready, s.service)
+    else q.step_id is not null end
+$q$),
+('running_has_claim', 'critical', 'Running steps that recovery would not find in time', true, false, $q$
+  select s.id, 'runs until ' || s.lease_expires_at || ', and no claim says so' as message
+  from watched_steps s where s.status = 'running' and not exists (
+    select from ops.claims c where s.id = any (c.steps) and c.look_at <= greatest(s.lease_expires_at, (select ops.now())))
+$q$),
+
 -- Steps run in order.
 ('order', 'critical', 'Steps that were let go before what they depend on had succeeded', true, false, $q$
   select s.id, format('%s before its dependencies have succeeded', s.status) as message
