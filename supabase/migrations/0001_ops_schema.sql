@@ -189,6 +189,7 @@ create table public.ops_agent_events (
   proposal_id uuid,
   mission_id uuid,
   run_id uuid,
+  round integer,
   root_event_id uuid,
   depth integer not null default 0,
   processed_at timestamptz,
@@ -201,7 +202,8 @@ create table public.ops_agent_events (
 
 create index ops_agent_events_unprocessed on public.ops_agent_events (created_at, id) where processed_at is null;
 create index ops_agent_events_by_proposal on public.ops_agent_events (proposal_id) where proposal_id is not null;
-create index ops_agent_events_by_mission on public.ops_agent_events (mission_id) where mission_id is not null;
+-- Also says that the end of a mission's round is told once: no other event has a round.
+create unique index ops_agent_events_by_mission on public.ops_agent_events (mission_id, round) where mission_id is not null;
 create index ops_agent_events_by_run on public.ops_agent_events (run_id) where run_id is not null;
 create index ops_agent_events_by_root on public.ops_agent_events (root_event_id) where root_event_id is not null;
 -- Beats have a life of their own, shorter than that of anything else here.
@@ -397,12 +399,12 @@ create table public.ops_missions (
     check ((status in ('succeeded', 'failed', 'cancelled')) = (completed_at is not null)),
   constraint ops_missions_success_has_no_loss
     check (status <> 'succeeded' or (steps_failed = 0 and steps_cancelled = 0))
--- Half a page stays free: a claim starts all missions of a page at once, and their new rows then fit beside the old ones, which spares the
--- indexes.
+-- Half a page stays free: a call starts or ends all missions of a page at once, and their new rows then fit beside the old ones, which
+-- spares the indexes.
 ) with (autovacuum_vacuum_scale_factor = 0.02, fillfactor = 50);
 
--- By completed_at, not by status: the first claim's change of status then touches no index.
-create index ops_missions_live on public.ops_missions (id) where completed_at is null;
+-- No index knows whether a mission is open: its start and its end then touch none. Open missions are found by their open steps
+-- (ops.open_missions).
 create index ops_missions_created on public.ops_missions using brin (created_at) with (autosummarize = on);
 create index ops_missions_completed on public.ops_missions using brin (completed_at) with (autosummarize = on);
 
@@ -547,7 +549,7 @@ create unlogged table ops.sleepers (
 
 create table public.ops_action_runs (
   id uuid primary key default ops.new_id(),
-  run_id text generated always as (id::text) stored,
+  run_id text collate "C" generated always as (id::text) stored,
   step_id uuid references public.ops_mission_steps on delete cascade,
   executor text,
   status text not null default 'started',

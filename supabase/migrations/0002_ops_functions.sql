@@ -2898,8 +2898,8 @@ begin
       m.depth, m.dedupe_key, o.steps, o.failed_step, o.error, o.priced
     from outcome o join public.ops_missions m on m.id = o.mission_id
   ), told as (
-    insert into public.ops_agent_events (id, dedupe_key, type, data, mission_id, root_event_id, depth, created_at)
-    select v_ids[e.n], 'mission:' || e.id || ':' || e.round, 'mission:' || e.status,
+    insert into public.ops_agent_events (id, type, data, mission_id, round, root_event_id, depth, created_at)
+    select v_ids[e.n], 'mission:' || e.status,
       -- Most missions have nothing to leave out.
       case when num_nulls(e.title, e.source) = 0 and num_nonnulls(e.agent, e.failed_step, e.error, e.end_reason) = 0
         then jsonb_build_object('mission_id', e.id, 'proposal_id', e.proposal_id, 'title', e.title, 'source', e.source,
@@ -2907,7 +2907,7 @@ begin
         else jsonb_strip_nulls(jsonb_build_object('mission_id', e.id, 'proposal_id', e.proposal_id, 'title', e.title, 'source', e.source,
           'agent', e.agent, 'status', e.status, 'steps', e.steps, 'failed_step', e.failed_step, 'error', e.error, 'reason', e.end_reason))
       end,
-      e.id, e.root_event_id, e.depth + 1, v_now
+      e.id, e.round, e.root_event_id, e.depth + 1, v_now
     from ended e
   )
   select array_agg(e.dedupe_key) filter (where e.dedupe_key is not null), array_agg(e.id) filter (where e.priced)
@@ -2958,7 +2958,7 @@ end
 $$;
 
 -- Takes finished steps off their missions' counters and ends the missions that have none left. The missions are locked; p_missions
--- names one for each step. Answers each mission's status, and those that go on.
+-- names one for each step. Answers the statuses of missions that have not succeeded, by id, and those that go on.
 create function ops.roll_up(p_missions uuid[], out statuses jsonb, out going uuid[])
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -2980,7 +2980,7 @@ begin
     from finished f where m.id = f.mission_id
     returning m.id, m.status, m.steps_open
   )
-  select jsonb_object_agg(id, status), array_agg(id) filter (where steps_open = 0), array_agg(id) filter (where steps_open > 0)
+  select jsonb_object_agg(id, status) filter (where status <> 'succeeded'), array_agg(id) filter (where steps_open = 0), array_agg(id) filter (where steps_open > 0)
   into statuses, v_ended, going from rolled;
   if v_ended is not null then
     perform ops.finish_missions(v_ended);
@@ -3484,7 +3484,7 @@ begin
         limit o.room
         for no key update of s skip locked) c
   )
-  select array_agg(c.id), array_agg(distinct c.mission_id), array_agg(c.place) into v_steps, v_missions, v_places
+  select array_agg(c.id), array_agg(c.mission_id), array_agg(c.place) into v_steps, v_missions, v_places
   from (select id, mission_id, place from candidates order by priority, run_at, id limit p_limit) c;
   if v_steps is null then
     return null;
@@ -3794,7 +3794,8 @@ begin
       perform ops.wake_workers();
     end if;
     return query
-    select d.id, 'ok', d.mission_id, v_statuses ->> d.mission_id::text from unnest(v_steps, v_missions) d(id, mission_id);
+    select d.id, 'ok', d.mission_id, case when v_statuses is null then 'succeeded' else coalesce(v_statuses ->> d.mission_id::text, 'succeeded') end
+    from unnest(v_steps, v_missions) d(id, mission_id);
   end if;
   if coalesce(cardinality(v_steps), 0) < v_count then
     perform ops.keep_late(p_results, 'succeeded', v_tokens);
@@ -4455,6 +4456,12 @@ create view ops.running_steps with (security_invoker = true) as
   select s.*
   from (select distinct u.id from ops.claims c, unnest(c.steps) u(id)) r,
     lateral (select t.* from public.ops_mission_steps t where t.id = r.id and t.status = 'running' offset 0) s;
+
+-- Missions with open steps.
+create view ops.open_missions with (security_invoker = true) as
+  select q.mission_id as id from ops.queue q where q.status in ('waiting', 'queued')
+  union
+  select s.mission_id from ops.running_steps s;
 
 -- 67_restore_hold.sql ---------------------------------------------------------------------------------------
 
@@ -5657,7 +5664,7 @@ as $$
 begin
   return query select * from ops.page('to_jsonb(r)', 'public.ops_missions', array[
     ops.equals(p_filter, 'status', enum_range(null::public.ops_mission_status)::text[]),
-    case when p_filter ->> 'status' in ('approved', 'running') then 'r.completed_at is null' end,
+    case when p_filter ->> 'status' in ('approved', 'running') then 'r.id in (select o.id from ops.open_missions o)' end,
     ops.equals(p_filter, 'id')], p_limit, p_after);
 end
 $$;
@@ -5716,7 +5723,7 @@ as $$
       'proposals_pending', (select count(*) from public.ops_mission_proposals where status = 'pending'),
       'steps', (select count(*) from ops.queue where status = 'queued'),
       'steps_running', (select count(*) from ops.running_steps),
-      'missions_open', (select count(*) from public.ops_missions where completed_at is null)),
+      'missions_open', (select count(*) from ops.open_missions)),
     'oldest_queued_seconds', (
       select coalesce(round(extract(epoch from ops.now() - min(run_at))), 0) from ops.queue where status = 'queued' and ready),
     'workers', jsonb_build_object('live', (select count(*) from ops.workers where last_seen_at > ops.now() - interval '2 minutes')),
@@ -6211,7 +6218,7 @@ begin
       watched_missions as materialized (
         select m.* from public.ops_missions m where m.id in (
           (select n.id from public.ops_missions n order by n.id desc limit 300) union
-          (select l.id from public.ops_missions l where l.completed_at is null order by l.id limit 100))),
+          (select o.id from ops.open_missions o order by o.id limit 100))),
       watched_steps as materialized (
         select s.* from watched_missions m join public.ops_mission_steps s on s.mission_id = m.id),
       watched_runs as materialized (
@@ -6330,10 +6337,10 @@ $q$),
   select m.id, format('%s roll-up events after round %s, %s', e.n, m.round, m.status) as message
   from watched_missions m, lateral (
     select count(*) as n
-    from (select e.type, e.dedupe_key from public.ops_agent_events e where e.mission_id = m.id
+    from (select e.type, e.round from public.ops_agent_events e where e.mission_id = m.id
           union all
-          select a.data ->> 'type', a.data ->> 'dedupe_key' from ops.archive a where a.parent_id = m.id and a.entity = 'event') e
-    where e.type in ('mission:succeeded', 'mission:failed', 'mission:cancelled') and e.dedupe_key like 'mission:%') e
+          select a.data ->> 'type', (a.data ->> 'round')::integer from ops.archive a where a.parent_id = m.id and a.entity = 'event') e
+    where e.type in ('mission:succeeded', 'mission:failed', 'mission:cancelled') and e.round is not null) e
   where e.n <> m.round - case when m.completed_at is null then 1 else 0 end
 $q$),
 ('depth_follows_mission', 'critical', 'Events whose depth in the chain is not one more than their mission''s', true, false, $q$
@@ -6522,8 +6529,14 @@ $q$),
 $q$),
 ('mission_open_without_steps', 'high', 'Missions that are open though all of their steps have ended', $q$
   select m.id, format('%s since %s, and no step is open', m.status, m.updated_at) as message
-  from (select * from public.ops_missions where completed_at is null order by id limit 5000) m
-  where not exists (select from public.ops_mission_steps s where s.mission_id = m.id and s.status in ('waiting', 'queued', 'running'))
+  from (
+    select l.* from (select * from public.ops_missions order by id desc limit 5000) l
+    union
+    -- Attempts that were claimed last: the end of a mission follows the end of one of its steps.
+    select l.* from (select distinct s.mission_id from (select r.step_id from public.ops_action_runs r order by r.id desc limit 5000) r,
+        lateral (select t.mission_id from public.ops_mission_steps t where t.id = r.step_id offset 0) s) s,
+      lateral (select t.* from public.ops_missions t where t.id = s.mission_id offset 0) l) m
+  where m.completed_at is null and not exists (select from public.ops_mission_steps s where s.mission_id = m.id and s.status in ('waiting', 'queued', 'running'))
 $q$),
 ('unclaimable_steps', 'warning', 'Queued steps whose executor no live worker has offered for ten minutes', $q$
   select x.name as id, format('no live worker offers executor "%s"; a step has been due since %s', x.name, d.run_at) as message
@@ -7785,7 +7798,7 @@ begin
   -- Column defaults and views need these.
   grant execute on function ops.now(), ops.new_id() to service_role, ops_operator, ops_readonly;
   grant select on ops.policy_history, ops.policy_audit, ops.workers, ops.shadow_reactions, ops.services, ops.service_checks, ops.invariant_violations, ops.check_runs,
-    ops.canaries, ops.alerts, ops.alert_notices, ops.silences, ops.schedules, ops.queue, ops.claims, ops.running_steps to service_role, ops_operator, ops_readonly;
+    ops.canaries, ops.alerts, ops.alert_notices, ops.silences, ops.schedules, ops.queue, ops.claims, ops.running_steps, ops.open_missions to service_role, ops_operator, ops_readonly;
   -- Checks read all of the loop, and call what reads it for them.
   grant usage on schema public, ops to ops_monitor;
   for v_object in

@@ -163,8 +163,8 @@ begin
       m.depth, m.dedupe_key, o.steps, o.failed_step, o.error, o.priced
     from outcome o join public.ops_missions m on m.id = o.mission_id
   ), told as (
-    insert into public.ops_agent_events (id, dedupe_key, type, data, mission_id, root_event_id, depth, created_at)
-    select v_ids[e.n], 'mission:' || e.id || ':' || e.round, 'mission:' || e.status,
+    insert into public.ops_agent_events (id, type, data, mission_id, round, root_event_id, depth, created_at)
+    select v_ids[e.n], 'mission:' || e.status,
       -- Most missions have nothing to leave out.
       case when num_nulls(e.title, e.source) = 0 and num_nonnulls(e.agent, e.failed_step, e.error, e.end_reason) = 0
         then jsonb_build_object('mission_id', e.id, 'proposal_id', e.proposal_id, 'title', e.title, 'source', e.source,
@@ -172,7 +172,7 @@ begin
         else jsonb_strip_nulls(jsonb_build_object('mission_id', e.id, 'proposal_id', e.proposal_id, 'title', e.title, 'source', e.source,
           'agent', e.agent, 'status', e.status, 'steps', e.steps, 'failed_step', e.failed_step, 'error', e.error, 'reason', e.end_reason))
       end,
-      e.id, e.root_event_id, e.depth + 1, v_now
+      e.id, e.round, e.root_event_id, e.depth + 1, v_now
     from ended e
   )
   select array_agg(e.dedupe_key) filter (where e.dedupe_key is not null), array_agg(e.id) filter (where e.priced)
@@ -223,7 +223,7 @@ end
 $$;
 
 -- Takes finished steps off their missions' counters and ends the missions that have none left. The missions are locked; p_missions
--- names one for each step. Answers each mission's status, and those that go on.
+-- names one for each step. Answers the statuses of missions that have not succeeded, by id, and those that go on.
 create function ops.roll_up(p_missions uuid[], out statuses jsonb, out going uuid[])
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -245,7 +245,7 @@ begin
     from finished f where m.id = f.mission_id
     returning m.id, m.status, m.steps_open
   )
-  select jsonb_object_agg(id, status), array_agg(id) filter (where steps_open = 0), array_agg(id) filter (where steps_open > 0)
+  select jsonb_object_agg(id, status) filter (where status <> 'succeeded'), array_agg(id) filter (where steps_open = 0), array_agg(id) filter (where steps_open > 0)
   into statuses, v_ended, going from rolled;
   if v_ended is not null then
     perform ops.finish_missions(v_ended);

@@ -162,7 +162,7 @@ begin
         limit o.room
         for no key update of s skip locked) c
   )
-  select array_agg(c.id), array_agg(distinct c.mission_id), array_agg(c.place) into v_steps, v_missions, v_places
+  select array_agg(c.id), array_agg(c.mission_id), array_agg(c.place) into v_steps, v_missions, v_places
   from (select id, mission_id, place from candidates order by priority, run_at, id limit p_limit) c;
   if v_steps is null then
     return null;

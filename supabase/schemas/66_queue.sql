@@ -129,3 +129,9 @@ create view ops.running_steps with (security_invoker = true) as
   select s.*
   from (select distinct u.id from ops.claims c, unnest(c.steps) u(id)) r,
     lateral (select t.* from public.ops_mission_steps t where t.id = r.id and t.status = 'running' offset 0) s;
+
+-- Missions with open steps.
+create view ops.open_missions with (security_invoker = true) as
+  select q.mission_id as id from ops.queue q where q.status in ('waiting', 'queued')
+  union
+  select s.mission_id from ops.running_steps s;

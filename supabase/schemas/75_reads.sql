@@ -65,7 +65,7 @@ as $$
 begin
   return query select * from ops.page('to_jsonb(r)', 'public.ops_missions', array[
     ops.equals(p_filter, 'status', enum_range(null::public.ops_mission_status)::text[]),
-    case when p_filter ->> 'status' in ('approved', 'running') then 'r.completed_at is null' end,
+    case when p_filter ->> 'status' in ('approved', 'running') then 'r.id in (select o.id from ops.open_missions o)' end,
     ops.equals(p_filter, 'id')], p_limit, p_after);
 end
 $$;
@@ -124,7 +124,7 @@ as $$
       'proposals_pending', (select count(*) from public.ops_mission_proposals where status = 'pending'),
       'steps', (select count(*) from ops.queue where status = 'queued'),
       'steps_running', (select count(*) from ops.running_steps),
-      'missions_open', (select count(*) from public.ops_missions where completed_at is null)),
+      'missions_open', (select count(*) from ops.open_missions)),
     'oldest_queued_seconds', (
       select coalesce(round(extract(epoch from ops.now() - min(run_at))), 0) from ops.queue where status = 'queued' and ready),
     'workers', jsonb_build_object('live', (select count(*) from ops.workers where last_seen_at > ops.now() - interval '2 minutes')),

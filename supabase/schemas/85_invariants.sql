@@ -32,7 +32,7 @@ begin
       watched_missions as materialized (
         select m.* from public.ops_missions m where m.id in (
           (select n.id from public.ops_missions n order by n.id desc limit 300) union
-          (select l.id from public.ops_missions l where l.completed_at is null order by l.id limit 100))),
+          (select o.id from ops.open_missions o order by o.id limit 100))),
       watched_steps as materialized (
         select s.* from watched_missions m join public.ops_mission_steps s on s.mission_id = m.id),
       watched_runs as materialized (
@@ -151,10 +151,10 @@ $q$),
   select m.id, format('%s roll-up events after round %s, %s', e.n, m.round, m.status) as message
   from watched_missions m, lateral (
     select count(*) as n
-    from (select e.type, e.dedupe_key from public.ops_agent_events e where e.mission_id = m.id
+    from (select e.type, e.round from public.ops_agent_events e where e.mission_id = m.id
           union all
-          select a.data ->> 'type', a.data ->> 'dedupe_key' from ops.archive a where a.parent_id = m.id and a.entity = 'event') e
-    where e.type in ('mission:succeeded', 'mission:failed', 'mission:cancelled') and e.dedupe_key like 'mission:%') e
+          select a.data ->> 'type', (a.data ->> 'round')::integer from ops.archive a where a.parent_id = m.id and a.entity = 'event') e
+    where e.type in ('mission:succeeded', 'mission:failed', 'mission:cancelled') and e.round is not null) e
   where e.n <> m.round - case when m.completed_at is null then 1 else 0 end
 $q$),
 ('depth_follows_mission', 'critical', 'Events whose depth in the chain is not one more than their mission''s', true, false, $q$
