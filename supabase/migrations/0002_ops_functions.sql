@@ -4084,7 +4084,7 @@ begin
   -- A first claim that met its mission locked could not start it.
   update public.ops_missions m set status = 'running', started_at = coalesce(m.started_at, v_now), updated_at = v_now
   from (select f.id from public.ops_missions f
-        where f.status = 'approved' and f.id in (select s.mission_id from ops.running_steps s)
+        where f.status = 'approved' and f.id = any (array(select s.mission_id from ops.running_steps s))
         order by f.id for no key update skip locked) unstarted
   where m.id = unstarted.id;
 end
@@ -5664,7 +5664,7 @@ as $$
 begin
   return query select * from ops.page('to_jsonb(r)', 'public.ops_missions', array[
     ops.equals(p_filter, 'status', enum_range(null::public.ops_mission_status)::text[]),
-    case when p_filter ->> 'status' in ('approved', 'running') then 'r.id in (select o.id from ops.open_missions o)' end,
+    case when p_filter ->> 'status' in ('approved', 'running') then 'r.id = any (array(select o.id from ops.open_missions o))' end,
     ops.equals(p_filter, 'id')], p_limit, p_after);
 end
 $$;
@@ -5677,8 +5677,8 @@ begin
   return query select * from ops.page('to_jsonb(r) - ''lease_token''', 'public.ops_mission_steps', array[
     ops.equals(p_filter, 'status', enum_range(null::public.ops_step_status)::text[]),
     case when p_filter ->> 'status' in ('queued', 'waiting', 'failed')
-      then format('r.id in (select q.step_id from ops.queue q where q.status = %L)', p_filter ->> 'status')
-      when p_filter ->> 'status' = 'running' then 'r.id in (select u.id from ops.claims c, unnest(c.steps) u(id))' end,
+      then format('r.id = any (array(select q.step_id from ops.queue q where q.status = %L))', p_filter ->> 'status')
+      when p_filter ->> 'status' = 'running' then 'r.id = any (array(select u.id from ops.claims c, unnest(c.steps) u(id)))' end,
     ops.equals(p_filter, 'mission_id'),
     ops.equals(p_filter, 'kind'),
     ops.equals(p_filter, 'executor'),

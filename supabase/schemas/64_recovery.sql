@@ -93,7 +93,7 @@ begin
   -- A first claim that met its mission locked could not start it.
   update public.ops_missions m set status = 'running', started_at = coalesce(m.started_at, v_now), updated_at = v_now
   from (select f.id from public.ops_missions f
-        where f.status = 'approved' and f.id in (select s.mission_id from ops.running_steps s)
+        where f.status = 'approved' and f.id = any (array(select s.mission_id from ops.running_steps s))
         order by f.id for no key update skip locked) unstarted
   where m.id = unstarted.id;
 end

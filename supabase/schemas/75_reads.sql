@@ -65,7 +65,7 @@ as $$
 begin
   return query select * from ops.page('to_jsonb(r)', 'public.ops_missions', array[
     ops.equals(p_filter, 'status', enum_range(null::public.ops_mission_status)::text[]),
-    case when p_filter ->> 'status' in ('approved', 'running') then 'r.id in (select o.id from ops.open_missions o)' end,
+    case when p_filter ->> 'status' in ('approved', 'running') then 'r.id = any (array(select o.id from ops.open_missions o))' end,
     ops.equals(p_filter, 'id')], p_limit, p_after);
 end
 $$;
@@ -78,8 +78,8 @@ begin
   return query select * from ops.page('to_jsonb(r) - ''lease_token''', 'public.ops_mission_steps', array[
     ops.equals(p_filter, 'status', enum_range(null::public.ops_step_status)::text[]),
     case when p_filter ->> 'status' in ('queued', 'waiting', 'failed')
-      then format('r.id in (select q.step_id from ops.queue q where q.status = %L)', p_filter ->> 'status')
-      when p_filter ->> 'status' = 'running' then 'r.id in (select u.id from ops.claims c, unnest(c.steps) u(id))' end,
+      then format('r.id = any (array(select q.step_id from ops.queue q where q.status = %L))', p_filter ->> 'status')
+      when p_filter ->> 'status' = 'running' then 'r.id = any (array(select u.id from ops.claims c, unnest(c.steps) u(id)))' end,
     ops.equals(p_filter, 'mission_id'),
     ops.equals(p_filter, 'kind'),
     ops.equals(p_filter, 'executor'),
