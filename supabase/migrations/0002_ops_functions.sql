@@ -2995,19 +2995,23 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_now timestamptz := ops.now();
-  v_count integer;
+  v_steps uuid[];
 begin
-  update public.ops_mission_steps w
-  set status = 'queued', revision = w.revision + 1, updated_at = v_now,
-    run_at = greatest(w.run_at, v_now + w.delay_seconds * interval '1 second'),
-    ready = greatest(w.run_at, v_now + w.delay_seconds * interval '1 second') <= v_now
-  from ops.queue q
-  where q.mission_id = any (p_missions) and q.status = 'waiting' and w.id = q.step_id and w.status = 'waiting'
-    and not exists (
-      select from public.ops_mission_steps d
-      where d.mission_id = w.mission_id and d.key = any (w.depends_on) and d.status <> 'succeeded');
-  get diagnostics v_count = row_count;
-  return v_count;
+  with released as (
+    update public.ops_mission_steps w
+    set status = 'queued', revision = w.revision + 1, updated_at = v_now,
+      run_at = greatest(w.run_at, v_now + w.delay_seconds * interval '1 second'),
+      ready = greatest(w.run_at, v_now + w.delay_seconds * interval '1 second') <= v_now
+    from ops.queue q
+    where q.mission_id = any (p_missions) and q.status = 'waiting' and w.id = q.step_id and w.status = 'waiting'
+      and not exists (
+        select from public.ops_mission_steps d
+        where d.mission_id = w.mission_id and d.key = any (w.depends_on) and d.status <> 'succeeded')
+    returning w.id
+  )
+  select array_agg(id) into v_steps from released;
+  perform ops.queue_again(v_steps);
+  return coalesce(cardinality(v_steps), 0);
 end
 $$;
 
@@ -3029,6 +3033,7 @@ begin
   set status = 'cancelled', end_reason = p_reason, lease_token = null, lease_expires_at = null, completed_at = v_now,
     updated_at = v_now, revision = s.revision + 1
   where s.id = any (p_steps) and s.status in ('waiting', 'queued', 'running');
+  perform ops.queue_again(p_steps);
 end
 $$;
 
@@ -3118,6 +3123,7 @@ as $$
 begin
   perform from public.ops_missions where id = p_mission_id for no key update;
   if found then
+    perform ops.queue_again(array(select s.id from public.ops_mission_steps s where s.mission_id = p_mission_id));
     perform ops.resync_mission(p_mission_id);
     if ops.release_waiting(array[p_mission_id]) > 0 then
       perform ops.wake_workers();
@@ -3242,18 +3248,22 @@ as $$
 declare
   v_now timestamptz := ops.now();
   v_unreachable text[] := ops.unreachable_keys(p_mission_id);
-  v_count integer;
+  v_steps uuid[];
 begin
-  update public.ops_mission_steps s
-  set status = 'waiting', end_reason = null, completed_at = null, reserved_at = null, revision = s.revision + 1, updated_at = v_now,
-    run_at = greatest(s.run_at, v_now)
-  where s.mission_id = p_mission_id and s.status = 'cancelled' and s.end_reason = 'mission_failed'
-    and s.key <> all (v_unreachable);
-  get diagnostics v_count = row_count;
+  with revived as (
+    update public.ops_mission_steps s
+    set status = 'waiting', end_reason = null, completed_at = null, reserved_at = null, revision = s.revision + 1, updated_at = v_now,
+      run_at = greatest(s.run_at, v_now)
+    where s.mission_id = p_mission_id and s.status = 'cancelled' and s.end_reason = 'mission_failed'
+      and s.key <> all (v_unreachable)
+    returning s.id
+  )
+  select array_agg(id) into v_steps from revived;
+  perform ops.queue_again(v_steps);
   perform ops.resync_mission(p_mission_id);
   perform ops.release_waiting(array[p_mission_id]);
   perform ops.wake_workers();
-  return v_count;
+  return coalesce(cardinality(v_steps), 0);
 end
 $$;
 
@@ -3281,6 +3291,7 @@ begin
   if not found then
     perform ops.fail('OPS_014', format('step %s is not a dead letter', p_step_id), 'status', 'only failed steps can be retried');
   end if;
+  perform ops.queue_again(array[p_step_id]);
   perform ops.join_order(p_step_id);
   v_reopened := ops.revive_steps(v_mission_id);
   return query
@@ -3457,11 +3468,15 @@ begin
   end if;
 
   -- Steps whose time has come join the claimable ones.
-  update public.ops_mission_steps s set ready = true
-  from (select d.id from ops.queue q join public.ops_mission_steps d on d.id = q.step_id
-        where q.status = 'queued' and not q.ready and q.run_at <= v_now and d.status = 'queued' and not d.ready and d.run_at <= v_now
-        order by q.run_at limit 500 for no key update of d skip locked) due
-  where s.id = due.id;
+  with due as materialized (
+    select d.id from ops.queue q join public.ops_mission_steps d on d.id = q.step_id
+    where q.status = 'queued' and not q.ready and q.run_at <= v_now and d.status = 'queued' and not d.ready and d.run_at <= v_now
+    order by q.run_at limit 500 for no key update of d skip locked
+  ), come as (
+    update public.ops_mission_steps s set ready = true, revision = s.revision + 1 from due where s.id = due.id returning s.id
+  )
+  select array_agg(id) into v_steps from come;
+  perform ops.queue_again(v_steps);
 
   with open as materialized (
     select e.executor, least(p_limit, (p_room ->> e.executor)::integer) as room,
@@ -3860,6 +3875,7 @@ begin
   select array_agg(id), array_agg(token), array_agg(id) filter (where dies), count(*) filter (where dies),
     array_agg(distinct mission_id) filter (where dies)
   into steps, tokens, v_dead, died, v_missions from ended;
+  perform ops.queue_again(steps);
 
   if v_dead is not null then
     insert into public.ops_agent_events (type, data, mission_id, run_id, root_event_id, depth)
@@ -3940,6 +3956,7 @@ begin
   )
   select array_agg(id) into v_steps from returned;
   if v_steps is not null then
+    perform ops.queue_again(v_steps);
     perform ops.wake_workers();
   end if;
   return v_steps;
@@ -4212,6 +4229,7 @@ begin
   where s.id = p_step_id and s.status = 'queued' and exists (
     select from public.ops_mission_steps d
     where d.mission_id = s.mission_id and d.key = any (s.depends_on) and d.status <> 'succeeded');
+  perform ops.queue_again(array[p_step_id]);
   select * into v_step from public.ops_mission_steps where id = p_step_id;
   if v_step.status in ('waiting', 'queued') and v_step.key = any (ops.unreachable_keys(v_step.mission_id)) then
     perform ops.fail('OPS_014', format('step %s depends on one that failed or was cancelled', p_step_id), 'depends_on',
@@ -4326,8 +4344,8 @@ create trigger ops_mission_steps_open_delete before delete on public.ops_mission
 -- 66_queue.sql ----------------------------------------------------------------------------------------------
 
 -- The queue follows the steps: every step that is waiting, queued or a dead letter has its row in ops.queue, every running one is named
--- by a row of ops.claims. Triggers keep that true whoever writes; a claim, which takes hundreds at once, does the same in its own
--- statements and is left out here.
+-- by a row of ops.claims. The engine's transitions, which bump a step's revision, see to it themselves, hundreds of steps at once;
+-- triggers do it for everybody else.
 
 -- Steps that came into being.
 create function ops.queue_inserted() returns trigger
@@ -4354,19 +4372,29 @@ create function ops.queue_again(p_steps uuid[]) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
 as $$
+declare
+  v_rows integer;
 begin
+  if p_steps is null then
+    return;
+  end if;
   insert into ops.queue as q (step_id, mission_id, status, executor, priority, run_at, ready, service, ended_at)
   select s.id, s.mission_id, s.status, s.executor, s.priority, s.run_at, s.ready, s.service, case when s.status = 'failed' then s.completed_at end
   from public.ops_mission_steps s where s.id = any (p_steps) and s.status in ('waiting', 'queued', 'failed')
   on conflict (step_id) do update set mission_id = excluded.mission_id, status = excluded.status, executor = excluded.executor,
     priority = excluded.priority, run_at = excluded.run_at, ready = excluded.ready, service = excluded.service, ended_at = excluded.ended_at;
-  delete from ops.queue q where q.step_id = any (p_steps) and not exists (
-    select from public.ops_mission_steps s where s.id = q.step_id and s.status in ('waiting', 'queued', 'failed'));
+  get diagnostics v_rows = row_count;
+  if v_rows < cardinality(p_steps) then
+    delete from ops.queue q where q.step_id = any (p_steps) and not exists (
+      select from public.ops_mission_steps s where s.id = q.step_id and s.status in ('waiting', 'queued', 'failed'));
+  end if;
 end
 $$;
 
--- A step that changed. It is read again: a trigger that ran before this one for another row may have changed it further.
+-- A step that was changed by hand. It is read again: what follows another row's edit may have changed it further.
 create function ops.queue_updated() returns trigger
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
@@ -4378,7 +4406,7 @@ end
 $$;
 create trigger ops_mission_steps_enqueue
   after update of status, ready, run_at, priority, executor, service, mission_id on public.ops_mission_steps
-  for each row when (new.status <> 'running' and (old.status in ('waiting', 'queued', 'failed') or new.status in ('waiting', 'queued', 'failed'))
+  for each row when (new.revision = old.revision and (old.status in ('waiting', 'queued', 'failed') or new.status in ('waiting', 'queued', 'failed'))
     and (new.status <> old.status or new.ready <> old.ready or new.run_at <> old.run_at or new.priority <> old.priority
       or new.executor is distinct from old.executor or new.service is distinct from old.service or new.mission_id <> old.mission_id))
   execute function ops.queue_updated();

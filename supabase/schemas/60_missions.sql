@@ -260,19 +260,23 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_now timestamptz := ops.now();
-  v_count integer;
+  v_steps uuid[];
 begin
-  update public.ops_mission_steps w
-  set status = 'queued', revision = w.revision + 1, updated_at = v_now,
-    run_at = greatest(w.run_at, v_now + w.delay_seconds * interval '1 second'),
-    ready = greatest(w.run_at, v_now + w.delay_seconds * interval '1 second') <= v_now
-  from ops.queue q
-  where q.mission_id = any (p_missions) and q.status = 'waiting' and w.id = q.step_id and w.status = 'waiting'
-    and not exists (
-      select from public.ops_mission_steps d
-      where d.mission_id = w.mission_id and d.key = any (w.depends_on) and d.status <> 'succeeded');
-  get diagnostics v_count = row_count;
-  return v_count;
+  with released as (
+    update public.ops_mission_steps w
+    set status = 'queued', revision = w.revision + 1, updated_at = v_now,
+      run_at = greatest(w.run_at, v_now + w.delay_seconds * interval '1 second'),
+      ready = greatest(w.run_at, v_now + w.delay_seconds * interval '1 second') <= v_now
+    from ops.queue q
+    where q.mission_id = any (p_missions) and q.status = 'waiting' and w.id = q.step_id and w.status = 'waiting'
+      and not exists (
+        select from public.ops_mission_steps d
+        where d.mission_id = w.mission_id and d.key = any (w.depends_on) and d.status <> 'succeeded')
+    returning w.id
+  )
+  select array_agg(id) into v_steps from released;
+  perform ops.queue_again(v_steps);
+  return coalesce(cardinality(v_steps), 0);
 end
 $$;
 
@@ -294,6 +298,7 @@ begin
   set status = 'cancelled', end_reason = p_reason, lease_token = null, lease_expires_at = null, completed_at = v_now,
     updated_at = v_now, revision = s.revision + 1
   where s.id = any (p_steps) and s.status in ('waiting', 'queued', 'running');
+  perform ops.queue_again(p_steps);
 end
 $$;
 
@@ -383,6 +388,7 @@ as $$
 begin
   perform from public.ops_missions where id = p_mission_id for no key update;
   if found then
+    perform ops.queue_again(array(select s.id from public.ops_mission_steps s where s.mission_id = p_mission_id));
     perform ops.resync_mission(p_mission_id);
     if ops.release_waiting(array[p_mission_id]) > 0 then
       perform ops.wake_workers();
@@ -507,18 +513,22 @@ as $$
 declare
   v_now timestamptz := ops.now();
   v_unreachable text[] := ops.unreachable_keys(p_mission_id);
-  v_count integer;
+  v_steps uuid[];
 begin
-  update public.ops_mission_steps s
-  set status = 'waiting', end_reason = null, completed_at = null, reserved_at = null, revision = s.revision + 1, updated_at = v_now,
-    run_at = greatest(s.run_at, v_now)
-  where s.mission_id = p_mission_id and s.status = 'cancelled' and s.end_reason = 'mission_failed'
-    and s.key <> all (v_unreachable);
-  get diagnostics v_count = row_count;
+  with revived as (
+    update public.ops_mission_steps s
+    set status = 'waiting', end_reason = null, completed_at = null, reserved_at = null, revision = s.revision + 1, updated_at = v_now,
+      run_at = greatest(s.run_at, v_now)
+    where s.mission_id = p_mission_id and s.status = 'cancelled' and s.end_reason = 'mission_failed'
+      and s.key <> all (v_unreachable)
+    returning s.id
+  )
+  select array_agg(id) into v_steps from revived;
+  perform ops.queue_again(v_steps);
   perform ops.resync_mission(p_mission_id);
   perform ops.release_waiting(array[p_mission_id]);
   perform ops.wake_workers();
-  return v_count;
+  return coalesce(cardinality(v_steps), 0);
 end
 $$;
 
@@ -546,6 +556,7 @@ begin
   if not found then
     perform ops.fail('OPS_014', format('step %s is not a dead letter', p_step_id), 'status', 'only failed steps can be retried');
   end if;
+  perform ops.queue_again(array[p_step_id]);
   perform ops.join_order(p_step_id);
   v_reopened := ops.revive_steps(v_mission_id);
   return query

@@ -135,11 +135,15 @@ begin
   end if;
 
   -- Steps whose time has come join the claimable ones.
-  update public.ops_mission_steps s set ready = true
-  from (select d.id from ops.queue q join public.ops_mission_steps d on d.id = q.step_id
-        where q.status = 'queued' and not q.ready and q.run_at <= v_now and d.status = 'queued' and not d.ready and d.run_at <= v_now
-        order by q.run_at limit 500 for no key update of d skip locked) due
-  where s.id = due.id;
+  with due as materialized (
+    select d.id from ops.queue q join public.ops_mission_steps d on d.id = q.step_id
+    where q.status = 'queued' and not q.ready and q.run_at <= v_now and d.status = 'queued' and not d.ready and d.run_at <= v_now
+    order by q.run_at limit 500 for no key update of d skip locked
+  ), come as (
+    update public.ops_mission_steps s set ready = true, revision = s.revision + 1 from due where s.id = due.id returning s.id
+  )
+  select array_agg(id) into v_steps from come;
+  perform ops.queue_again(v_steps);
 
   with open as materialized (
     select e.executor, least(p_limit, (p_room ->> e.executor)::integer) as room,

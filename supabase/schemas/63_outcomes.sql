@@ -216,6 +216,7 @@ begin
   select array_agg(id), array_agg(token), array_agg(id) filter (where dies), count(*) filter (where dies),
     array_agg(distinct mission_id) filter (where dies)
   into steps, tokens, v_dead, died, v_missions from ended;
+  perform ops.queue_again(steps);
 
   if v_dead is not null then
     insert into public.ops_agent_events (type, data, mission_id, run_id, root_event_id, depth)
@@ -296,6 +297,7 @@ begin
   )
   select array_agg(id) into v_steps from returned;
   if v_steps is not null then
+    perform ops.queue_again(v_steps);
     perform ops.wake_workers();
   end if;
   return v_steps;

@@ -75,6 +75,7 @@ begin
   where s.id = p_step_id and s.status = 'queued' and exists (
     select from public.ops_mission_steps d
     where d.mission_id = s.mission_id and d.key = any (s.depends_on) and d.status <> 'succeeded');
+  perform ops.queue_again(array[p_step_id]);
   select * into v_step from public.ops_mission_steps where id = p_step_id;
   if v_step.status in ('waiting', 'queued') and v_step.key = any (ops.unreachable_keys(v_step.mission_id)) then
     perform ops.fail('OPS_014', format('step %s depends on one that failed or was cancelled', p_step_id), 'depends_on',

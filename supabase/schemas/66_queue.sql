@@ -1,6 +1,6 @@
 -- The queue follows the steps: every step that is waiting, queued or a dead letter has its row in ops.queue, every running one is named
--- by a row of ops.claims. Triggers keep that true whoever writes; a claim, which takes hundreds at once, does the same in its own
--- statements and is left out here.
+-- by a row of ops.claims. The engine's transitions, which bump a step's revision, see to it themselves, hundreds of steps at once;
+-- triggers do it for everybody else.
 
 -- Steps that came into being.
 create function ops.queue_inserted() returns trigger
@@ -27,19 +27,29 @@ create function ops.queue_again(p_steps uuid[]) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
 as $$
+declare
+  v_rows integer;
 begin
+  if p_steps is null then
+    return;
+  end if;
   insert into ops.queue as q (step_id, mission_id, status, executor, priority, run_at, ready, service, ended_at)
   select s.id, s.mission_id, s.status, s.executor, s.priority, s.run_at, s.ready, s.service, case when s.status = 'failed' then s.completed_at end
   from public.ops_mission_steps s where s.id = any (p_steps) and s.status in ('waiting', 'queued', 'failed')
   on conflict (step_id) do update set mission_id = excluded.mission_id, status = excluded.status, executor = excluded.executor,
     priority = excluded.priority, run_at = excluded.run_at, ready = excluded.ready, service = excluded.service, ended_at = excluded.ended_at;
-  delete from ops.queue q where q.step_id = any (p_steps) and not exists (
-    select from public.ops_mission_steps s where s.id = q.step_id and s.status in ('waiting', 'queued', 'failed'));
+  get diagnostics v_rows = row_count;
+  if v_rows < cardinality(p_steps) then
+    delete from ops.queue q where q.step_id = any (p_steps) and not exists (
+      select from public.ops_mission_steps s where s.id = q.step_id and s.status in ('waiting', 'queued', 'failed'));
+  end if;
 end
 $$;
 
--- A step that changed. It is read again: a trigger that ran before this one for another row may have changed it further.
+-- A step that was changed by hand. It is read again: what follows another row's edit may have changed it further.
 create function ops.queue_updated() returns trigger
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
@@ -51,7 +61,7 @@ end
 $$;
 create trigger ops_mission_steps_enqueue
   after update of status, ready, run_at, priority, executor, service, mission_id on public.ops_mission_steps
-  for each row when (new.status <> 'running' and (old.status in ('waiting', 'queued', 'failed') or new.status in ('waiting', 'queued', 'failed'))
+  for each row when (new.revision = old.revision and (old.status in ('waiting', 'queued', 'failed') or new.status in ('waiting', 'queued', 'failed'))
     and (new.status <> old.status or new.ready <> old.ready or new.run_at <> old.run_at or new.priority <> old.priority
       or new.executor is distinct from old.executor or new.service is distinct from old.service or new.mission_id <> old.mission_id))
   execute function ops.queue_updated();
