@@ -3291,7 +3291,6 @@ begin
   if not found then
     perform ops.fail('OPS_014', format('step %s is not a dead letter', p_step_id), 'status', 'only failed steps can be retried');
   end if;
-  perform ops.queue_again(array[p_step_id]);
   perform ops.join_order(p_step_id);
   v_reopened := ops.revive_steps(v_mission_id);
   return query
@@ -4216,7 +4215,8 @@ begin
 end
 $$;
 
--- Puts a step that a hand opened in its place: one that waits for others is waiting, whatever was written. The mission is locked.
+-- Puts a step that a hand opened in its place, and into the queue: one that waits for others is waiting, whatever was written. The
+-- mission is locked.
 -- Errors: OPS_014 when it would wait for ever. Rows of one statement are judged when all of them are written.
 create function ops.join_order(p_step_id uuid) returns void
 language plpgsql
@@ -4300,7 +4300,6 @@ declare
   v_unknown text;
 begin
   perform from public.ops_missions where id = new.mission_id for no key update;
-  perform ops.queue_again(array[new.id]);
   perform ops.join_order(new.id);
   select k into v_unknown from unnest(new.depends_on) k
   where not exists (select from public.ops_mission_steps d where d.mission_id = new.mission_id and d.key = k)
@@ -4347,7 +4346,7 @@ create trigger ops_mission_steps_open_delete before delete on public.ops_mission
 -- by a row of ops.claims. The engine's transitions, which bump a step's revision, see to it themselves, hundreds of steps at once;
 -- triggers do it for everybody else.
 
--- Steps that came into being.
+-- Steps that came into being. What a hand inserted is queued by what follows it (65_hand_edits.sql), which may change it.
 create function ops.queue_inserted() returns trigger
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
@@ -4357,8 +4356,6 @@ begin
   select s.id, s.mission_id, s.status, s.executor, s.priority, s.run_at, s.ready, s.service, case when s.status = 'failed' then s.completed_at end
   from came s where s.status in ('waiting', 'queued', 'failed') and s.revision > 0
   on conflict do nothing;
-  -- What follows a hand's insert may have changed the step since.
-  perform ops.queue_again(array(select s.id from came s where s.revision = 0));
   insert into ops.claims (steps, claimed_at, look_at)
   select array_agg(s.id), ops.now(), min(s.lease_expires_at) from came s where s.status = 'running' having count(*) > 0;
   return null;

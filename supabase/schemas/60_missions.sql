@@ -556,7 +556,6 @@ begin
   if not found then
     perform ops.fail('OPS_014', format('step %s is not a dead letter', p_step_id), 'status', 'only failed steps can be retried');
   end if;
-  perform ops.queue_again(array[p_step_id]);
   perform ops.join_order(p_step_id);
   v_reopened := ops.revive_steps(v_mission_id);
   return query

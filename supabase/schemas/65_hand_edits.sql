@@ -62,7 +62,8 @@ begin
 end
 $$;
 
--- Puts a step that a hand opened in its place: one that waits for others is waiting, whatever was written. The mission is locked.
+-- Puts a step that a hand opened in its place, and into the queue: one that waits for others is waiting, whatever was written. The
+-- mission is locked.
 -- Errors: OPS_014 when it would wait for ever. Rows of one statement are judged when all of them are written.
 create function ops.join_order(p_step_id uuid) returns void
 language plpgsql
@@ -146,7 +147,6 @@ declare
   v_unknown text;
 begin
   perform from public.ops_missions where id = new.mission_id for no key update;
-  perform ops.queue_again(array[new.id]);
   perform ops.join_order(new.id);
   select k into v_unknown from unnest(new.depends_on) k
   where not exists (select from public.ops_mission_steps d where d.mission_id = new.mission_id and d.key = k)

@@ -2,7 +2,7 @@
 -- by a row of ops.claims. The engine's transitions, which bump a step's revision, see to it themselves, hundreds of steps at once;
 -- triggers do it for everybody else.
 
--- Steps that came into being.
+-- Steps that came into being. What a hand inserted is queued by what follows it (65_hand_edits.sql), which may change it.
 create function ops.queue_inserted() returns trigger
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
@@ -12,8 +12,6 @@ begin
   select s.id, s.mission_id, s.status, s.executor, s.priority, s.run_at, s.ready, s.service, case when s.status = 'failed' then s.completed_at end
   from came s where s.status in ('waiting', 'queued', 'failed') and s.revision > 0
   on conflict do nothing;
-  -- What follows a hand's insert may have changed the step since.
-  perform ops.queue_again(array(select s.id from came s where s.revision = 0));
   insert into ops.claims (steps, claimed_at, look_at)
   select array_agg(s.id), ops.now(), min(s.lease_expires_at) from came s where s.status = 'running' having count(*) > 0;
   return null;

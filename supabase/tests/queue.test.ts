@@ -1,8 +1,11 @@
 /** The queue follows the steps, whoever changes them, and running steps are found by their claims. */
+import postgres from 'postgres'
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { openSession } from './contention.js'
+import { adminUrlFor } from '../../test/support/database.js'
+import { openSession, openSessions, whileBlocked } from './contention.js'
 import { openSharedDatabase, type SharedDatabase } from './reset.js'
 import {
+  type Connection,
   claim,
   claimOne,
   complete,
@@ -107,6 +110,13 @@ describe('the queue', () => {
       .catch((error: Error) => expect(error.message).toBe('undo'))
   })
 
+  test('is put right by ops_maybe_finalize_mission when an owner went round the triggers', async () => {
+    const mission = await startMission(db.sql, [{ key: 'a' }])
+    await db.sql`update ops_mission_steps set priority = 3, revision = revision + 1 where id = ${mission.step('a')}`
+    expect(await brokenInvariants(db.sql)).toHaveLength(1)
+    await db.sql`select ops_maybe_finalize_mission(${mission.id})`
+  })
+
   test('is judged by the step: what another holds is passed over, and stays', async () => {
     const first = await startMission(db.sql, [{ key: 'a' }])
     const second = await startMission(db.sql, [{ key: 'a' }])
@@ -116,6 +126,52 @@ describe('the queue', () => {
     expect((await claim(db.sql, worker)).map((c) => c.step_id)).toEqual([second.step('a')])
     await other.rollback()
     expect((await claim(db.sql, worker)).map((c) => c.step_id)).toEqual([first.step('a')])
+  })
+})
+
+describe('a claim that is slower than a hand', () => {
+  /** Claims by a session that has read the queue, waits at its first row for `edit` to commit, and then goes on. */
+  async function claimAround(edit: (sql: Connection) => PromiseLike<unknown>) {
+    const admin = postgres(adminUrlFor(db), { max: 1, onnotice: () => undefined })
+    const [slow, other] = await openSessions(db, 2)
+    if (!slow || !other) throw new Error('unreachable')
+    const [engine] = await admin<
+      { pick: string }[]
+    >`select pg_get_functiondef('ops.pick_steps'::regproc) as pick`
+    if (!engine?.pick.includes("where q.status = 'queued' and q.ready")) throw new Error('no place to wait')
+    try {
+      await admin.unsafe(`
+        create function ops.turnstile() returns boolean language plpgsql volatile as
+          $$ begin perform pg_advisory_xact_lock_shared(42); return true; end $$;
+        ${engine.pick.replace('and q.ready', 'and q.ready and ops.turnstile()')}`)
+      await other.begin()
+      await other.sql`select pg_advisory_xact_lock(42)`
+      const { answer } = await whileBlocked(db.sql, slow, (sql) => claim(sql, worker))
+      await edit(db.sql)
+      await other.commit()
+      return await answer
+    } finally {
+      await admin.unsafe(`${engine.pick}; drop function ops.turnstile()`)
+      await admin.end()
+    }
+  }
+
+  test('leaves what was put off meanwhile', async () => {
+    const mission = await startMission(db.sql, [{ key: 'a' }])
+    const later = await claimAround(
+      (sql) =>
+        sql`update ops_mission_steps set run_at = ops.now() + interval '1 hour', ready = false where id = ${mission.step('a')}`,
+    )
+    expect(later).toEqual([])
+  })
+
+  test('finds the row of the queue that was rewritten meanwhile', async () => {
+    const mission = await startMission(db.sql, [{ key: 'a' }])
+    const taken = await claimAround(
+      (sql) => sql`update ops_mission_steps set priority = 5 where id = ${mission.step('a')}`,
+    )
+    expect(taken).toHaveLength(1)
+    expect(await queued(mission.id)).toEqual({})
   })
 })
 
