@@ -61,13 +61,6 @@ export type Database = {
             foreignKeyName: 'ops_action_runs_step_id_fkey'
             columns: ['step_id']
             isOneToOne: false
-            referencedRelation: 'ops_held_steps'
-            referencedColumns: ['step_id']
-          },
-          {
-            foreignKeyName: 'ops_action_runs_step_id_fkey'
-            columns: ['step_id']
-            isOneToOne: false
             referencedRelation: 'ops_mission_steps'
             referencedColumns: ['id']
           },
@@ -91,6 +84,7 @@ export type Database = {
           processed_at: string | null
           proposal_id: string | null
           root_event_id: string | null
+          round: number | null
           run_id: string | null
           type: string
         }
@@ -105,6 +99,7 @@ export type Database = {
           processed_at?: string | null
           proposal_id?: string | null
           root_event_id?: string | null
+          round?: number | null
           run_id?: string | null
           type: string
         }
@@ -118,6 +113,7 @@ export type Database = {
           processed_at?: string | null
           proposal_id?: string | null
           root_event_id?: string | null
+          round?: number | null
           run_id?: string | null
           type?: string
         }
@@ -253,13 +249,6 @@ export type Database = {
             columns: ['step_id']
             isOneToOne: true
             referencedRelation: 'ops_dead_letters'
-            referencedColumns: ['step_id']
-          },
-          {
-            foreignKeyName: 'ops_demand_radar_step_id_fkey'
-            columns: ['step_id']
-            isOneToOne: true
-            referencedRelation: 'ops_held_steps'
             referencedColumns: ['step_id']
           },
           {
@@ -902,22 +891,7 @@ export type Database = {
           worker_id: string | null
         }
         ComputedFields: never
-        Relationships: [
-          {
-            foreignKeyName: 'ops_mission_steps_mission_id_fkey'
-            columns: ['mission_id']
-            isOneToOne: false
-            referencedRelation: 'ops_missions'
-            referencedColumns: ['id']
-          },
-          {
-            foreignKeyName: 'ops_mission_steps_mission_id_fkey'
-            columns: ['mission_id']
-            isOneToOne: false
-            referencedRelation: 'ops_recent_failures'
-            referencedColumns: ['mission_id']
-          },
-        ]
+        Relationships: []
       }
       ops_mission_success_rate: {
         Row: {

@@ -195,6 +195,7 @@ create table public.ops_agent_events (
   proposal_id uuid,
   mission_id uuid,
   run_id uuid,
+  round integer,
   root_event_id uuid,
   depth integer not null default 0,
   processed_at timestamptz,
@@ -207,7 +208,8 @@ create table public.ops_agent_events (
 
 create index ops_agent_events_unprocessed on public.ops_agent_events (created_at, id) where processed_at is null;
 create index ops_agent_events_by_proposal on public.ops_agent_events (proposal_id) where proposal_id is not null;
-create index ops_agent_events_by_mission on public.ops_agent_events (mission_id) where mission_id is not null;
+-- Also says that the end of a mission's round is told once: no other event has a round.
+create unique index ops_agent_events_by_mission on public.ops_agent_events (mission_id, round) where mission_id is not null;
 create index ops_agent_events_by_run on public.ops_agent_events (run_id) where run_id is not null;
 create index ops_agent_events_by_root on public.ops_agent_events (root_event_id) where root_event_id is not null;
 -- Beats have a life of their own, shorter than that of anything else here.
@@ -403,12 +405,12 @@ create table public.ops_missions (
     check ((status in ('succeeded', 'failed', 'cancelled')) = (completed_at is not null)),
   constraint ops_missions_success_has_no_loss
     check (status <> 'succeeded' or (steps_failed = 0 and steps_cancelled = 0))
--- Half a page stays free: a claim starts all missions of a page at once, and their new rows then fit beside the old ones, which spares the
--- indexes.
+-- Half a page stays free: a call starts or ends all missions of a page at once, and their new rows then fit beside the old ones, which
+-- spares the indexes.
 ) with (autovacuum_vacuum_scale_factor = 0.02, fillfactor = 50);
 
--- By completed_at, not by status: the first claim's change of status then touches no index.
-create index ops_missions_live on public.ops_missions (id) where completed_at is null;
+-- No index knows whether a mission is open: its start and its end then touch none. Open missions are found by their open steps
+-- (ops.open_missions).
 create index ops_missions_created on public.ops_missions using brin (created_at) with (autosummarize = on);
 create index ops_missions_completed on public.ops_missions using brin (completed_at) with (autosummarize = on);
 
@@ -432,8 +434,9 @@ alter table public.ops_agent_events
 --                            ▲                  │
 --                            └── retry, snooze, release, expired lease
 --
--- Every queued step can be claimed now or at its `run_at`; `ready` is false while `run_at` lies ahead, which
--- keeps a million scheduled steps out of the claim's index. `revision` counts the engine's own transitions:
+-- Every queued step can be claimed now or at its `run_at`; `ready` is false while `run_at` lies ahead. What waits, is due or is dead
+-- stands in `ops.queue` as well, and is found there: no index here knows a status, so that a step's row stays where it is while it is
+-- claimed and completed, and its indexes untouched. `revision` counts the engine's own transitions:
 -- a change of status that leaves it alone was made by hand, and triggers (65_hand_edits.sql) then do what the
 -- engine would have done. `attempt` counts claims; `failure_count` counts failures, and the step dies when it
 -- reaches `max_retries` (settled at each claim: step, policy, worker's environment, 3). `held` is true while the breaker of the
@@ -486,16 +489,41 @@ create table public.ops_mission_steps (
     check ((status in ('succeeded', 'failed', 'cancelled')) = (completed_at is not null)),
   constraint ops_mission_steps_counts_from_zero
     check (failure_count >= 0 and attempt >= 0 and coalesce(max_retries, 0) >= 0 and delay_seconds >= 0)
-) with (autovacuum_vacuum_scale_factor = 0.02, fillfactor = 70);
+) with (autovacuum_vacuum_scale_factor = 0.02, fillfactor = 50);
 
-create index ops_mission_steps_claimable on public.ops_mission_steps (executor, priority, run_at, id) where status = 'queued' and ready;
-create index ops_mission_steps_scheduled on public.ops_mission_steps (run_at) where status = 'queued' and not ready;
-create index ops_mission_steps_waiting on public.ops_mission_steps (mission_id) where status = 'waiting';
-create index ops_mission_steps_leased on public.ops_mission_steps (lease_expires_at) where status = 'running';
-create index ops_mission_steps_by_service on public.ops_mission_steps (service) where service is not null and status = 'queued';
-create index ops_mission_steps_dead on public.ops_mission_steps (updated_at) where status = 'failed';
 create index ops_mission_steps_created on public.ops_mission_steps using brin (created_at) with (autosummarize = on);
 create index ops_mission_steps_reserved on public.ops_mission_steps using brin (reserved_at) with (autosummarize = on);
+
+-- The queue: a narrow row for each step that is waiting, queued or a dead letter, kept by triggers (66_queue.sql). Who changes a row
+-- holds the lock of its step.
+create table ops.queue (
+  step_id uuid primary key,
+  mission_id uuid not null,
+  status public.ops_step_status not null,
+  executor text,
+  priority smallint not null,
+  run_at timestamptz not null,
+  ready boolean not null,
+  service text,
+  ended_at timestamptz,
+  constraint queue_holds_no_other check (status in ('waiting', 'queued', 'failed'))
+) with (autovacuum_vacuum_scale_factor = 0.02);
+create index queue_claimable on ops.queue (executor, priority, run_at, step_id) where status = 'queued' and ready;
+create index queue_scheduled on ops.queue (run_at) where status = 'queued' and not ready;
+create index queue_waiting on ops.queue (mission_id) where status = 'waiting';
+create index queue_dead on ops.queue (ended_at) where status = 'failed';
+create index queue_by_service on ops.queue (service) where service is not null and status = 'queued';
+
+-- Claims: which steps were taken in one call. A row says where to look for running steps, the step itself whether it runs: every
+-- running step is named by a row that is to be looked at before its lease is over. Rows of which nothing runs any more go when they
+-- are looked at.
+create table ops.claims (
+  id bigint generated always as identity primary key,
+  steps uuid[] not null,
+  claimed_at timestamptz not null,
+  look_at timestamptz not null
+) with (autovacuum_vacuum_scale_factor = 0.02);
+create index claims_by_look on ops.claims (look_at);
 
 -- Workers, one row for each start of a worker process.
 create table ops.workers (
@@ -527,7 +555,7 @@ create unlogged table ops.sleepers (
 
 create table public.ops_action_runs (
   id uuid primary key default ops.new_id(),
-  run_id text generated always as (id::text) stored,
+  run_id text collate "C" generated always as (id::text) stored,
   step_id uuid references public.ops_mission_steps on delete cascade,
   executor text,
   status text not null default 'started',

@@ -2898,8 +2898,8 @@ begin
       m.depth, m.dedupe_key, o.steps, o.failed_step, o.error, o.priced
     from outcome o join public.ops_missions m on m.id = o.mission_id
   ), told as (
-    insert into public.ops_agent_events (id, dedupe_key, type, data, mission_id, root_event_id, depth, created_at)
-    select v_ids[e.n], 'mission:' || e.id || ':' || e.round, 'mission:' || e.status,
+    insert into public.ops_agent_events (id, type, data, mission_id, round, root_event_id, depth, created_at)
+    select v_ids[e.n], 'mission:' || e.status,
       -- Most missions have nothing to leave out.
       case when num_nulls(e.title, e.source) = 0 and num_nonnulls(e.agent, e.failed_step, e.error, e.end_reason) = 0
         then jsonb_build_object('mission_id', e.id, 'proposal_id', e.proposal_id, 'title', e.title, 'source', e.source,
@@ -2907,7 +2907,7 @@ begin
         else jsonb_strip_nulls(jsonb_build_object('mission_id', e.id, 'proposal_id', e.proposal_id, 'title', e.title, 'source', e.source,
           'agent', e.agent, 'status', e.status, 'steps', e.steps, 'failed_step', e.failed_step, 'error', e.error, 'reason', e.end_reason))
       end,
-      e.id, e.root_event_id, e.depth + 1, v_now
+      e.id, e.round, e.root_event_id, e.depth + 1, v_now
     from ended e
   )
   select array_agg(e.dedupe_key) filter (where e.dedupe_key is not null), array_agg(e.id) filter (where e.priced)
@@ -2958,7 +2958,7 @@ end
 $$;
 
 -- Takes finished steps off their missions' counters and ends the missions that have none left. The missions are locked; p_missions
--- names one for each step. Answers each mission's status, and those that go on.
+-- names one for each step. Answers the statuses of missions that have not succeeded, by id, and those that go on.
 create function ops.roll_up(p_missions uuid[], out statuses jsonb, out going uuid[])
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -2980,7 +2980,7 @@ begin
     from finished f where m.id = f.mission_id
     returning m.id, m.status, m.steps_open
   )
-  select jsonb_object_agg(id, status), array_agg(id) filter (where steps_open = 0), array_agg(id) filter (where steps_open > 0)
+  select jsonb_object_agg(id, status) filter (where status <> 'succeeded'), array_agg(id) filter (where steps_open = 0), array_agg(id) filter (where steps_open > 0)
   into statuses, v_ended, going from rolled;
   if v_ended is not null then
     perform ops.finish_missions(v_ended);
@@ -3001,7 +3001,8 @@ begin
   set status = 'queued', revision = w.revision + 1, updated_at = v_now,
     run_at = greatest(w.run_at, v_now + w.delay_seconds * interval '1 second'),
     ready = greatest(w.run_at, v_now + w.delay_seconds * interval '1 second') <= v_now
-  where w.mission_id = any (p_missions) and w.status = 'waiting'
+  from ops.queue q
+  where q.mission_id = any (p_missions) and q.status = 'waiting' and w.id = q.step_id and w.status = 'waiting'
     and not exists (
       select from public.ops_mission_steps d
       where d.mission_id = w.mission_id and d.key = any (w.depends_on) and d.status <> 'succeeded');
@@ -3300,9 +3301,9 @@ declare
 begin
   for v_step in
     select d.id, d.mission_id from (
-      select s.id, s.mission_id from public.ops_mission_steps s
-      where s.status = 'failed' and (p_kind is null or s.kind = p_kind)
-      order by s.updated_at, s.id limit least(p_limit, 1000)) d
+      select s.id, s.mission_id from ops.queue q join public.ops_mission_steps s on s.id = q.step_id
+      where q.status = 'failed' and (p_kind is null or s.kind = p_kind)
+      order by q.ended_at, s.id limit least(p_limit, 1000)) d
     order by d.mission_id, d.id -- the order in which missions are locked
   loop
     begin
@@ -3341,7 +3342,7 @@ begin
     coalesce((p.control #>> '{pause,claims}')::boolean, false),
     coalesce(h.identity <> ops.identity(), false), h.identity is null,
     coalesce(w.last_seen_at < v_now - interval '10 seconds', false),
-    exists (select from public.ops_mission_steps d where d.status = 'queued' and not d.ready and d.run_at <= v_now),
+    exists (select from ops.queue q where q.status = 'queued' and not q.ready and q.run_at <= v_now),
     case when coalesce(p.control #> '{pause,executors}', '[]') = '[]' and coalesce(p.worker_policy -> 'blocked_executors', '[]') = '[]'
       then '{}' else ops.blocked_executors() end
   into lease_seconds, default_retries, paused, held, homeless, unseen, due, blocked
@@ -3427,10 +3428,10 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   return (with recursive hop as (
-    (select s.executor from public.ops_mission_steps s where s.status = 'queued' and s.ready order by s.executor limit 1)
+    (select q.executor from ops.queue q where q.status = 'queued' and q.ready order by q.executor limit 1)
     union all
-    select (select s.executor from public.ops_mission_steps s
-            where s.status = 'queued' and s.ready and s.executor > h.executor order by s.executor limit 1)
+    select (select q.executor from ops.queue q
+            where q.status = 'queued' and q.ready and q.executor > h.executor order by q.executor limit 1)
     from hop h where h.executor is not null
   )
   select coalesce(array_agg(executor) filter (where executor is not null), '{}') from hop);
@@ -3463,12 +3464,15 @@ declare
   v_now timestamptz := ops.now();
   v_steps uuid[];
   v_missions uuid[];
+  v_places tid[];
+  v_left integer;
 begin
   -- Steps whose time has come join the claimable ones.
   if p_due then
     update public.ops_mission_steps s set ready = true
-    from (select d.id from public.ops_mission_steps d where d.status = 'queued' and not d.ready and d.run_at <= v_now
-          order by d.run_at limit 500 for no key update skip locked) due
+    from (select d.id from ops.queue q join public.ops_mission_steps d on d.id = q.step_id
+          where q.status = 'queued' and not q.ready and q.run_at <= v_now and d.status = 'queued' and not d.ready and d.run_at <= v_now
+          order by q.run_at limit 500 for no key update of d skip locked) due
     where s.id = due.id;
   end if;
 
@@ -3480,19 +3484,31 @@ begin
     from (select distinct unnest(p_executors) as executor) e
     where e.executor <> all (p_blocked)
   ), candidates as materialized (
-    select c.id, c.mission_id, c.priority, c.run_at
+    select c.id, c.mission_id, c.priority, c.run_at, c.place
     from open o,
       lateral (
-        select s.id, s.mission_id, s.priority, s.run_at
-        from public.ops_mission_steps s
-        where s.status = 'queued' and s.ready and s.executor = o.executor and s.run_at <= v_now
-          and (s.priority, s.run_at, s.id) > (o.priority, o.run_at, o.id)
-        order by s.priority, s.run_at, s.id
+        select s.id, s.mission_id, q.priority, q.run_at, q.ctid as place
+        from ops.queue q join public.ops_mission_steps s on s.id = q.step_id
+        where q.status = 'queued' and q.ready and q.executor = o.executor and q.run_at <= v_now
+          and (q.priority, q.run_at, q.step_id) > (o.priority, o.run_at, o.id)
+          -- Judged again once the step is locked: the queue's row is as old as this statement.
+          and s.status = 'queued' and s.ready and s.run_at <= v_now
+        order by q.priority, q.run_at, q.step_id
         limit o.room
-        for no key update skip locked) c
+        for no key update of s skip locked) c
   )
-  select array_agg(c.id), array_agg(distinct c.mission_id) into v_steps, v_missions
-  from (select id, mission_id from candidates order by priority, run_at, id limit p_limit) c;
+  select array_agg(c.id), array_agg(c.mission_id), array_agg(c.place) into v_steps, v_missions, v_places
+  from (select id, mission_id, place from candidates order by priority, run_at, id limit p_limit) c;
+  if v_steps is null then
+    return null;
+  end if;
+
+  delete from ops.queue q where q.ctid = any (v_places) and q.step_id = any (v_steps);
+  get diagnostics v_left = row_count;
+  if v_left < cardinality(v_steps) then
+    -- A row that was rewritten meanwhile stands elsewhere.
+    delete from ops.queue q where q.step_id = any (v_steps);
+  end if;
 
   -- A mission starts with its first claim. One that is locked is being started, or ended, by somebody else.
   update public.ops_missions m set status = 'running', started_at = coalesce(m.started_at, v_now), updated_at = v_now
@@ -3565,6 +3581,11 @@ begin
   end if;
   v_now := ops.now();
   v_tokens := ops.new_ids(array_length(v_steps, 1));
+  insert into ops.claims (steps, claimed_at, look_at) values (v_steps, v_now, v_now + least(v_lease, 1) * interval '1 second');
+  -- Now and then for all: what has ended leaves the claims.
+  if random() < 0.125 then
+    perform ops.look_at_claims(v_now - interval '10 seconds', 32);
+  end if;
   return query
   with leased as (
     update public.ops_mission_steps s
@@ -3802,7 +3823,8 @@ begin
       perform ops.wake_workers();
     end if;
     return query
-    select d.id, 'ok', d.mission_id, v_statuses ->> d.mission_id::text from unnest(v_steps, v_missions) d(id, mission_id);
+    select d.id, 'ok', d.mission_id, case when v_statuses is null then 'succeeded' else coalesce(v_statuses ->> d.mission_id::text, 'succeeded') end
+    from unnest(v_steps, v_missions) d(id, mission_id);
   end if;
   if coalesce(cardinality(v_steps), 0) < v_count then
     perform ops.keep_late(p_results, 'succeeded', v_tokens);
@@ -4036,18 +4058,24 @@ declare
   v_met uuid[] := '{}';
   v_held uuid[] := '{}';
   v_failures jsonb;
+  v_running uuid[];
 begin
   if ops.on_hold() then
     requeued := 0;
     died := 0;
     return;
   end if;
+  -- Leases are over in claims whose time has come; what runs on and on may be in any.
+  select array_agg(u.id) into v_running
+  from (select c.steps from ops.claims c where p_mode <> 'lease' or c.look_at <= v_now
+        order by c.look_at limit case when p_mode = 'lease' then 200 end) c, unnest(c.steps) u(id);
+
   -- Deaths come first: whoever holds steps already may not wait for more.
   while cardinality(v_held) < p_limit loop
     select array_agg(distinct o.mission_id) into v_batch
     from (
       select s.mission_id from public.ops_mission_steps s
-      where s.status = 'running' and (p_mode <> 'lease' or s.lease_expires_at < v_now)
+      where s.id = any (v_running) and s.status = 'running' and (p_mode <> 'lease' or s.lease_expires_at < v_now)
         and ops.overdue(s, p_mode, p_threshold, v_now) is not null
         and s.failure_count + 1 >= coalesce(s.max_retries, 3) and s.mission_id <> all (v_met)
       order by s.lease_expires_at limit p_limit - cardinality(v_held)) o;
@@ -4067,7 +4095,7 @@ begin
   from (
     select s.id, s.lease_token, ops.overdue(s, p_mode, p_threshold, v_now) as error
     from public.ops_mission_steps s
-    where s.status = 'running' and (p_mode <> 'lease' or s.lease_expires_at < v_now)
+    where s.id = any (v_running) and s.status = 'running' and (p_mode <> 'lease' or s.lease_expires_at < v_now)
       and ops.overdue(s, p_mode, p_threshold, v_now) is not null
       and s.failure_count + 1 < coalesce(s.max_retries, 3)
     order by s.lease_expires_at limit p_limit
@@ -4078,10 +4106,14 @@ begin
     perform ops.wake_workers();
   end if;
 
+  if p_mode = 'lease' then
+    perform ops.look_at_claims('-infinity', 200);
+  end if;
+
   -- A first claim that met its mission locked could not start it.
   update public.ops_missions m set status = 'running', started_at = coalesce(m.started_at, v_now), updated_at = v_now
   from (select f.id from public.ops_missions f
-        where f.status = 'approved' and f.id in (select s.mission_id from public.ops_mission_steps s where s.status = 'running')
+        where f.status = 'approved' and f.id = any (array(select s.mission_id from ops.running_steps s))
         order by f.id for no key update skip locked) unstarted
   where m.id = unstarted.id;
 end
@@ -4279,6 +4311,7 @@ declare
   v_unknown text;
 begin
   perform from public.ops_missions where id = new.mission_id for no key update;
+  perform ops.queue_again(array[new.id]);
   perform ops.join_order(new.id);
   select k into v_unknown from unnest(new.depends_on) k
   where not exists (select from public.ops_mission_steps d where d.mission_id = new.mission_id and d.key = k)
@@ -4318,6 +4351,146 @@ end
 $$;
 create trigger ops_mission_steps_open_delete before delete on public.ops_mission_steps
   for each row when (old.status in ('waiting', 'queued', 'running')) execute function ops.refuse_open_delete();
+
+-- 66_queue.sql ----------------------------------------------------------------------------------------------
+
+-- The queue follows the steps: every step that is waiting, queued or a dead letter has its row in ops.queue, every running one is named
+-- by a row of ops.claims. Triggers keep that true whoever writes; a claim, which takes hundreds at once, does the same in its own
+-- statements and is left out here.
+
+-- Steps that came into being.
+create function ops.queue_inserted() returns trigger
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  insert into ops.queue (step_id, mission_id, status, executor, priority, run_at, ready, service, ended_at)
+  select s.id, s.mission_id, s.status, s.executor, s.priority, s.run_at, s.ready, s.service, case when s.status = 'failed' then s.completed_at end
+  from came s where s.status in ('waiting', 'queued', 'failed') and s.revision > 0
+  on conflict do nothing;
+  -- What follows a hand's insert may have changed the step since.
+  perform ops.queue_again(array(select s.id from came s where s.revision = 0));
+  insert into ops.claims (steps, claimed_at, look_at)
+  select array_agg(s.id), ops.now(), min(s.lease_expires_at) from came s where s.status = 'running' having count(*) > 0;
+  return null;
+end
+$$;
+create trigger ops_mission_steps_queue_inserted after insert on public.ops_mission_steps
+  referencing new table as came for each statement execute function ops.queue_inserted();
+
+-- Makes the queue agree with steps as they are now.
+create function ops.queue_again(p_steps uuid[]) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+as $$
+begin
+  insert into ops.queue as q (step_id, mission_id, status, executor, priority, run_at, ready, service, ended_at)
+  select s.id, s.mission_id, s.status, s.executor, s.priority, s.run_at, s.ready, s.service, case when s.status = 'failed' then s.completed_at end
+  from public.ops_mission_steps s where s.id = any (p_steps) and s.status in ('waiting', 'queued', 'failed')
+  on conflict (step_id) do update set mission_id = excluded.mission_id, status = excluded.status, executor = excluded.executor,
+    priority = excluded.priority, run_at = excluded.run_at, ready = excluded.ready, service = excluded.service, ended_at = excluded.ended_at;
+  delete from ops.queue q where q.step_id = any (p_steps) and not exists (
+    select from public.ops_mission_steps s where s.id = q.step_id and s.status in ('waiting', 'queued', 'failed'));
+end
+$$;
+
+-- A step that changed. It is read again: a trigger that ran before this one for another row may have changed it further.
+create function ops.queue_updated() returns trigger
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform ops.queue_again(array[new.id]);
+  return null;
+end
+$$;
+create trigger ops_mission_steps_enqueue
+  after update of status, ready, run_at, priority, executor, service, mission_id on public.ops_mission_steps
+  for each row when (new.status <> 'running' and (old.status in ('waiting', 'queued', 'failed') or new.status in ('waiting', 'queued', 'failed'))
+    and (new.status <> old.status or new.ready <> old.ready or new.run_at <> old.run_at or new.priority <> old.priority
+      or new.executor is distinct from old.executor or new.service is distinct from old.service or new.mission_id <> old.mission_id))
+  execute function ops.queue_updated();
+
+create function ops.queue_deleted() returns trigger
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  delete from ops.queue where step_id = old.id;
+  return null;
+end
+$$;
+create trigger ops_mission_steps_dequeue after delete on public.ops_mission_steps
+  for each row when (old.status in ('waiting', 'queued', 'failed')) execute function ops.queue_deleted();
+
+create function ops.queue_truncated() returns trigger
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  delete from ops.queue;
+  delete from ops.claims;
+  return null;
+end
+$$;
+create trigger ops_mission_steps_queue_truncated after truncate on public.ops_mission_steps
+  for each statement execute function ops.queue_truncated();
+
+-- A lease that was made shorter, by its worker or by hand, is looked at the sooner.
+create function ops.lease_shortened() returns trigger
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  insert into ops.claims (steps, claimed_at, look_at) values (array[new.id], ops.now(), new.lease_expires_at);
+  return null;
+end
+$$;
+create trigger ops_mission_steps_lease_shortened after update of lease_expires_at on public.ops_mission_steps
+  for each row when (new.status = 'running' and new.lease_expires_at < old.lease_expires_at)
+  execute function ops.lease_shortened();
+
+-- Looks at claims whose time has come since p_since, at most p_limit, oldest first: what has ended leaves them, and they come up again
+-- when they are twice as old, or when the first of their leases is over. What somebody else looks at is passed over.
+create function ops.look_at_claims(p_since timestamptz, p_limit integer) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+as $$
+declare
+  v_now timestamptz := ops.now();
+begin
+  with due as materialized (
+    select c.id, c.claimed_at, c.steps from ops.claims c where c.look_at between p_since and v_now
+    order by c.look_at limit p_limit for no key update skip locked
+  ), at_work as materialized (
+    select d.id, d.claimed_at, array_agg(s.id) as steps, min(s.lease_expires_at) as deadline
+    from due d, unnest(d.steps) u(id), lateral (
+      select s.id, s.lease_expires_at from public.ops_mission_steps s where s.id = u.id and s.status = 'running' offset 0) s
+    group by d.id, d.claimed_at
+  ), gone as (
+    delete from ops.claims c using due d where c.id = d.id and d.id not in (select w.id from at_work w)
+  )
+  update ops.claims c
+  set steps = w.steps, look_at = greatest(v_now, least(w.deadline, v_now + (v_now - w.claimed_at)))
+  from at_work w where c.id = w.id;
+end
+$$;
+
+-- Steps at work, found by their claims.
+create view ops.running_steps with (security_invoker = true) as
+  select s.*
+  from (select distinct u.id from ops.claims c, unnest(c.steps) u(id)) r,
+    lateral (select t.* from public.ops_mission_steps t where t.id = r.id and t.status = 'running' offset 0) s;
+
+-- Missions with open steps.
+create view ops.open_missions with (security_invoker = true) as
+  select q.mission_id as id from ops.queue q where q.status in ('waiting', 'queued')
+  union
+  select s.mission_id from ops.running_steps s;
 
 -- 67_restore_hold.sql ---------------------------------------------------------------------------------------
 
@@ -4380,10 +4553,8 @@ as $$
 begin
   return query
   select coalesce(h.identity <> i.identity, false), h.identity, h.since, i.identity,
-    (select count(*)::integer from public.ops_mission_steps where status = 'running'),
-    -- In two parts, because each has its own partial index.
-    (select count(*)::integer from public.ops_mission_steps where status = 'queued' and ready)
-      + (select count(*)::integer from public.ops_mission_steps where status = 'queued' and not ready)
+    (select count(*)::integer from ops.running_steps),
+    (select count(*)::integer from ops.queue where status = 'queued')
   from (select ops.identity() as identity) i left join (select * from ops.homes order by id desc limit 1) h on true;
 end
 $$;
@@ -4415,8 +4586,8 @@ $$;
 -- What is in flight in a restored copy that nobody has released. No rows anywhere else.
 create view public.ops_held_steps with (security_invoker = true) as
   select s.id as step_id, s.kind, s.executor, s.agent, s.attempt, s.worker_id, s.reserved_at, s.lease_expires_at, s.mission_id, m.title as mission_title
-  from public.ops_mission_steps s, lateral (select m.title from public.ops_missions m where m.id = s.mission_id offset 0) m
-  where s.status = 'running' and (select h.held from public.ops_hold() h);
+  from ops.running_steps s, lateral (select m.title from public.ops_missions m where m.id = s.mission_id offset 0) m
+  where (select h.held from public.ops_hold() h);
 
 -- 68_provenance.sql -----------------------------------------------------------------------------------------
 
@@ -5365,7 +5536,8 @@ begin
   if v_opens and v_was.state = 'closed' then
     perform ops.emit_own('service:down', jsonb_build_object('service', p_name, 'error', coalesce(p_error, 'the check failed'),
       'failures', v_was.failures + 1), null, null, 0);
-    update public.ops_mission_steps t set ready = ready where t.service = p_name and t.status = 'queued' and t.ready;
+    update public.ops_mission_steps t set ready = t.ready
+    from ops.queue q where q.service = p_name and q.status = 'queued' and q.ready and t.id = q.step_id and t.status = 'queued' and t.ready;
   elsif not v_opens and v_was.state = 'open' then
     perform ops.emit_own('service:up', jsonb_build_object('service', p_name,
       'down_seconds', round(extract(epoch from v_now - v_was.opened_at))), null, null, 0);
@@ -5384,7 +5556,8 @@ declare
   v_now timestamptz := ops.now();
 begin
   update public.ops_mission_steps t set ready = true, held = false, run_at = v_now
-  from (select id from public.ops_mission_steps where service = p_service and status = 'queued' and held order by id for no key update) h
+  from (select s.id from ops.queue q join public.ops_mission_steps s on s.id = q.step_id
+        where q.service = p_service and q.status = 'queued' and s.status = 'queued' and s.held order by s.id for no key update of s) h
   where t.id = h.id;
   if found then
     perform ops.wake_workers();
@@ -5444,7 +5617,8 @@ begin
   select to_jsonb(v) from (
     select l.name, coalesce(s.state, 'closed') as state, s.healthy, coalesce(s.failures, 0) as failures, s.http_status, s.latency_ms,
       s.error, s.checked_at, s.opened_at, s.next_check_at,
-      (select count(*) from public.ops_mission_steps t where t.service = l.name and t.status = 'queued' and t.held) as held_steps,
+      (select count(*) from ops.queue q join public.ops_mission_steps t on t.id = q.step_id
+       where q.service = l.name and q.status = 'queued' and t.held) as held_steps,
       l.config ->> 'url' as url
     from ops.listed_services() l left join ops.services s on s.name = l.name) v
   order by v.name;
@@ -5520,7 +5694,7 @@ as $$
 begin
   return query select * from ops.page('to_jsonb(r)', 'public.ops_missions', array[
     ops.equals(p_filter, 'status', enum_range(null::public.ops_mission_status)::text[]),
-    case when p_filter ->> 'status' in ('approved', 'running') then 'r.completed_at is null' end,
+    case when p_filter ->> 'status' in ('approved', 'running') then 'r.id = any (array(select o.id from ops.open_missions o))' end,
     ops.equals(p_filter, 'id')], p_limit, p_after);
 end
 $$;
@@ -5532,7 +5706,9 @@ as $$
 begin
   return query select * from ops.page('to_jsonb(r) - ''lease_token''', 'public.ops_mission_steps', array[
     ops.equals(p_filter, 'status', enum_range(null::public.ops_step_status)::text[]),
-    case when p_filter ->> 'status' = 'queued' then '((r.status = ''queued'' and r.ready) or (r.status = ''queued'' and not r.ready))' end,
+    case when p_filter ->> 'status' in ('queued', 'waiting', 'failed')
+      then format('r.id = any (array(select q.step_id from ops.queue q where q.status = %L))', p_filter ->> 'status')
+      when p_filter ->> 'status' = 'running' then 'r.id = any (array(select u.id from ops.claims c, unnest(c.steps) u(id)))' end,
     ops.equals(p_filter, 'mission_id'),
     ops.equals(p_filter, 'kind'),
     ops.equals(p_filter, 'executor'),
@@ -5575,13 +5751,11 @@ as $$
       'events', (select count(*) from public.ops_agent_events where processed_at is null),
       'reactions', (select count(*) from public.ops_agent_reactions where status = 'queued'),
       'proposals_pending', (select count(*) from public.ops_mission_proposals where status = 'pending'),
-      -- In two parts, because each has its own partial index.
-      'steps', (select count(*) from public.ops_mission_steps where status = 'queued' and ready)
-        + (select count(*) from public.ops_mission_steps where status = 'queued' and not ready),
-      'steps_running', (select count(*) from public.ops_mission_steps where status = 'running'),
-      'missions_open', (select count(*) from public.ops_missions where completed_at is null)),
+      'steps', (select count(*) from ops.queue where status = 'queued'),
+      'steps_running', (select count(*) from ops.running_steps),
+      'missions_open', (select count(*) from ops.open_missions)),
     'oldest_queued_seconds', (
-      select coalesce(round(extract(epoch from ops.now() - min(run_at))), 0) from public.ops_mission_steps where status = 'queued' and ready),
+      select coalesce(round(extract(epoch from ops.now() - min(run_at))), 0) from ops.queue where status = 'queued' and ready),
     'workers', jsonb_build_object('live', (select count(*) from ops.workers where last_seen_at > ops.now() - interval '2 minutes')),
     'last_heartbeat_at', h.at,
     'last_heartbeat_ok', h.ok,
@@ -5686,12 +5860,10 @@ begin
     ), queued as materialized (
       select s.executor, count(*) filter (where s.ready) as ready, count(*) filter (where not s.ready) as later,
         min(s.run_at) filter (where s.ready) as oldest
-      from public.ops_mission_steps s
-      -- In two parts, because each has its own partial index.
-      where (s.status = 'queued' and s.ready) or (s.status = 'queued' and not s.ready) group by s.executor
+      from ops.queue s where s.status = 'queued' group by s.executor
     ), running as materialized (
       select s.executor, s.worker_id, count(*) as steps, count(*) filter (where s.lease_expires_at < v_now - interval '5 minutes') as expired
-      from public.ops_mission_steps s where s.status = 'running' group by s.executor, s.worker_id
+      from ops.running_steps s group by s.executor, s.worker_id
     ), executors as (
       select executor from queued union select executor from running union select unnest(executors) from workers where live
     )
@@ -5871,29 +6043,29 @@ $$;
 create trigger ops_policy_audit_ignore instead of insert on public.ops_policy_audit
   for each row execute function ops.ignore_second_audit();
 
--- What waits, and where. Queued steps are counted in two parts, because each has its own partial index.
+-- What waits, and where.
 create view public.ops_queue_depth with (security_invoker = true) as
   select 'queued_events' as metric, count(*) as count from public.ops_agent_events where processed_at is null
   union all select 'queued_reactions', count(*) from public.ops_agent_reactions where status = 'queued'
   union all select 'pending_proposals', count(*) from public.ops_mission_proposals where status = 'pending'
-  union all select 'queued_steps', (select count(*) from public.ops_mission_steps where status = 'queued' and ready)
-    + (select count(*) from public.ops_mission_steps where status = 'queued' and not ready)
-  union all select 'running_steps', count(*) from public.ops_mission_steps where status = 'running'
-  union all select 'waiting_steps', count(*) from public.ops_mission_steps where status = 'waiting';
+  union all select 'queued_steps', count(*) from ops.queue where status = 'queued'
+  union all select 'running_steps', count(*) from ops.running_steps
+  union all select 'waiting_steps', count(*) from ops.queue where status = 'waiting';
 
 -- Steps that are out of attempts, kept for an operator. `offset 0` keeps the look-up of a mission one by its key: joined, all missions
 -- would be read to find those of a few steps.
 create view public.ops_dead_letters with (security_invoker = true) as
   select s.id as step_id, s.kind, s.executor, s.last_error, s.failure_count, s.max_retries, s.end_reason, s.updated_at,
     s.mission_id, m.title as mission_title, m.status as mission_status, m.source as proposal_source
-  from public.ops_mission_steps s,
+  from ops.queue q,
+    lateral (select t.* from public.ops_mission_steps t where t.id = q.step_id offset 0) s,
     lateral (select m.title, m.status, m.source from public.ops_missions m where m.id = s.mission_id offset 0) m
-  where s.status = 'failed';
+  where q.status = 'failed';
 
 -- Queued steps that no live worker offers to run.
 create view public.ops_unclaimable_steps with (security_invoker = true) as
   select s.executor, count(*) as steps, min(s.run_at) as oldest_run_at
-  from public.ops_mission_steps s
+  from ops.queue s
   where s.status = 'queued' and s.ready
     and not exists (select from ops.workers w where s.executor = any (w.executors) and w.last_seen_at > ops.now() - interval '2 minutes')
   group by s.executor;
@@ -6000,18 +6172,19 @@ create view public.ops_mission_success_rate with (security_invoker = true) as
 
 -- Steps that died, by day, over 7 days.
 create view public.ops_dead_letter_rate with (security_invoker = true) as
-  select date_trunc('day', updated_at) as day, count(*) as dead_letters
-  from public.ops_mission_steps
-  where status = 'failed' and updated_at > (select ops.now()) - interval '7 days' and kind <> 'noop:canary'
+  select date_trunc('day', q.ended_at) as day, count(*) as dead_letters
+  from ops.queue q, lateral (select s.kind from public.ops_mission_steps s where s.id = q.step_id offset 0) s
+  where q.status = 'failed' and q.ended_at > (select ops.now()) - interval '7 days' and s.kind <> 'noop:canary'
   group by 1 order by 1 desc;
 
 -- The steps that failed last, over 24 hours.
 create view public.ops_recent_failures with (security_invoker = true) as
   select s.id as step_id, s.kind, s.executor, s.last_error, s.failure_count, s.updated_at, m.id as mission_id, m.source as proposal_source
-  from public.ops_mission_steps s,
+  from ops.queue q,
+    lateral (select t.* from public.ops_mission_steps t where t.id = q.step_id offset 0) s,
     lateral (select m.id, m.source from public.ops_missions m where m.id = s.mission_id offset 0) m
-  where s.status = 'failed' and s.updated_at > (select ops.now()) - interval '24 hours'
-  order by s.updated_at desc;
+  where q.status = 'failed' and q.ended_at > (select ops.now()) - interval '24 hours'
+  order by q.ended_at desc;
 
 -- Limits beside their use, on the current day of the policy's time zone.
 create view public.ops_policy_compliance with (security_invoker = true) as
@@ -6075,7 +6248,7 @@ begin
       watched_missions as materialized (
         select m.* from public.ops_missions m where m.id in (
           (select n.id from public.ops_missions n order by n.id desc limit 300) union
-          (select l.id from public.ops_missions l where l.completed_at is null order by l.id limit 100))),
+          (select o.id from ops.open_missions o order by o.id limit 100))),
       watched_steps as materialized (
         select s.* from watched_missions m join public.ops_mission_steps s on s.mission_id = m.id),
       watched_runs as materialized (
@@ -6140,6 +6313,21 @@ $q$),
   from watched_steps s join public.ops_action_runs r on r.id = s.lease_token
 $q$),
 
+-- What can be claimed is found in the queue, what runs by its claim.
+('queue_follows_steps', 'critical', 'Steps that the queue does not know, or knows otherwise than they are', true, false, $q$
+  select s.id, format('is %s, and the queue says %s', s.status, coalesce(q.status::text, 'nothing')) as message
+  from watched_steps s left join ops.queue q on q.step_id = s.id
+  where case when s.status in ('waiting', 'queued', 'failed')
+    then (q.status, q.mission_id, q.executor, q.priority, q.run_at, q.ready, q.service)
+      is distinct from (s.status, s.mission_id, s.executor, s.priority, s.run_at, s.ready, s.service)
+    else q.step_id is not null end
+$q$),
+('running_has_claim', 'critical', 'Running steps that recovery would not find in time', true, false, $q$
+  select s.id, 'runs until ' || s.lease_expires_at || ', and no claim says so' as message
+  from watched_steps s where s.status = 'running' and not exists (
+    select from ops.claims c where s.id = any (c.steps) and c.look_at <= greatest(s.lease_expires_at, (select ops.now())))
+$q$),
+
 -- Steps run in order.
 ('order', 'critical', 'Steps that were let go before what they depend on had succeeded', true, false, $q$
   select s.id, format('%s before its dependencies have succeeded', s.status) as message
@@ -6179,10 +6367,10 @@ $q$),
   select m.id, format('%s roll-up events after round %s, %s', e.n, m.round, m.status) as message
   from watched_missions m, lateral (
     select count(*) as n
-    from (select e.type, e.dedupe_key from public.ops_agent_events e where e.mission_id = m.id
+    from (select e.type, e.round from public.ops_agent_events e where e.mission_id = m.id
           union all
-          select a.data ->> 'type', a.data ->> 'dedupe_key' from ops.archive a where a.parent_id = m.id and a.entity = 'event') e
-    where e.type in ('mission:succeeded', 'mission:failed', 'mission:cancelled') and e.dedupe_key like 'mission:%') e
+          select a.data ->> 'type', (a.data ->> 'round')::integer from ops.archive a where a.parent_id = m.id and a.entity = 'event') e
+    where e.type in ('mission:succeeded', 'mission:failed', 'mission:cancelled') and e.round is not null) e
   where e.n <> m.round - case when m.completed_at is null then 1 else 0 end
 $q$),
 ('depth_follows_mission', 'critical', 'Events whose depth in the chain is not one more than their mission''s', true, false, $q$
@@ -6365,20 +6553,26 @@ $q$),
 $q$),
 ('running_past_recovery', 'high', 'Steps that still run ten minutes after their lease was over: nobody recovers them', $q$
   select s.id, format('%s has run without a lease since %s', s.kind, s.lease_expires_at) as message
-  from public.ops_mission_steps s
-  where s.status = 'running' and s.lease_expires_at < (select ops.now()) - interval '10 minutes'
+  from ops.running_steps s
+  where s.lease_expires_at < (select ops.now()) - interval '10 minutes'
   order by s.lease_expires_at limit 101
 $q$),
 ('mission_open_without_steps', 'high', 'Missions that are open though all of their steps have ended', $q$
   select m.id, format('%s since %s, and no step is open', m.status, m.updated_at) as message
-  from (select * from public.ops_missions where completed_at is null order by id limit 5000) m
-  where not exists (select from public.ops_mission_steps s where s.mission_id = m.id and s.status in ('waiting', 'queued', 'running'))
+  from (
+    select l.* from (select * from public.ops_missions order by id desc limit 5000) l
+    union
+    -- Attempts that were claimed last: the end of a mission follows the end of one of its steps.
+    select l.* from (select distinct s.mission_id from (select r.step_id from public.ops_action_runs r order by r.id desc limit 5000) r,
+        lateral (select t.mission_id from public.ops_mission_steps t where t.id = r.step_id offset 0) s) s,
+      lateral (select t.* from public.ops_missions t where t.id = s.mission_id offset 0) l) m
+  where m.completed_at is null and not exists (select from public.ops_mission_steps s where s.mission_id = m.id and s.status in ('waiting', 'queued', 'running'))
 $q$),
 ('unclaimable_steps', 'warning', 'Queued steps whose executor no live worker has offered for ten minutes', $q$
   select x.name as id, format('no live worker offers executor "%s"; a step has been due since %s', x.name, d.run_at) as message
   from unnest(ops.claimable_executors()) x(name), lateral (
     select min(s.run_at) as run_at
-    from (select run_at from public.ops_mission_steps where status = 'queued' and ready and executor = x.name order by priority, run_at, id limit 100) s) d
+    from (select run_at from ops.queue where status = 'queued' and ready and executor = x.name order by priority, run_at, step_id limit 100) s) d
   where d.run_at < (select ops.now()) - interval '10 minutes' and not ops.paused('claims') and x.name <> all (ops.blocked_executors())
     and not exists (select from ops.workers w where x.name = any (w.executors) and w.last_seen_at > (select ops.now()) - interval '10 minutes')
 $q$),
@@ -6388,7 +6582,7 @@ $q$),
 $q$),
 ('worker_silence', 'high', 'Workers that fell silent with steps in hand', $q$
   select w.id, format('worker "%s" was last seen at %s and has %s steps in hand', w.name, w.last_seen_at, count(*)) as message
-  from (select id, worker_id from public.ops_mission_steps where status = 'running' order by lease_expires_at limit 1000) s
+  from (select id, worker_id from ops.running_steps order by lease_expires_at limit 1000) s
   join ops.workers w on w.id = s.worker_id
   where w.last_seen_at < (select ops.now()) - interval '5 minutes' group by w.id, w.name, w.last_seen_at
 $q$),
@@ -7014,7 +7208,8 @@ begin
   elsif p_rule = 'dead_letters_per_hour' then
     return query
     select '', count(*)::numeric, format('%s steps ran out of attempts within the hour', count(*)) from (
-      select from public.ops_mission_steps where status = 'failed' and updated_at > v_now - interval '1 hour' and kind <> 'noop:canary' limit 10000) d;
+      select from ops.queue q, lateral (select s.kind from public.ops_mission_steps s where s.id = q.step_id offset 0) s
+      where q.status = 'failed' and q.ended_at > v_now - interval '1 hour' and s.kind <> 'noop:canary' limit 10000) d;
   elsif p_rule = 'queued_events' then
     return query
     select '', count(*)::numeric, format('%s%s events wait to be processed', case when count(*) = 10000 then 'at least ' else '' end, count(*)) from (
@@ -7022,7 +7217,7 @@ begin
   elsif p_rule = 'queued_steps' then
     return query
     select '', count(*)::numeric, format('%s%s steps wait for a worker', case when count(*) = 10000 then 'at least ' else '' end, count(*)) from (
-      select from public.ops_mission_steps where status = 'queued' and ready and run_at <= v_now limit 10000) d;
+      select from ops.queue where status = 'queued' and ready and run_at <= v_now limit 10000) d;
   elsif p_rule = 'proposals_per_hour' then
     return query
     select '', count(*)::numeric, format('%s%s proposals within the hour', case when count(*) = 10000 then 'at least ' else '' end, count(*)) from (
@@ -7314,7 +7509,7 @@ begin
     'open_violations', (select count(*) from ops.invariant_violations where not resolved),
     'canaries_returned', (select count(*) from ops.canaries where sent_at > v_since and status in ('returned', 'slow')),
     'canaries_missing', (select count(*) from ops.canaries where sent_at > v_since and status = 'missing'),
-    'dead_letters', (select count(*) from (select from public.ops_mission_steps where status = 'failed' and updated_at > v_since limit 10000) d),
+    'dead_letters', (select count(*) from (select from ops.queue where status = 'failed' and ended_at > v_since limit 10000) d),
     'pending_approvals', (select count(*) from (select from public.ops_mission_proposals where status = 'pending' limit 10000) p),
     'heartbeats', (select count(*) from ops.heartbeats where at > v_since),
     'failed_heartbeats', (select count(*) from ops.heartbeats where at > v_since and not ok));
@@ -7633,7 +7828,7 @@ begin
   -- Column defaults and views need these.
   grant execute on function ops.now(), ops.new_id() to service_role, ops_operator, ops_readonly;
   grant select on ops.policy_history, ops.policy_audit, ops.workers, ops.shadow_reactions, ops.services, ops.service_checks, ops.invariant_violations, ops.check_runs,
-    ops.canaries, ops.alerts, ops.alert_notices, ops.silences, ops.schedules to service_role, ops_operator, ops_readonly;
+    ops.canaries, ops.alerts, ops.alert_notices, ops.silences, ops.schedules, ops.queue, ops.claims, ops.running_steps, ops.open_missions to service_role, ops_operator, ops_readonly;
   -- Checks read all of the loop, and call what reads it for them.
   grant usage on schema public, ops to ops_monitor;
   for v_object in
@@ -7676,7 +7871,7 @@ begin
     execute format('alter table ops.%I enable row level security', v_table);
     execute format('create policy monitor on ops.%I for select to ops_monitor using (true)', v_table);
     if v_table in ('policy_history', 'policy_audit', 'workers', 'shadow_reactions', 'services', 'service_checks', 'invariant_violations', 'check_runs', 'canaries', 'alerts',
-      'alert_notices', 'silences', 'schedules') then
+      'alert_notices', 'silences', 'schedules', 'queue', 'claims') then
       execute format('create policy readers on ops.%I for select to service_role, ops_operator, ops_readonly using (true)', v_table);
     end if;
   end loop;

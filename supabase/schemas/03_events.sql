@@ -11,6 +11,7 @@ create table public.ops_agent_events (
   proposal_id uuid,
   mission_id uuid,
   run_id uuid,
+  round integer,
   root_event_id uuid,
   depth integer not null default 0,
   processed_at timestamptz,
@@ -23,7 +24,8 @@ create table public.ops_agent_events (
 
 create index ops_agent_events_unprocessed on public.ops_agent_events (created_at, id) where processed_at is null;
 create index ops_agent_events_by_proposal on public.ops_agent_events (proposal_id) where proposal_id is not null;
-create index ops_agent_events_by_mission on public.ops_agent_events (mission_id) where mission_id is not null;
+-- Also says that the end of a mission's round is told once: no other event has a round.
+create unique index ops_agent_events_by_mission on public.ops_agent_events (mission_id, round) where mission_id is not null;
 create index ops_agent_events_by_run on public.ops_agent_events (run_id) where run_id is not null;
 create index ops_agent_events_by_root on public.ops_agent_events (root_event_id) where root_event_id is not null;
 -- Beats have a life of their own, shorter than that of anything else here.

@@ -36,12 +36,12 @@ create table public.ops_missions (
     check ((status in ('succeeded', 'failed', 'cancelled')) = (completed_at is not null)),
   constraint ops_missions_success_has_no_loss
     check (status <> 'succeeded' or (steps_failed = 0 and steps_cancelled = 0))
--- Half a page stays free: a claim starts all missions of a page at once, and their new rows then fit beside the old ones, which spares the
--- indexes.
+-- Half a page stays free: a call starts or ends all missions of a page at once, and their new rows then fit beside the old ones, which
+-- spares the indexes.
 ) with (autovacuum_vacuum_scale_factor = 0.02, fillfactor = 50);
 
--- By completed_at, not by status: the first claim's change of status then touches no index.
-create index ops_missions_live on public.ops_missions (id) where completed_at is null;
+-- No index knows whether a mission is open: its start and its end then touch none. Open missions are found by their open steps
+-- (ops.open_missions).
 create index ops_missions_created on public.ops_missions using brin (created_at) with (autosummarize = on);
 create index ops_missions_completed on public.ops_missions using brin (completed_at) with (autosummarize = on);
 

@@ -5,7 +5,7 @@
 
 create table public.ops_action_runs (
   id uuid primary key default ops.new_id(),
-  run_id text generated always as (id::text) stored,
+  run_id text collate "C" generated always as (id::text) stored,
   step_id uuid references public.ops_mission_steps on delete cascade,
   executor text,
   status text not null default 'started',

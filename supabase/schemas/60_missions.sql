@@ -163,8 +163,8 @@ begin
       m.depth, m.dedupe_key, o.steps, o.failed_step, o.error, o.priced
     from outcome o join public.ops_missions m on m.id = o.mission_id
   ), told as (
-    insert into public.ops_agent_events (id, dedupe_key, type, data, mission_id, root_event_id, depth, created_at)
-    select v_ids[e.n], 'mission:' || e.id || ':' || e.round, 'mission:' || e.status,
+    insert into public.ops_agent_events (id, type, data, mission_id, round, root_event_id, depth, created_at)
+    select v_ids[e.n], 'mission:' || e.status,
       -- Most missions have nothing to leave out.
       case when num_nulls(e.title, e.source) = 0 and num_nonnulls(e.agent, e.failed_step, e.error, e.end_reason) = 0
         then jsonb_build_object('mission_id', e.id, 'proposal_id', e.proposal_id, 'title', e.title, 'source', e.source,
@@ -172,7 +172,7 @@ begin
         else jsonb_strip_nulls(jsonb_build_object('mission_id', e.id, 'proposal_id', e.proposal_id, 'title', e.title, 'source', e.source,
           'agent', e.agent, 'status', e.status, 'steps', e.steps, 'failed_step', e.failed_step, 'error', e.error, 'reason', e.end_reason))
       end,
-      e.id, e.root_event_id, e.depth + 1, v_now
+      e.id, e.round, e.root_event_id, e.depth + 1, v_now
     from ended e
   )
   select array_agg(e.dedupe_key) filter (where e.dedupe_key is not null), array_agg(e.id) filter (where e.priced)
@@ -223,7 +223,7 @@ end
 $$;
 
 -- Takes finished steps off their missions' counters and ends the missions that have none left. The missions are locked; p_missions
--- names one for each step. Answers each mission's status, and those that go on.
+-- names one for each step. Answers the statuses of missions that have not succeeded, by id, and those that go on.
 create function ops.roll_up(p_missions uuid[], out statuses jsonb, out going uuid[])
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -245,7 +245,7 @@ begin
     from finished f where m.id = f.mission_id
     returning m.id, m.status, m.steps_open
   )
-  select jsonb_object_agg(id, status), array_agg(id) filter (where steps_open = 0), array_agg(id) filter (where steps_open > 0)
+  select jsonb_object_agg(id, status) filter (where status <> 'succeeded'), array_agg(id) filter (where steps_open = 0), array_agg(id) filter (where steps_open > 0)
   into statuses, v_ended, going from rolled;
   if v_ended is not null then
     perform ops.finish_missions(v_ended);
@@ -266,7 +266,8 @@ begin
   set status = 'queued', revision = w.revision + 1, updated_at = v_now,
     run_at = greatest(w.run_at, v_now + w.delay_seconds * interval '1 second'),
     ready = greatest(w.run_at, v_now + w.delay_seconds * interval '1 second') <= v_now
-  where w.mission_id = any (p_missions) and w.status = 'waiting'
+  from ops.queue q
+  where q.mission_id = any (p_missions) and q.status = 'waiting' and w.id = q.step_id and w.status = 'waiting'
     and not exists (
       select from public.ops_mission_steps d
       where d.mission_id = w.mission_id and d.key = any (w.depends_on) and d.status <> 'succeeded');
@@ -565,9 +566,9 @@ declare
 begin
   for v_step in
     select d.id, d.mission_id from (
-      select s.id, s.mission_id from public.ops_mission_steps s
-      where s.status = 'failed' and (p_kind is null or s.kind = p_kind)
-      order by s.updated_at, s.id limit least(p_limit, 1000)) d
+      select s.id, s.mission_id from ops.queue q join public.ops_mission_steps s on s.id = q.step_id
+      where q.status = 'failed' and (p_kind is null or s.kind = p_kind)
+      order by q.ended_at, s.id limit least(p_limit, 1000)) d
     order by d.mission_id, d.id -- the order in which missions are locked
   loop
     begin

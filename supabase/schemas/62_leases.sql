@@ -20,7 +20,7 @@ begin
     coalesce((p.control #>> '{pause,claims}')::boolean, false),
     coalesce(h.identity <> ops.identity(), false), h.identity is null,
     coalesce(w.last_seen_at < v_now - interval '10 seconds', false),
-    exists (select from public.ops_mission_steps d where d.status = 'queued' and not d.ready and d.run_at <= v_now),
+    exists (select from ops.queue q where q.status = 'queued' and not q.ready and q.run_at <= v_now),
     case when coalesce(p.control #> '{pause,executors}', '[]') = '[]' and coalesce(p.worker_policy -> 'blocked_executors', '[]') = '[]'
       then '{}' else ops.blocked_executors() end
   into lease_seconds, default_retries, paused, held, homeless, unseen, due, blocked
@@ -106,10 +106,10 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   return (with recursive hop as (
-    (select s.executor from public.ops_mission_steps s where s.status = 'queued' and s.ready order by s.executor limit 1)
+    (select q.executor from ops.queue q where q.status = 'queued' and q.ready order by q.executor limit 1)
     union all
-    select (select s.executor from public.ops_mission_steps s
-            where s.status = 'queued' and s.ready and s.executor > h.executor order by s.executor limit 1)
+    select (select q.executor from ops.queue q
+            where q.status = 'queued' and q.ready and q.executor > h.executor order by q.executor limit 1)
     from hop h where h.executor is not null
   )
   select coalesce(array_agg(executor) filter (where executor is not null), '{}') from hop);
@@ -142,12 +142,15 @@ declare
   v_now timestamptz := ops.now();
   v_steps uuid[];
   v_missions uuid[];
+  v_places tid[];
+  v_left integer;
 begin
   -- Steps whose time has come join the claimable ones.
   if p_due then
     update public.ops_mission_steps s set ready = true
-    from (select d.id from public.ops_mission_steps d where d.status = 'queued' and not d.ready and d.run_at <= v_now
-          order by d.run_at limit 500 for no key update skip locked) due
+    from (select d.id from ops.queue q join public.ops_mission_steps d on d.id = q.step_id
+          where q.status = 'queued' and not q.ready and q.run_at <= v_now and d.status = 'queued' and not d.ready and d.run_at <= v_now
+          order by q.run_at limit 500 for no key update of d skip locked) due
     where s.id = due.id;
   end if;
 
@@ -159,19 +162,31 @@ begin
     from (select distinct unnest(p_executors) as executor) e
     where e.executor <> all (p_blocked)
   ), candidates as materialized (
-    select c.id, c.mission_id, c.priority, c.run_at
+    select c.id, c.mission_id, c.priority, c.run_at, c.place
     from open o,
       lateral (
-        select s.id, s.mission_id, s.priority, s.run_at
-        from public.ops_mission_steps s
-        where s.status = 'queued' and s.ready and s.executor = o.executor and s.run_at <= v_now
-          and (s.priority, s.run_at, s.id) > (o.priority, o.run_at, o.id)
-        order by s.priority, s.run_at, s.id
+        select s.id, s.mission_id, q.priority, q.run_at, q.ctid as place
+        from ops.queue q join public.ops_mission_steps s on s.id = q.step_id
+        where q.status = 'queued' and q.ready and q.executor = o.executor and q.run_at <= v_now
+          and (q.priority, q.run_at, q.step_id) > (o.priority, o.run_at, o.id)
+          -- Judged again once the step is locked: the queue's row is as old as this statement.
+          and s.status = 'queued' and s.ready and s.run_at <= v_now
+        order by q.priority, q.run_at, q.step_id
         limit o.room
-        for no key update skip locked) c
+        for no key update of s skip locked) c
   )
-  select array_agg(c.id), array_agg(distinct c.mission_id) into v_steps, v_missions
-  from (select id, mission_id from candidates order by priority, run_at, id limit p_limit) c;
+  select array_agg(c.id), array_agg(c.mission_id), array_agg(c.place) into v_steps, v_missions, v_places
+  from (select id, mission_id, place from candidates order by priority, run_at, id limit p_limit) c;
+  if v_steps is null then
+    return null;
+  end if;
+
+  delete from ops.queue q where q.ctid = any (v_places) and q.step_id = any (v_steps);
+  get diagnostics v_left = row_count;
+  if v_left < cardinality(v_steps) then
+    -- A row that was rewritten meanwhile stands elsewhere.
+    delete from ops.queue q where q.step_id = any (v_steps);
+  end if;
 
   -- A mission starts with its first claim. One that is locked is being started, or ended, by somebody else.
   update public.ops_missions m set status = 'running', started_at = coalesce(m.started_at, v_now), updated_at = v_now
@@ -244,6 +259,11 @@ begin
   end if;
   v_now := ops.now();
   v_tokens := ops.new_ids(array_length(v_steps, 1));
+  insert into ops.claims (steps, claimed_at, look_at) values (v_steps, v_now, v_now + least(v_lease, 1) * interval '1 second');
+  -- Now and then for all: what has ended leaves the claims.
+  if random() < 0.125 then
+    perform ops.look_at_claims(v_now - interval '10 seconds', 32);
+  end if;
   return query
   with leased as (
     update public.ops_mission_steps s

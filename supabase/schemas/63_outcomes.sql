@@ -151,7 +151,8 @@ begin
       perform ops.wake_workers();
     end if;
     return query
-    select d.id, 'ok', d.mission_id, v_statuses ->> d.mission_id::text from unnest(v_steps, v_missions) d(id, mission_id);
+    select d.id, 'ok', d.mission_id, case when v_statuses is null then 'succeeded' else coalesce(v_statuses ->> d.mission_id::text, 'succeeded') end
+    from unnest(v_steps, v_missions) d(id, mission_id);
   end if;
   if coalesce(cardinality(v_steps), 0) < v_count then
     perform ops.keep_late(p_results, 'succeeded', v_tokens);

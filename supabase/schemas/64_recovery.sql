@@ -38,18 +38,24 @@ declare
   v_met uuid[] := '{}';
   v_held uuid[] := '{}';
   v_failures jsonb;
+  v_running uuid[];
 begin
   if ops.on_hold() then
     requeued := 0;
     died := 0;
     return;
   end if;
+  -- Leases are over in claims whose time has come; what runs on and on may be in any.
+  select array_agg(u.id) into v_running
+  from (select c.steps from ops.claims c where p_mode <> 'lease' or c.look_at <= v_now
+        order by c.look_at limit case when p_mode = 'lease' then 200 end) c, unnest(c.steps) u(id);
+
   -- Deaths come first: whoever holds steps already may not wait for more.
   while cardinality(v_held) < p_limit loop
     select array_agg(distinct o.mission_id) into v_batch
     from (
       select s.mission_id from public.ops_mission_steps s
-      where s.status = 'running' and (p_mode <> 'lease' or s.lease_expires_at < v_now)
+      where s.id = any (v_running) and s.status = 'running' and (p_mode <> 'lease' or s.lease_expires_at < v_now)
         and ops.overdue(s, p_mode, p_threshold, v_now) is not null
         and s.failure_count + 1 >= coalesce(s.max_retries, 3) and s.mission_id <> all (v_met)
       order by s.lease_expires_at limit p_limit - cardinality(v_held)) o;
@@ -69,7 +75,7 @@ begin
   from (
     select s.id, s.lease_token, ops.overdue(s, p_mode, p_threshold, v_now) as error
     from public.ops_mission_steps s
-    where s.status = 'running' and (p_mode <> 'lease' or s.lease_expires_at < v_now)
+    where s.id = any (v_running) and s.status = 'running' and (p_mode <> 'lease' or s.lease_expires_at < v_now)
       and ops.overdue(s, p_mode, p_threshold, v_now) is not null
       and s.failure_count + 1 < coalesce(s.max_retries, 3)
     order by s.lease_expires_at limit p_limit
@@ -80,10 +86,14 @@ begin
     perform ops.wake_workers();
   end if;
 
+  if p_mode = 'lease' then
+    perform ops.look_at_claims('-infinity', 200);
+  end if;
+
   -- A first claim that met its mission locked could not start it.
   update public.ops_missions m set status = 'running', started_at = coalesce(m.started_at, v_now), updated_at = v_now
   from (select f.id from public.ops_missions f
-        where f.status = 'approved' and f.id in (select s.mission_id from public.ops_mission_steps s where s.status = 'running')
+        where f.status = 'approved' and f.id = any (array(select s.mission_id from ops.running_steps s))
         order by f.id for no key update skip locked) unstarted
   where m.id = unstarted.id;
 end

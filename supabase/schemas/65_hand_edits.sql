@@ -145,6 +145,7 @@ declare
   v_unknown text;
 begin
   perform from public.ops_missions where id = new.mission_id for no key update;
+  perform ops.queue_again(array[new.id]);
   perform ops.join_order(new.id);
   select k into v_unknown from unnest(new.depends_on) k
   where not exists (select from public.ops_mission_steps d where d.mission_id = new.mission_id and d.key = k)

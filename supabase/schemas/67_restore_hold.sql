@@ -57,10 +57,8 @@ as $$
 begin
   return query
   select coalesce(h.identity <> i.identity, false), h.identity, h.since, i.identity,
-    (select count(*)::integer from public.ops_mission_steps where status = 'running'),
-    -- In two parts, because each has its own partial index.
-    (select count(*)::integer from public.ops_mission_steps where status = 'queued' and ready)
-      + (select count(*)::integer from public.ops_mission_steps where status = 'queued' and not ready)
+    (select count(*)::integer from ops.running_steps),
+    (select count(*)::integer from ops.queue where status = 'queued')
   from (select ops.identity() as identity) i left join (select * from ops.homes order by id desc limit 1) h on true;
 end
 $$;
@@ -92,5 +90,5 @@ $$;
 -- What is in flight in a restored copy that nobody has released. No rows anywhere else.
 create view public.ops_held_steps with (security_invoker = true) as
   select s.id as step_id, s.kind, s.executor, s.agent, s.attempt, s.worker_id, s.reserved_at, s.lease_expires_at, s.mission_id, m.title as mission_title
-  from public.ops_mission_steps s, lateral (select m.title from public.ops_missions m where m.id = s.mission_id offset 0) m
-  where s.status = 'running' and (select h.held from public.ops_hold() h);
+  from ops.running_steps s, lateral (select m.title from public.ops_missions m where m.id = s.mission_id offset 0) m
+  where (select h.held from public.ops_hold() h);

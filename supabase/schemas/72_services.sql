@@ -92,7 +92,8 @@ begin
   if v_opens and v_was.state = 'closed' then
     perform ops.emit_own('service:down', jsonb_build_object('service', p_name, 'error', coalesce(p_error, 'the check failed'),
       'failures', v_was.failures + 1), null, null, 0);
-    update public.ops_mission_steps t set ready = ready where t.service = p_name and t.status = 'queued' and t.ready;
+    update public.ops_mission_steps t set ready = t.ready
+    from ops.queue q where q.service = p_name and q.status = 'queued' and q.ready and t.id = q.step_id and t.status = 'queued' and t.ready;
   elsif not v_opens and v_was.state = 'open' then
     perform ops.emit_own('service:up', jsonb_build_object('service', p_name,
       'down_seconds', round(extract(epoch from v_now - v_was.opened_at))), null, null, 0);
@@ -111,7 +112,8 @@ declare
   v_now timestamptz := ops.now();
 begin
   update public.ops_mission_steps t set ready = true, held = false, run_at = v_now
-  from (select id from public.ops_mission_steps where service = p_service and status = 'queued' and held order by id for no key update) h
+  from (select s.id from ops.queue q join public.ops_mission_steps s on s.id = q.step_id
+        where q.service = p_service and q.status = 'queued' and s.status = 'queued' and s.held order by s.id for no key update of s) h
   where t.id = h.id;
   if found then
     perform ops.wake_workers();
@@ -171,7 +173,8 @@ begin
   select to_jsonb(v) from (
     select l.name, coalesce(s.state, 'closed') as state, s.healthy, coalesce(s.failures, 0) as failures, s.http_status, s.latency_ms,
       s.error, s.checked_at, s.opened_at, s.next_check_at,
-      (select count(*) from public.ops_mission_steps t where t.service = l.name and t.status = 'queued' and t.held) as held_steps,
+      (select count(*) from ops.queue q join public.ops_mission_steps t on t.id = q.step_id
+       where q.service = l.name and q.status = 'queued' and t.held) as held_steps,
       l.config ->> 'url' as url
     from ops.listed_services() l left join ops.services s on s.name = l.name) v
   order by v.name;

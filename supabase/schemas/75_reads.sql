@@ -65,7 +65,7 @@ as $$
 begin
   return query select * from ops.page('to_jsonb(r)', 'public.ops_missions', array[
     ops.equals(p_filter, 'status', enum_range(null::public.ops_mission_status)::text[]),
-    case when p_filter ->> 'status' in ('approved', 'running') then 'r.completed_at is null' end,
+    case when p_filter ->> 'status' in ('approved', 'running') then 'r.id = any (array(select o.id from ops.open_missions o))' end,
     ops.equals(p_filter, 'id')], p_limit, p_after);
 end
 $$;
@@ -77,7 +77,9 @@ as $$
 begin
   return query select * from ops.page('to_jsonb(r) - ''lease_token''', 'public.ops_mission_steps', array[
     ops.equals(p_filter, 'status', enum_range(null::public.ops_step_status)::text[]),
-    case when p_filter ->> 'status' = 'queued' then '((r.status = ''queued'' and r.ready) or (r.status = ''queued'' and not r.ready))' end,
+    case when p_filter ->> 'status' in ('queued', 'waiting', 'failed')
+      then format('r.id = any (array(select q.step_id from ops.queue q where q.status = %L))', p_filter ->> 'status')
+      when p_filter ->> 'status' = 'running' then 'r.id = any (array(select u.id from ops.claims c, unnest(c.steps) u(id)))' end,
     ops.equals(p_filter, 'mission_id'),
     ops.equals(p_filter, 'kind'),
     ops.equals(p_filter, 'executor'),
@@ -120,13 +122,11 @@ as $$
       'events', (select count(*) from public.ops_agent_events where processed_at is null),
       'reactions', (select count(*) from public.ops_agent_reactions where status = 'queued'),
       'proposals_pending', (select count(*) from public.ops_mission_proposals where status = 'pending'),
-      -- In two parts, because each has its own partial index.
-      'steps', (select count(*) from public.ops_mission_steps where status = 'queued' and ready)
-        + (select count(*) from public.ops_mission_steps where status = 'queued' and not ready),
-      'steps_running', (select count(*) from public.ops_mission_steps where status = 'running'),
-      'missions_open', (select count(*) from public.ops_missions where completed_at is null)),
+      'steps', (select count(*) from ops.queue where status = 'queued'),
+      'steps_running', (select count(*) from ops.running_steps),
+      'missions_open', (select count(*) from ops.open_missions)),
     'oldest_queued_seconds', (
-      select coalesce(round(extract(epoch from ops.now() - min(run_at))), 0) from public.ops_mission_steps where status = 'queued' and ready),
+      select coalesce(round(extract(epoch from ops.now() - min(run_at))), 0) from ops.queue where status = 'queued' and ready),
     'workers', jsonb_build_object('live', (select count(*) from ops.workers where last_seen_at > ops.now() - interval '2 minutes')),
     'last_heartbeat_at', h.at,
     'last_heartbeat_ok', h.ok,

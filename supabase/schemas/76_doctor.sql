@@ -18,12 +18,10 @@ begin
     ), queued as materialized (
       select s.executor, count(*) filter (where s.ready) as ready, count(*) filter (where not s.ready) as later,
         min(s.run_at) filter (where s.ready) as oldest
-      from public.ops_mission_steps s
-      -- In two parts, because each has its own partial index.
-      where (s.status = 'queued' and s.ready) or (s.status = 'queued' and not s.ready) group by s.executor
+      from ops.queue s where s.status = 'queued' group by s.executor
     ), running as materialized (
       select s.executor, s.worker_id, count(*) as steps, count(*) filter (where s.lease_expires_at < v_now - interval '5 minutes') as expired
-      from public.ops_mission_steps s where s.status = 'running' group by s.executor, s.worker_id
+      from ops.running_steps s group by s.executor, s.worker_id
     ), executors as (
       select executor from queued union select executor from running union select unnest(executors) from workers where live
     )

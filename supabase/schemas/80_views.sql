@@ -19,29 +19,29 @@ $$;
 create trigger ops_policy_audit_ignore instead of insert on public.ops_policy_audit
   for each row execute function ops.ignore_second_audit();
 
--- What waits, and where. Queued steps are counted in two parts, because each has its own partial index.
+-- What waits, and where.
 create view public.ops_queue_depth with (security_invoker = true) as
   select 'queued_events' as metric, count(*) as count from public.ops_agent_events where processed_at is null
   union all select 'queued_reactions', count(*) from public.ops_agent_reactions where status = 'queued'
   union all select 'pending_proposals', count(*) from public.ops_mission_proposals where status = 'pending'
-  union all select 'queued_steps', (select count(*) from public.ops_mission_steps where status = 'queued' and ready)
-    + (select count(*) from public.ops_mission_steps where status = 'queued' and not ready)
-  union all select 'running_steps', count(*) from public.ops_mission_steps where status = 'running'
-  union all select 'waiting_steps', count(*) from public.ops_mission_steps where status = 'waiting';
+  union all select 'queued_steps', count(*) from ops.queue where status = 'queued'
+  union all select 'running_steps', count(*) from ops.running_steps
+  union all select 'waiting_steps', count(*) from ops.queue where status = 'waiting';
 
 -- Steps that are out of attempts, kept for an operator. `offset 0` keeps the look-up of a mission one by its key: joined, all missions
 -- would be read to find those of a few steps.
 create view public.ops_dead_letters with (security_invoker = true) as
   select s.id as step_id, s.kind, s.executor, s.last_error, s.failure_count, s.max_retries, s.end_reason, s.updated_at,
     s.mission_id, m.title as mission_title, m.status as mission_status, m.source as proposal_source
-  from public.ops_mission_steps s,
+  from ops.queue q,
+    lateral (select t.* from public.ops_mission_steps t where t.id = q.step_id offset 0) s,
     lateral (select m.title, m.status, m.source from public.ops_missions m where m.id = s.mission_id offset 0) m
-  where s.status = 'failed';
+  where q.status = 'failed';
 
 -- Queued steps that no live worker offers to run.
 create view public.ops_unclaimable_steps with (security_invoker = true) as
   select s.executor, count(*) as steps, min(s.run_at) as oldest_run_at
-  from public.ops_mission_steps s
+  from ops.queue s
   where s.status = 'queued' and s.ready
     and not exists (select from ops.workers w where s.executor = any (w.executors) and w.last_seen_at > ops.now() - interval '2 minutes')
   group by s.executor;

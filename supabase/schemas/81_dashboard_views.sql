@@ -79,18 +79,19 @@ create view public.ops_mission_success_rate with (security_invoker = true) as
 
 -- Steps that died, by day, over 7 days.
 create view public.ops_dead_letter_rate with (security_invoker = true) as
-  select date_trunc('day', updated_at) as day, count(*) as dead_letters
-  from public.ops_mission_steps
-  where status = 'failed' and updated_at > (select ops.now()) - interval '7 days' and kind <> 'noop:canary'
+  select date_trunc('day', q.ended_at) as day, count(*) as dead_letters
+  from ops.queue q, lateral (select s.kind from public.ops_mission_steps s where s.id = q.step_id offset 0) s
+  where q.status = 'failed' and q.ended_at > (select ops.now()) - interval '7 days' and s.kind <> 'noop:canary'
   group by 1 order by 1 desc;
 
 -- The steps that failed last, over 24 hours.
 create view public.ops_recent_failures with (security_invoker = true) as
   select s.id as step_id, s.kind, s.executor, s.last_error, s.failure_count, s.updated_at, m.id as mission_id, m.source as proposal_source
-  from public.ops_mission_steps s,
+  from ops.queue q,
+    lateral (select t.* from public.ops_mission_steps t where t.id = q.step_id offset 0) s,
     lateral (select m.id, m.source from public.ops_missions m where m.id = s.mission_id offset 0) m
-  where s.status = 'failed' and s.updated_at > (select ops.now()) - interval '24 hours'
-  order by s.updated_at desc;
+  where q.status = 'failed' and q.ended_at > (select ops.now()) - interval '24 hours'
+  order by q.ended_at desc;
 
 -- Limits beside their use, on the current day of the policy's time zone.
 create view public.ops_policy_compliance with (security_invoker = true) as

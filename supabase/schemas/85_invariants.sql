@@ -32,7 +32,7 @@ begin
       watched_missions as materialized (
         select m.* from public.ops_missions m where m.id in (
           (select n.id from public.ops_missions n order by n.id desc limit 300) union
-          (select l.id from public.ops_missions l where l.completed_at is null order by l.id limit 100))),
+          (select o.id from ops.open_missions o order by o.id limit 100))),
       watched_steps as materialized (
         select s.* from watched_missions m join public.ops_mission_steps s on s.mission_id = m.id),
       watched_runs as materialized (
@@ -97,6 +97,21 @@ $q$),
   from watched_steps s join public.ops_action_runs r on r.id = s.lease_token
 $q$),
 
+-- What can be claimed is found in the queue, what runs by its claim.
+('queue_follows_steps', 'critical', 'Steps that the queue does not know, or knows otherwise than they are', true, false, $q$
+  select s.id, format('is %s, and the queue says %s', s.status, coalesce(q.status::text, 'nothing')) as message
+  from watched_steps s left join ops.queue q on q.step_id = s.id
+  where case when s.status in ('waiting', 'queued', 'failed')
+    then (q.status, q.mission_id, q.executor, q.priority, q.run_at, q.ready, q.service)
+      is distinct from (s.status, s.mission_id, s.executor, s.priority, s.run_at, s.ready, s.service)
+    else q.step_id is not null end
+$q$),
+('running_has_claim', 'critical', 'Running steps that recovery would not find in time', true, false, $q$
+  select s.id, 'runs until ' || s.lease_expires_at || ', and no claim says so' as message
+  from watched_steps s where s.status = 'running' and not exists (
+    select from ops.claims c where s.id = any (c.steps) and c.look_at <= greatest(s.lease_expires_at, (select ops.now())))
+$q$),
+
 -- Steps run in order.
 ('order', 'critical', 'Steps that were let go before what they depend on had succeeded', true, false, $q$
   select s.id, format('%s before its dependencies have succeeded', s.status) as message
@@ -136,10 +151,10 @@ $q$),
   select m.id, format('%s roll-up events after round %s, %s', e.n, m.round, m.status) as message
   from watched_missions m, lateral (
     select count(*) as n
-    from (select e.type, e.dedupe_key from public.ops_agent_events e where e.mission_id = m.id
+    from (select e.type, e.round from public.ops_agent_events e where e.mission_id = m.id
           union all
-          select a.data ->> 'type', a.data ->> 'dedupe_key' from ops.archive a where a.parent_id = m.id and a.entity = 'event') e
-    where e.type in ('mission:succeeded', 'mission:failed', 'mission:cancelled') and e.dedupe_key like 'mission:%') e
+          select a.data ->> 'type', (a.data ->> 'round')::integer from ops.archive a where a.parent_id = m.id and a.entity = 'event') e
+    where e.type in ('mission:succeeded', 'mission:failed', 'mission:cancelled') and e.round is not null) e
   where e.n <> m.round - case when m.completed_at is null then 1 else 0 end
 $q$),
 ('depth_follows_mission', 'critical', 'Events whose depth in the chain is not one more than their mission''s', true, false, $q$

@@ -69,20 +69,26 @@ $q$),
 $q$),
 ('running_past_recovery', 'high', 'Steps that still run ten minutes after their lease was over: nobody recovers them', $q$
   select s.id, format('%s has run without a lease since %s', s.kind, s.lease_expires_at) as message
-  from public.ops_mission_steps s
-  where s.status = 'running' and s.lease_expires_at < (select ops.now()) - interval '10 minutes'
+  from ops.running_steps s
+  where s.lease_expires_at < (select ops.now()) - interval '10 minutes'
   order by s.lease_expires_at limit 101
 $q$),
 ('mission_open_without_steps', 'high', 'Missions that are open though all of their steps have ended', $q$
   select m.id, format('%s since %s, and no step is open', m.status, m.updated_at) as message
-  from (select * from public.ops_missions where completed_at is null order by id limit 5000) m
-  where not exists (select from public.ops_mission_steps s where s.mission_id = m.id and s.status in ('waiting', 'queued', 'running'))
+  from (
+    select l.* from (select * from public.ops_missions order by id desc limit 5000) l
+    union
+    -- Attempts that were claimed last: the end of a mission follows the end of one of its steps.
+    select l.* from (select distinct s.mission_id from (select r.step_id from public.ops_action_runs r order by r.id desc limit 5000) r,
+        lateral (select t.mission_id from public.ops_mission_steps t where t.id = r.step_id offset 0) s) s,
+      lateral (select t.* from public.ops_missions t where t.id = s.mission_id offset 0) l) m
+  where m.completed_at is null and not exists (select from public.ops_mission_steps s where s.mission_id = m.id and s.status in ('waiting', 'queued', 'running'))
 $q$),
 ('unclaimable_steps', 'warning', 'Queued steps whose executor no live worker has offered for ten minutes', $q$
   select x.name as id, format('no live worker offers executor "%s"; a step has been due since %s', x.name, d.run_at) as message
   from unnest(ops.claimable_executors()) x(name), lateral (
     select min(s.run_at) as run_at
-    from (select run_at from public.ops_mission_steps where status = 'queued' and ready and executor = x.name order by priority, run_at, id limit 100) s) d
+    from (select run_at from ops.queue where status = 'queued' and ready and executor = x.name order by priority, run_at, step_id limit 100) s) d
   where d.run_at < (select ops.now()) - interval '10 minutes' and not ops.paused('claims') and x.name <> all (ops.blocked_executors())
     and not exists (select from ops.workers w where x.name = any (w.executors) and w.last_seen_at > (select ops.now()) - interval '10 minutes')
 $q$),
@@ -92,7 +98,7 @@ $q$),
 $q$),
 ('worker_silence', 'high', 'Workers that fell silent with steps in hand', $q$
   select w.id, format('worker "%s" was last seen at %s and has %s steps in hand', w.name, w.last_seen_at, count(*)) as message
-  from (select id, worker_id from public.ops_mission_steps where status = 'running' order by lease_expires_at limit 1000) s
+  from (select id, worker_id from ops.running_steps order by lease_expires_at limit 1000) s
   join ops.workers w on w.id = s.worker_id
   where w.last_seen_at < (select ops.now()) - interval '5 minutes' group by w.id, w.name, w.last_seen_at
 $q$),

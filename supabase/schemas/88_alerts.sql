@@ -92,7 +92,8 @@ begin
   elsif p_rule = 'dead_letters_per_hour' then
     return query
     select '', count(*)::numeric, format('%s steps ran out of attempts within the hour', count(*)) from (
-      select from public.ops_mission_steps where status = 'failed' and updated_at > v_now - interval '1 hour' and kind <> 'noop:canary' limit 10000) d;
+      select from ops.queue q, lateral (select s.kind from public.ops_mission_steps s where s.id = q.step_id offset 0) s
+      where q.status = 'failed' and q.ended_at > v_now - interval '1 hour' and s.kind <> 'noop:canary' limit 10000) d;
   elsif p_rule = 'queued_events' then
     return query
     select '', count(*)::numeric, format('%s%s events wait to be processed', case when count(*) = 10000 then 'at least ' else '' end, count(*)) from (
@@ -100,7 +101,7 @@ begin
   elsif p_rule = 'queued_steps' then
     return query
     select '', count(*)::numeric, format('%s%s steps wait for a worker', case when count(*) = 10000 then 'at least ' else '' end, count(*)) from (
-      select from public.ops_mission_steps where status = 'queued' and ready and run_at <= v_now limit 10000) d;
+      select from ops.queue where status = 'queued' and ready and run_at <= v_now limit 10000) d;
   elsif p_rule = 'proposals_per_hour' then
     return query
     select '', count(*)::numeric, format('%s%s proposals within the hour', case when count(*) = 10000 then 'at least ' else '' end, count(*)) from (
@@ -392,7 +393,7 @@ begin
     'open_violations', (select count(*) from ops.invariant_violations where not resolved),
     'canaries_returned', (select count(*) from ops.canaries where sent_at > v_since and status in ('returned', 'slow')),
     'canaries_missing', (select count(*) from ops.canaries where sent_at > v_since and status = 'missing'),
-    'dead_letters', (select count(*) from (select from public.ops_mission_steps where status = 'failed' and updated_at > v_since limit 10000) d),
+    'dead_letters', (select count(*) from (select from ops.queue where status = 'failed' and ended_at > v_since limit 10000) d),
     'pending_approvals', (select count(*) from (select from public.ops_mission_proposals where status = 'pending' limit 10000) p),
     'heartbeats', (select count(*) from ops.heartbeats where at > v_since),
     'failed_heartbeats', (select count(*) from ops.heartbeats where at > v_since and not ok));

@@ -73,7 +73,7 @@ begin
   -- Column defaults and views need these.
   grant execute on function ops.now(), ops.new_id() to service_role, ops_operator, ops_readonly;
   grant select on ops.policy_history, ops.policy_audit, ops.workers, ops.shadow_reactions, ops.services, ops.service_checks, ops.invariant_violations, ops.check_runs,
-    ops.canaries, ops.alerts, ops.alert_notices, ops.silences, ops.schedules to service_role, ops_operator, ops_readonly;
+    ops.canaries, ops.alerts, ops.alert_notices, ops.silences, ops.schedules, ops.queue, ops.claims, ops.running_steps, ops.open_missions to service_role, ops_operator, ops_readonly;
   -- Checks read all of the loop, and call what reads it for them.
   grant usage on schema public, ops to ops_monitor;
   for v_object in
@@ -116,7 +116,7 @@ begin
     execute format('alter table ops.%I enable row level security', v_table);
     execute format('create policy monitor on ops.%I for select to ops_monitor using (true)', v_table);
     if v_table in ('policy_history', 'policy_audit', 'workers', 'shadow_reactions', 'services', 'service_checks', 'invariant_violations', 'check_runs', 'canaries', 'alerts',
-      'alert_notices', 'silences', 'schedules') then
+      'alert_notices', 'silences', 'schedules', 'queue', 'claims') then
       execute format('create policy readers on ops.%I for select to service_role, ops_operator, ops_readonly using (true)', v_table);
     end if;
   end loop;

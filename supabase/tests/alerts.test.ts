@@ -181,6 +181,9 @@ async function steps(count: number) {
     insert into ops_mission_steps (mission_id, kind, executor, key, revision)
     select ${mission.id}, 'noop', 'noop', 'k' || g, 1 from generate_series(2, ${count}::int) g`
   await admin`set session_replication_role = origin`
+  await admin`
+    insert into ops.queue (step_id, mission_id, status, executor, priority, run_at, ready)
+    select id, mission_id, status, executor, priority, run_at, ready from ops_mission_steps where mission_id = ${mission.id} and key <> 'first'`
 }
 const proposals = (count: number) => admin`
   insert into ops_mission_proposals (source, status, template, code, reason, created_at)

@@ -66,6 +66,8 @@ const breaches: Record<string, string> = {
   ops_mission_steps_terminal_iff_completed: `update ops_mission_steps set completed_at = null, revision = revision + 1 where status = 'succeeded'`,
   ops_mission_steps_counts_from_zero: `update ops_mission_steps set failure_count = -1`,
 
+  queue_holds_no_other: `update ops.queue set status = 'succeeded'`,
+
   ops_action_runs_run_id_unique: `alter table ops_action_runs drop constraint ops_action_runs_pkey cascade;
     insert into ops_action_runs (id, status) select id, 'started' from ops_action_runs`,
   ops_action_runs_attempt_once: `insert into ops_action_runs (step_id, attempt, status) select step_id, attempt, 'started' from ops_action_runs`,

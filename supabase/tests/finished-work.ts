@@ -14,4 +14,6 @@ export const finishedWork = `
     select mission, proposal, 'succeeded', at, at, at, at, 'reaction', 1 from work;
   insert into ops_mission_steps (mission_id, kind, status, executor, reserved_at, completed_at, created_at, updated_at, attempt)
     select mission, 'noop', case when n % 100 = 0 then 'failed' else 'succeeded' end::ops_step_status, 'noop', at, at, at, at, 1 from work;
+  insert into ops.queue (step_id, mission_id, status, executor, priority, run_at, ready, ended_at)
+    select id, mission_id, status, executor, priority, run_at, ready, completed_at from ops_mission_steps where status = 'failed';
   analyze`

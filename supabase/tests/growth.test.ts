@@ -73,7 +73,8 @@ const calls: Record<string, string[]> = {
   ops_snooze_steps: [outcomes('ops_snooze_steps')],
   ops_release_steps: [outcomes('ops_release_steps')],
   ops_recover_expired_leases: [
-    `with gone as (update ops_mission_steps set lease_expires_at = '2001-01-01' where status = 'running' returning 1) select count(*) from gone;
+    `with gone as (update ops_mission_steps set lease_expires_at = '2001-01-01'
+       where id in (select id from ops.running_steps) returning 1) select count(*) from gone;
      select * from ops_recover_expired_leases()`,
   ],
   ops_recover_stale_steps: ['select * from ops_recover_stale_steps(0)'],

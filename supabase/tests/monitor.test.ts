@@ -136,7 +136,9 @@ const plants: Record<string, (tx: Connection) => Promise<unknown>> = {
   mission_open_without_steps: (tx) => tx`
     update ops_mission_steps set status = 'succeeded', completed_at = now(), lease_token = null where mission_id = ${mission.id}`,
   unclaimable_steps: (tx) => tx`
-    update ops_mission_steps set status = 'queued', executor = 'exotic', run_at = now() - interval '11 minutes' where id = ${mission.e}`,
+    update ops.queue set status = 'queued', executor = 'exotic', run_at = now() - interval '11 minutes' where step_id = ${mission.e}`,
+  queue_follows_steps: (tx) => tx`update ops_mission_steps set priority = 9 where id = ${mission.e}`,
+  running_has_claim: (tx) => tx`delete from ops.claims`,
   heartbeat_silence: (tx) => tx`
     insert into ops.heartbeats (ok, report, at) values (true, '{}', now() - interval '16 minutes')`,
   worker_silence: (tx) => tx`update ops.workers set last_seen_at = now() - interval '6 minutes'`,
