@@ -103,10 +103,16 @@ language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_head text := left(ops.new_id()::text, 18) || '-';
-  v_middle text := '-00' || right(gen_random_uuid()::text, 6);
-  v_end integer := floor(random() * 65536);
+  v_head text;
+  v_middle text;
+  v_end integer;
 begin
+  if p_count = 1 then
+    return array[overlay(ops.new_id()::text placing '00' from 25 for 2)::uuid];
+  end if;
+  v_head := left(ops.new_id()::text, 18) || '-';
+  v_middle := '-00' || right(gen_random_uuid()::text, 6);
+  v_end := floor(random() * 65536);
   return array(
       select (v_head || to_hex(32768 + n) || v_middle || lpad(to_hex((v_end + n * 40503) % 65536), 4, '0'))::uuid
       from generate_series(0, least(p_count, 16384) - 1) n)

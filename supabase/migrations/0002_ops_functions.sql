@@ -3332,16 +3332,35 @@ $$;
 
 -- Leases: a worker takes steps until a deadline; the token proves that the lease is still its own.
 
--- The first setting that is given: policy worker_policy, then the worker's environment, then the default.
-create function ops.worker_setting(p_key text, p_worker_id uuid, p_default numeric) returns numeric
+-- All that a claim has to know before it looks for steps, read in one statement: a claim of one step costs little more than its
+-- fixed parts. Of each setting the first that is given counts: policy worker_policy, then the worker's environment, then the default.
+create function ops.claim_terms(p_worker_id uuid,
+  out lease_seconds integer, out default_retries integer,
+  -- Nothing is handed out: claims are paused; this is a restored copy that nobody has released.
+  out paused boolean, out held boolean,
+  -- Nobody has settled where the work is at home; the worker has not been seen for a while; scheduled steps have come due.
+  out homeless boolean, out unseen boolean, out due boolean,
+  out blocked text[])
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_now timestamptz := ops.now();
 begin
-  return coalesce(
-    (ops.policy('worker_policy') ->> p_key)::numeric,
-    (select (w.settings ->> p_key)::numeric from ops.workers w where w.id = p_worker_id),
-    p_default);
+  select coalesce((p.worker_policy ->> 'lease_minutes')::numeric, (w.settings ->> 'lease_minutes')::numeric, 5) * 60,
+    coalesce((p.worker_policy ->> 'max_retries')::numeric, (w.settings ->> 'max_retries')::numeric, 3),
+    coalesce((p.control #>> '{pause,claims}')::boolean, false),
+    coalesce(h.identity <> ops.identity(), false), h.identity is null,
+    coalesce(w.last_seen_at < v_now - interval '10 seconds', false),
+    exists (select from ops.queue q where q.status = 'queued' and not q.ready and q.run_at <= v_now),
+    case when coalesce(p.control #> '{pause,executors}', '[]') = '[]' and coalesce(p.worker_policy -> 'blocked_executors', '[]') = '[]'
+      then '{}' else ops.blocked_executors() end
+  into lease_seconds, default_retries, paused, held, homeless, unseen, due, blocked
+  -- `offset 0` keeps each policy read once.
+  from (select (select value from public.ops_policy where key = 'control') as control,
+          (select value from public.ops_policy where key = 'worker_policy') as worker_policy offset 0) p
+  left join ops.workers w on w.id = p_worker_id
+  left join (select identity from ops.homes order by id desc limit 1) h on true;
 end
 $$;
 
@@ -3443,39 +3462,33 @@ end
 $$;
 
 -- Locks up to p_limit claimable steps and starts their missions: most urgent first (lower priority number), then the longest
--- due. p_room says how many of single executors it may be, p_past where to begin in the order of each (see ops_claim_steps). No
--- bitmap scans: the claim stops after a few rows of its index, however many are claimable.
-create function ops.pick_steps(p_executors text[], p_limit integer, p_room jsonb, p_past jsonb) returns uuid[]
+-- due. p_blocked names executors that are kept from it, p_due says whether scheduled steps have come due; p_room says how many of single
+-- executors it may be, p_past where to begin in the order of each (see ops_claim_steps). No bitmap scans: the claim stops after a few rows
+-- of its index, however many are claimable.
+create function ops.pick_steps(p_executors text[], p_blocked text[], p_due boolean, p_limit integer, p_room jsonb, p_past jsonb) returns uuid[]
 language plpgsql
 set search_path = pg_catalog, pg_temp
 set enable_bitmapscan = off
 as $$
 declare
   v_now timestamptz := ops.now();
-  v_blocked text[] := ops.blocked_executors();
   v_steps uuid[];
   v_missions uuid[];
   v_places tid[];
   v_left integer;
 begin
-  if ops.paused('claims') or p_limit < 1 then
-    return null;
-  end if;
-  perform ops.settle_home();
-  if ops.on_hold() then
-    return null;
-  end if;
-
   -- Steps whose time has come join the claimable ones.
-  with due as materialized (
-    select d.id from ops.queue q join public.ops_mission_steps d on d.id = q.step_id
-    where q.status = 'queued' and not q.ready and q.run_at <= v_now and d.status = 'queued' and not d.ready and d.run_at <= v_now
-    order by q.run_at limit 500 for no key update of d skip locked
-  ), come as (
-    update public.ops_mission_steps s set ready = true, revision = s.revision + 1 from due where s.id = due.id returning s.id
-  )
-  select array_agg(id) into v_steps from come;
-  perform ops.queue_again(v_steps);
+  if p_due then
+    with due as materialized (
+      select d.id from ops.queue q join public.ops_mission_steps d on d.id = q.step_id
+      where q.status = 'queued' and not q.ready and q.run_at <= v_now and d.status = 'queued' and not d.ready and d.run_at <= v_now
+      order by q.run_at limit 500 for no key update of d skip locked
+    ), come as (
+      update public.ops_mission_steps s set ready = true, revision = s.revision + 1 from due where s.id = due.id returning s.id
+    )
+    select array_agg(id) into v_steps from come;
+    perform ops.queue_again(v_steps);
+  end if;
 
   with open as materialized (
     select e.executor, least(p_limit, (p_room ->> e.executor)::integer) as room,
@@ -3483,7 +3496,7 @@ begin
       coalesce((p_past #>> array[e.executor, 'run_at'])::timestamptz, '-infinity') as run_at,
       coalesce((p_past #>> array[e.executor, 'step_id'])::uuid, '00000000-0000-0000-0000-000000000000') as id
     from (select distinct unnest(p_executors) as executor) e
-    where e.executor <> all (v_blocked)
+    where e.executor <> all (p_blocked)
   ), candidates as materialized (
     select c.id, c.mission_id, c.priority, c.run_at, c.place
     from open o,
@@ -3541,11 +3554,12 @@ set enable_seqscan = off
 set enable_hashjoin = off
 set enable_mergejoin = off
 set random_page_cost = 1.1
+set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
 declare
-  v_lease integer := coalesce(p_lease_seconds, ops.worker_setting('lease_minutes', p_worker_id, 5) * 60);
-  v_default_retries integer := ops.worker_setting('max_retries', p_worker_id, 3);
+  v_terms record := ops.claim_terms(p_worker_id);
+  v_lease integer := coalesce(p_lease_seconds, v_terms.lease_seconds);
   v_now timestamptz;
   v_steps uuid[];
   v_tokens uuid[];
@@ -3562,9 +3576,20 @@ begin
   if jsonb_path_exists(p_room, 'strict $.* ? (@.type() != "number" || @ < 0 || @ > 1000)') then
     perform ops.fail('OPS_011', 'p_room holds whole numbers from 0 to 1000, by executor', 'p_room');
   end if;
-  update ops.workers set last_seen_at = ops.now() where id = p_worker_id and last_seen_at < ops.now() - interval '10 seconds';
+  if v_terms.unseen then
+    update ops.workers set last_seen_at = ops.now() where id = p_worker_id;
+  end if;
+  if v_terms.paused then
+    return;
+  end if;
+  if v_terms.homeless then
+    perform ops.settle_home();
+  end if;
+  if v_terms.held then
+    return;
+  end if;
   -- A statement of its own: the next one then sees the results that made these steps claimable.
-  v_steps := ops.pick_steps(p_executors, p_limit, p_room, p_past);
+  v_steps := ops.pick_steps(p_executors, v_terms.blocked, v_terms.due, p_limit, p_room, p_past);
   if v_steps is null then
     return;
   end if;
@@ -3580,7 +3605,7 @@ begin
     update public.ops_mission_steps s
     set status = 'running', lease_token = c.token, reserved_at = v_now,
       lease_expires_at = v_now + v_lease * interval '1 second', worker_id = p_worker_id, attempt = s.attempt + 1, updated_at = v_now,
-      revision = s.revision + 1, max_retries = coalesce(s.declared_retries, v_default_retries)
+      revision = s.revision + 1, max_retries = coalesce(s.declared_retries, v_terms.default_retries)
     from unnest(v_steps, v_tokens) c(id, token) where s.id = c.id
     returning s.id, s.lease_token, s.mission_id, s.key, s.kind, s.executor, s.agent, s.params, s.uses_results, s.attempt,
       s.failure_count, s.max_retries, s.timeout_seconds, s.lease_expires_at, s.priority, s.run_at
@@ -3636,12 +3661,15 @@ begin
   with given as materialized (
     select distinct g.step_id, g.token from jsonb_to_recordset(p_leases) as g(step_id uuid, token uuid)
   ), free as materialized (
-    select s.id from public.ops_mission_steps s join given g on g.step_id = s.id and g.token = s.lease_token
+    select s.id, s.worker_id from public.ops_mission_steps s join given g on g.step_id = s.id and g.token = s.lease_token
     for no key update of s skip locked
+  ), term as materialized (
+    select f.worker_id, coalesce(p_lease_seconds, (ops.claim_terms(f.worker_id)).lease_seconds) as seconds
+    from (select distinct worker_id from free) f
   ), renewed as (
     update public.ops_mission_steps s
-    set lease_expires_at = v_now + coalesce(p_lease_seconds, ops.worker_setting('lease_minutes', s.worker_id, 5) * 60) * interval '1 second'
-    from free f where s.id = f.id
+    set lease_expires_at = v_now + t.seconds * interval '1 second'
+    from free f join term t on t.worker_id is not distinct from f.worker_id where s.id = f.id
     returning s.id, s.lease_expires_at
   )
   select g.step_id,
@@ -3752,6 +3780,7 @@ set enable_seqscan = off
 set enable_hashjoin = off
 set enable_mergejoin = off
 set random_page_cost = 1.1
+set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
 declare
@@ -4500,9 +4529,10 @@ create view ops.open_missions with (security_invoker = true) as
 -- wherever it goes. The first worker makes it the work's home, so new databases and clones without work are never held. A
 -- replica that is promoted is the same database; so is a cluster that was restored from its files, which nothing inside can tell.
 
--- Which database this is.
+-- Which database this is. Immutable, because a session never meets another one: what is asked at each claim is worked out once for each
+-- session, when the statement is planned. A table of homes that is put in place of ours makes the statement be planned again.
 create function ops.identity() returns text
-language plpgsql stable
+language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 as $$
 declare

@@ -94,6 +94,7 @@ set enable_seqscan = off
 set enable_hashjoin = off
 set enable_mergejoin = off
 set random_page_cost = 1.1
+set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
 declare

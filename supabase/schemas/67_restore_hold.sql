@@ -8,9 +8,10 @@
 -- wherever it goes. The first worker makes it the work's home, so new databases and clones without work are never held. A
 -- replica that is promoted is the same database; so is a cluster that was restored from its files, which nothing inside can tell.
 
--- Which database this is.
+-- Which database this is. Immutable, because a session never meets another one: what is asked at each claim is worked out once for each
+-- session, when the statement is planned. A table of homes that is put in place of ours makes the statement be planned again.
 create function ops.identity() returns text
-language plpgsql stable
+language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 as $$
 declare

@@ -240,6 +240,25 @@ describe('renewing', () => {
     expect(await stepById(db.sql, claimed.step_id)).toMatchObject({ attempt: 1, failure_count: 0 })
   })
 
+  test('prolongs each lease by what its own worker has, in one call', async () => {
+    await startMany(3)
+    const own = await registerWorker(db.sql, 'own', [executor], { lease_minutes: 2 })
+    const held = [
+      await nextOne(),
+      await claimOne(db.sql, own, { executors: [executor] }),
+      await claimOne(db.sql, null, { executors: [executor] }),
+    ]
+    await clock.advance(60)
+    const deadlines = new Map(
+      (await renew(db.sql, held.map(lease))).map((answer) => [answer.step_id, answer.lease_expires_at]),
+    )
+    expect(held.map(({ step_id }) => deadlines.get(step_id))).toEqual([
+      await secondsFromNow(300),
+      await secondsFromNow(120),
+      await secondsFromNow(300),
+    ])
+  })
+
   test('refuses deadlines that make no sense, with OPS_011', async () => {
     for (const seconds of [-1, 0, 86401])
       await expect(renew(db.sql, [], seconds)).rejects.toMatchObject({ code: 'OP011' })

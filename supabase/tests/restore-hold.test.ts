@@ -140,8 +140,11 @@ test('a held copy tells nobody of alerts: whom to tell is up to the database tha
   ])
 })
 
-test('tables restored over themselves are a copy too', async () => {
-  const { sql } = original
+test('tables restored over themselves are a copy too, also to a session that has claimed before', async () => {
+  const sql = postgres(original.url, { max: 1, onnotice: () => undefined })
+  opened.push(sql)
+  await work.startMission(sql, [{}])
+  await work.claimOne(sql, workerId)
   await work.startMission(sql, [{}])
   // What pg_restore --clean does to each table.
   await sql.unsafe(`

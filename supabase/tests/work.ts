@@ -174,7 +174,7 @@ export async function registerWorker(
 
 export function claim(
   sql: Connection,
-  workerId: string,
+  workerId: string | null,
   {
     executors = ['noop'],
     limit = 10,
@@ -187,7 +187,7 @@ export function claim(
 /** Claims exactly one step. */
 export async function claimOne(
   sql: Connection,
-  workerId: string,
+  workerId: string | null,
   options: { executors?: string[]; leaseSeconds?: number } = {},
 ): Promise<Claim> {
   const [claimed] = await claim(sql, workerId, { ...options, limit: 1 })
