@@ -67,15 +67,58 @@ describe('a lane', () => {
     expect(steps()).toEqual([['a'], ['b', 'c']])
   })
 
+  it('sends what is worth a call beside the one that is under way, and no third', async () => {
+    const { calls, deliver } = setUp()
+    const many = (count: number, name: string) => {
+      for (let n = 0; n < count; n++) void deliver(`${name}${n}`)
+    }
+    many(1, 'a')
+    await turn()
+    many(100, 'b')
+    await turn()
+    many(600, 'c')
+    await turn()
+    expect(calls.map(({ items }) => items.length)).toEqual([1, 100])
+    calls[1]?.answer()
+    await turn()
+    // The hundred that are left would be worth a call, but two are under way.
+    expect(calls.map(({ items }) => items.length)).toEqual([1, 100, 500])
+    calls[2]?.answer()
+    await turn()
+    calls[0]?.answer()
+    await turn()
+    expect(calls.map(({ items }) => items.length)).toEqual([1, 100, 500, 100])
+  })
+
+  it('tries again with one call when two have failed', async () => {
+    const { calls, deliver } = setUp()
+    const deliveries = Array.from({ length: 600 }, (_, n) => deliver(`s${n}`))
+    await turn()
+    await turn()
+    void deliver('late')
+    expect(calls.map(({ items }) => items.length)).toEqual([500, 100])
+    calls[0]?.fail(away())
+    await turn()
+    calls[1]?.fail(away())
+    await turn()
+    await vi.advanceTimersToNextTimerAsync()
+    expect(calls.map(({ items }) => items.length)).toEqual([500, 100, 500])
+    calls[2]?.answer()
+    await turn()
+    calls[3]?.answer()
+    expect(calls).toHaveLength(4)
+    expect(await Promise.all(deliveries)).toHaveLength(600)
+  })
+
   it('splits what is too much for one call, by number and by size', async () => {
     const { calls, deliver } = setUp()
     for (let n = 0; n < 1050; n++) void deliver(`s${n}`)
-    for (const expected of [500, 500, 50]) {
+    for (const [n, expected] of [500, 500, 50].entries()) {
       await turn()
-      const call = calls.at(-1)
-      expect(call?.items).toHaveLength(expected)
-      call?.answer()
+      expect(calls[n]?.items).toHaveLength(expected)
+      calls[n]?.answer()
     }
+    await turn()
     for (const name of ['a', 'b', 'c']) void deliver(name, 2 * 1024 * 1024)
     await turn()
     expect(calls.at(-1)?.items.map((item) => item.step_id)).toEqual(['a', 'b'])

@@ -5,6 +5,10 @@ import { endOfTurn, Wake } from './wake.js'
 
 /** Items of one call; the database takes up to 1,000. */
 const MAX_ITEMS = 500
+/** Calls at the same time, over a connection each. */
+const MAX_CALLS = 2
+/** So many items go beside a call that is under way; fewer are cheaper in the one after it. */
+const WORTH_A_CALL = 100
 /** Bytes of results in one call; a single larger one goes alone. */
 const MAX_BYTES = 4 * 1024 * 1024
 
@@ -31,15 +35,18 @@ export interface LaneOptions<Item, Answer> {
 }
 
 /**
- * Carries items of one sort to the database, one call at a time. While a call is under way the next ones gather and share
- * the call after it: nothing waits when there is little to do, and batches grow as soon as there is much.
+ * Carries items of one sort to the database. While a call is under way the next ones gather and share the call after it: nothing
+ * waits when there is little to do, and batches grow as soon as there is much. Where a hundred have
+ * gathered they go beside it, so that the database has work while a commit is on its way to the disk, and both of its processors
+ * while a worker drains.
  *
  * What cannot be delivered because the database is away is kept and sent again. When the database refuses a batch, each
  * item goes by itself, so that a bad one harms no other.
  */
 export class Lane<Item extends Lease, Answer extends { step_id: string }> {
   #waiting: Parcel<Item, Answer>[] = []
-  #busy = false
+  /** How many calls are under way, or about to be. */
+  #calls = 0
   #failures = 0
   readonly #wake = new Wake()
 
@@ -57,7 +64,7 @@ export class Lane<Item extends Lease, Answer extends { step_id: string }> {
    */
   deliver(item: Item, bytes: number, settle: (delivery: Delivery<Answer>) => void): void {
     this.#waiting.push({ item, bytes, settle })
-    if (!this.#busy) void this.#run()
+    if (this.#mayCall(this.#calls)) void this.#run()
   }
 
   /** Ends a wait for the database and tries again now. */
@@ -66,10 +73,16 @@ export class Lane<Item extends Lease, Answer extends { step_id: string }> {
   }
 
   async #run(): Promise<void> {
-    this.#busy = true
+    this.#calls++
     await endOfTurn()
-    while (this.#waiting.length > 0) await this.#send(this.#nextBatch())
-    this.#busy = false
+    while (this.#mayCall(this.#calls - 1)) await this.#send(this.#nextBatch())
+    this.#calls--
+  }
+
+  /** Beside another call only what is worth one, and nothing to a database that is away. */
+  #mayCall(others: number): boolean {
+    if (others === 0) return this.#waiting.length > 0
+    return others < MAX_CALLS && this.#waiting.length >= WORTH_A_CALL && !this.stalled
   }
 
   async #send(batch: Batch<Item, Answer>): Promise<void> {
@@ -102,7 +115,8 @@ export class Lane<Item extends Lease, Answer extends { step_id: string }> {
       { steps: parcels.length, given_up: hopeless.size, wait_ms: Math.round(wait) },
       `cannot ${this.options.what}: ${describeError(error)}`,
     )
-    if (this.#waiting.length > 0) await this.#wake.wait(wait)
+    // Of two calls that failed, one tries again.
+    if (this.#waiting.length > 0 && this.#calls === 1) await this.#wake.wait(wait)
   }
 
   /** Answers are told apart by their step, so a step occurs once in a batch. */
