@@ -8,12 +8,6 @@ import type { MakeRenewer } from './renewer.js'
 import { runStep, type Workshop } from './run-step.js'
 import type { Verdict } from './verdict.js'
 
-/**
- * How many times its concurrency a worker holds: what runs, and what two calls carry that record what came of the steps before. Those
- * would be run again if the process died, so there are no more of them.
- */
-const MOST_HELD = 3
-
 /** How long a worker that releases its steps tries to tell the database, in milliseconds. */
 const RELEASE_PATIENCE_MS = 5000
 
@@ -72,7 +66,7 @@ export class InFlight {
   room(concurrency: number): number {
     const room = this.#outbox.stalled
       ? 0
-      : Math.max(0, Math.min(concurrency - this.#running.size, MOST_HELD * concurrency - this.#open))
+      : Math.max(0, Math.min(concurrency - this.#running.size, 2 * concurrency - this.#open))
     this.#isFull = room === 0
     return room
   }
