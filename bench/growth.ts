@@ -8,7 +8,7 @@
 import { cpus } from 'node:os'
 import { Command, InvalidArgumentError, Option } from 'commander'
 import postgres from 'postgres'
-import { largeReads } from './growth/plans.js'
+import { largeReads, preparePlans } from './growth/plans.js'
 import { type CaseResult, caseMarkdown, caseResult } from './growth/result.js'
 import { openSubject, type Subject } from './growth/subject.js'
 import { measure } from './growth/verbs.js'
@@ -70,15 +70,17 @@ async function grow(
   say: (line: string) => void,
   signal: AbortSignal,
 ): Promise<CaseResult[]> {
+  const { adminUrl } = await server.emptyDatabase()
+  const admin = postgres(adminUrl, { max: 1, onnotice: () => undefined })
+  // Its workers would come at any time, and to the larger tables. What it does is done below.
+  await admin`alter system set autovacuum = off`
+  await preparePlans(admin)
+
   const empty = await opened(server, 'empty')
   const loaded = new Map<CaseName, Subject>()
   for (const name of new Set(options.case)) loaded.set(name, await opened(server, name))
   const all = [empty, ...loaded.values()]
   try {
-    const admin = postgres(empty.database.adminUrl, { max: 1, onnotice: () => undefined })
-    // Its workers would come at any time, and to the larger tables. What it does is done below.
-    await admin`alter system set autovacuum = off`
-    await admin`select pg_reload_conf()`
     await measure(all, WARM_UP_ROUNDS, signal)
     for (const [name, subject] of loaded) await load(name, subject, options, say)
 
@@ -98,12 +100,11 @@ async function grow(
     const before = await stage('before ANALYZE')
     for (const { database } of all) await vacuum(database.adminUrl)
     const after = await stage('after ANALYZE')
-    await admin.end()
     return [...loaded.keys()].map((name) =>
       caseResult(name, contents(name, options), before, after, reads.get(name) ?? []),
     )
   } finally {
-    await Promise.all(all.map((subject) => subject.close()))
+    await Promise.all([...all.map((subject) => subject.close()), admin.end()])
   }
 }
 

@@ -36,32 +36,38 @@ const node: z.ZodType<Node> = z.object({
 })
 const explained = z.object({ 'Query Text': z.string(), Plan: node })
 
-/** What reads a large table from end to end, or more rows than anything here has to, in words: of all statements inside the functions of some rounds. */
-export async function largeReads(measured: Subject, logFile: string, signal: AbortSignal): Promise<string[]> {
-  const { name, database } = measured
-  const admin = postgres(database.adminUrl, { max: 1, onnotice: () => undefined })
+/** Makes sessions that begin from now on able to tell their plans, which costs nothing until they are asked to. By the superuser. */
+export async function preparePlans(admin: postgres.Sql): Promise<void> {
+  await admin`load 'auto_explain'`
+  await admin`alter system set session_preload_libraries = 'auto_explain'`
+  await admin`alter system set auto_explain.log_nested_statements = on`
+  await admin`alter system set auto_explain.log_analyze = on`
+  await admin`alter system set auto_explain.log_timing = off`
+  await admin`alter system set auto_explain.log_format = json`
+  await admin`select pg_reload_conf()`
+}
+
+/**
+ * What reads a large table from end to end, or more rows than anything here has to, in words: of all statements inside the functions of some rounds, both in
+ * the sessions that are open and in new ones.
+ */
+export async function largeReads(subject: Subject, logFile: string, signal: AbortSignal): Promise<string[]> {
+  const admin = postgres(subject.database.adminUrl, { max: 1, onnotice: () => undefined })
   const large = await admin<{ name: string }[]>`
     select relname as name from pg_class where relkind = 'r' and relnamespace in ('public'::regnamespace, 'ops'::regnamespace)
       and pg_relation_size(oid) > ${LARGE_BYTES}`
-  const id = admin(new URL(database.adminUrl).pathname.slice(1))
-  const settings = {
-    session_preload_libraries: 'auto_explain',
-    'auto_explain.log_min_duration': '0',
-    'auto_explain.log_nested_statements': 'on',
-    'auto_explain.log_analyze': 'on',
-    'auto_explain.log_timing': 'off',
-    'auto_explain.log_format': 'json',
-  }
-  await admin`load 'auto_explain'`
-  for (const [key, value] of Object.entries(settings))
-    await admin`alter database ${id} set ${admin.unsafe(key)} = ${admin.unsafe(`'${value}'`)}`
   const { size } = await stat(logFile)
-  const subject = await openSubject(name, database)
+  await admin`load 'auto_explain'`
+  await admin`alter system set auto_explain.log_min_duration = 0`
+  await admin`select pg_reload_conf()`
+  const fresh = await openSubject(subject.name, subject.database)
   try {
-    await measure([subject], ROUNDS, signal)
+    await measure([subject], 1, signal)
+    await measure([fresh], ROUNDS, signal)
   } finally {
-    await subject.close()
-    for (const key of Object.keys(settings)) await admin`alter database ${id} reset ${admin.unsafe(key)}`
+    await fresh.close()
+    await admin`alter system reset auto_explain.log_min_duration`
+    await admin`select pg_reload_conf()`
     await admin.end()
   }
   const most = new Map<string, number>()
