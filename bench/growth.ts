@@ -50,8 +50,7 @@ async function bench(options: Options): Promise<void> {
   const machine = `${cpus().length} × ${cpus()[0]?.model.trim()}, Postgres ${server.version}, Node ${process.versions.node}`
   say(`${machine}, fsync and synchronous_commit on\n`)
   try {
-    // Whatever is under way when it is interrupted ends with the server.
-    const results = await Promise.race([grow(server, options, say, signal), abortOf(signal)])
+    const results = await grow(server, options, say, signal)
     say(`\n${results.map(caseMarkdown).join('\n\n')}`)
     if (options.json)
       console.log(JSON.stringify({ machine, rounds: options.rounds, cases: results }, null, 2))
@@ -82,7 +81,7 @@ async function grow(
   const all = [empty, ...loaded.values()]
   try {
     await measure(all, WARM_UP_ROUNDS, signal)
-    for (const [name, subject] of loaded) await load(name, subject, options, say)
+    for (const [name, subject] of loaded) await load(name, subject, options, say, signal)
 
     const reads = new Map<CaseName, string[]>()
     const stage = async (title: string) => {
@@ -98,7 +97,7 @@ async function grow(
       return samples
     }
     const before = await stage('before ANALYZE')
-    for (const { database } of all) await vacuum(database.adminUrl)
+    for (const { database } of all) await vacuum(database.adminUrl, signal)
     const after = await stage('after ANALYZE')
     return [...loaded.keys()].map((name) =>
       caseResult(name, contents(name, options), before, after, reads.get(name) ?? []),
@@ -122,6 +121,7 @@ async function load(
   { owner }: Subject,
   options: Options,
   say: (line: string) => void,
+  signal: AbortSignal,
 ): Promise<void> {
   const began = performance.now()
   const steps = name === 'finished' ? options.steps : options.backlog
@@ -133,8 +133,13 @@ async function load(
     say(`  ${done.toLocaleString('en')} after ${seconds()} s`)
   }
   say(`storing ${contents(name, options)} …`)
-  if (name === 'finished') await storeFinished(owner, steps, onProgress)
-  else await storeBacklog(owner, name, steps, onProgress)
+  if (name === 'finished') await storeFinished(owner, steps, { onProgress, signal })
+  else await storeBacklog(owner, name, steps, { onProgress, signal })
+  // Autovacuum does so while a table grows; it gives the planner no statistics.
+  await owner`
+    select brin_summarize_new_values(i.indexrelid) from pg_index i
+    join pg_class c on c.oid = i.indexrelid join pg_am a on a.oid = c.relam
+    where a.amname = 'brin' and c.relnamespace in ('public'::regnamespace, 'ops'::regnamespace)`
 }
 
 function contents(name: CaseName, { steps, backlog }: Options): string {
@@ -145,16 +150,18 @@ function contents(name: CaseName, { steps, backlog }: Options): string {
   }[name]
 }
 
-async function vacuum(url: string): Promise<void> {
+async function vacuum(url: string, signal: AbortSignal): Promise<void> {
+  signal.throwIfAborted()
   const sql = postgres(url, { max: 1, onnotice: () => undefined })
-  await sql`vacuum (analyze)`
-  await sql.end()
-}
-
-function abortOf(signal: AbortSignal): Promise<never> {
-  return new Promise((_, reject) => {
-    signal.addEventListener('abort', () => reject(signal.reason), { once: true })
-  })
+  const work = sql`vacuum (analyze)`
+  const cancel = () => work.cancel()
+  signal.addEventListener('abort', cancel, { once: true })
+  try {
+    await work
+  } finally {
+    signal.removeEventListener('abort', cancel)
+    await sql.end()
+  }
 }
 
 function wholeNumber(text: string): number {

@@ -53,6 +53,9 @@ export async function preparePlans(admin: postgres.Sql): Promise<void> {
  */
 export async function largeReads(subject: Subject, logFile: string, signal: AbortSignal): Promise<string[]> {
   const admin = postgres(subject.database.adminUrl, { max: 1, onnotice: () => undefined })
+  // What a BRIN index answers are pages, and how many rows they hold is seen when they are read.
+  const brin = await admin<{ name: string }[]>`
+    select c.relname as name from pg_class c join pg_am a on a.oid = c.relam where a.amname = 'brin'`
   const large = await admin<{ name: string }[]>`
     select relname as name from pg_class where relkind = 'r' and relnamespace in ('public'::regnamespace, 'ops'::regnamespace)
       and pg_relation_size(oid) > ${LARGE_BYTES}`
@@ -70,10 +73,13 @@ export async function largeReads(subject: Subject, logFile: string, signal: Abor
     await admin`select pg_reload_conf()`
     await admin.end()
   }
+  const tables = new Set(large.map((table) => table.name))
+  const pages = new Set(brin.map((index) => index.name))
   const most = new Map<string, number>()
   for (const { 'Query Text': query, Plan } of plansIn(await textFrom(logFile, size))) {
-    for (const { what, rows } of readsOf(Plan, new Set(large.map((table) => table.name)))) {
-      const read = `${what}: ${oneLine(query)}`
+    for (const { type, place, rows } of readsOf(Plan, tables)) {
+      if (pages.has(place)) continue
+      const read = `${type} of ${place}: ${oneLine(query)}`
       most.set(read, Math.max(rows, most.get(read) ?? 0))
     }
   }
@@ -92,7 +98,7 @@ function plansIn(text: string): z.infer<typeof explained>[] {
     })
 }
 
-function readsOf(plan: Node, large: ReadonlySet<string>): { what: string; rows: number }[] {
+function readsOf(plan: Node, large: ReadonlySet<string>): { type: string; place: string; rows: number }[] {
   const { 'Node Type': type, 'Relation Name': table, 'Index Name': index } = plan
   const loops = plan['Actual Loops'] ?? 0
   const seen = plan['Actual Rows'] ?? 0
@@ -102,7 +108,7 @@ function readsOf(plan: Node, large: ReadonlySet<string>): { what: string; rows: 
   const whole = type === 'Seq Scan' && table !== undefined && large.has(table) && loops > 0
   const many = / Scan$/.test(type) && rows > MANY_ROWS
   return [
-    ...(place !== undefined && (whole || many) ? [{ what: `${type} of ${place}`, rows }] : []),
+    ...(place !== undefined && (whole || many) ? [{ type, place, rows }] : []),
     ...(plan.Plans ?? []).flatMap((child) => readsOf(child, large)),
   ]
 }

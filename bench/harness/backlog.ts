@@ -1,5 +1,5 @@
 import type postgres from 'postgres'
-import { inLanes } from './lanes.js'
+import { inLanes, type StoreOptions } from './lanes.js'
 
 const CHUNK = 20_000
 
@@ -14,11 +14,10 @@ export async function storeBacklog(
   sql: postgres.Sql,
   backlog: Backlog,
   steps: number,
-  onProgress: (steps: number) => void = () => {},
+  options: StoreOptions = {},
 ): Promise<void> {
   const template = { title: 'bench', risk_level: 'low', steps: [{ kind: 'noop', key: 'step-1' }] }
-  let done = 0
-  await inLanes(sql, steps, CHUNK, async (tx, from, to) => {
+  await inLanes(sql, steps, CHUNK, options, async (tx, from, to) => {
     const due =
       backlog === 'queued' ? tx`now()` : tx`now() + interval '1 day' + random() * interval '30 days'`
     await tx`
@@ -42,7 +41,5 @@ export async function storeBacklog(
       insert into ops_mission_steps (mission_id, kind, executor, key, position, run_at, ready, declared_retries, revision)
       select id, 'noop', 'noop', 'step-1', 1, due, due <= now(), 100, 1
       from (select id, ${due} as due from mission) m`
-    done += to - from
-    onProgress(done)
   })
 }

@@ -1,8 +1,8 @@
 import type postgres from 'postgres'
-import { inLanes } from './lanes.js'
+import { inLanes, type StoreOptions } from './lanes.js'
 
 const STEPS_PER_MISSION = 10
-const CHUNK = 20_000
+const CHUNK = 5_000
 /** Finished work lies behind: no beat has it still to add up, and none has it to archive. */
 const DAYS = 30
 
@@ -14,7 +14,7 @@ const DAYS = 30
 export async function storeFinished(
   sql: postgres.Sql,
   steps: number,
-  onProgress: (steps: number) => void = () => {},
+  options: StoreOptions = {},
 ): Promise<void> {
   const missions = Math.ceil(steps / STEPS_PER_MISSION)
   const template = {
@@ -26,10 +26,13 @@ export async function storeFinished(
     select ops.template_digest(${sql.json(template)}) as digest, ops.policy_snapshot() as snapshot`
   if (!facts) throw new Error('the schema is not there')
   const { digest } = facts
+  const byMission = {
+    ...options,
+    onProgress: (done: number) => options.onProgress?.(done * STEPS_PER_MISSION),
+  }
   const snapshot = sql.json(facts.snapshot)
-  let done = 0
 
-  await inLanes(sql, missions, CHUNK, async (tx, from, to) => {
+  await inLanes(sql, missions, CHUNK, byMission, async (tx, from, to) => {
     // Ids are ordered by time, as the engine's are. The number of a row within its mission makes them different.
     const chain = tx`(
       select n, at, lpad(to_hex((extract(epoch from at) * 1000)::bigint), 12, '0') || '70008000' as head
@@ -77,7 +80,5 @@ export async function storeFinished(
     await tx`
       insert into ops.event_verdicts (event_id, policy_version, settled_at)
       select ${step}, 1, ${ended} + interval '1 minute' from ${eachStep}`
-    done += (to - from) * STEPS_PER_MISSION
-    onProgress(done)
   })
 }
