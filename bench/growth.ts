@@ -1,195 +1,170 @@
 /**
- * Does the cost of the hot verbs grow with finished work? Measures claim, complete, recover and gate in an empty database and in one
- * with millions of finished steps, in turn, and looks at every plan inside those functions for a scan of a large table.
+ * Does the cost of the hot verbs grow with what is in the tables? Measures claim, complete, fail, recover, gate and the heartbeat in an empty database and in
+ * others with millions of finished steps and events, a million queued steps, and a million that are scheduled for later, in turn; and looks at every plan
+ * inside those functions for one that reads a large table. Exits 1 when a goal is not reached.
  *
- *     npx tsx bench/growth.ts [--steps 5000000]
+ *     npx tsx bench/growth.ts --help
  */
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { parseArgs } from 'node:util'
+import { cpus } from 'node:os'
+import { Command, InvalidArgumentError, Option } from 'commander'
 import postgres from 'postgres'
-import { migrate, seedPolicies } from '../embedded/migrate.js'
-import { startPostgres } from '../embedded/postgres.js'
+import { largeReads, preparePlans } from './growth/plans.js'
+import { type CaseResult, caseMarkdown, caseResult } from './growth/result.js'
+import { openSubject, type Subject } from './growth/subject.js'
+import { measure } from './growth/verbs.js'
+import { storeBacklog } from './harness/backlog.js'
+import { storeFinished } from './harness/finished.js'
+import { type Server, startServer } from './harness/server.js'
 
-const STEPS_PER_MISSION = 10
-const BATCH = 50
-const ROUNDS = 20
-const LARGE = [
-  'ops_mission_steps',
-  'ops_missions',
-  'ops_mission_proposals',
-  'ops_action_runs',
-  'ops_agent_events',
-]
+const caseNames = ['finished', 'queued', 'scheduled'] as const
+type CaseName = (typeof caseNames)[number]
 
-const { values } = parseArgs({ options: { steps: { type: 'string', default: '5000000' } } })
-const steps = Number(values.steps)
-if (!Number.isInteger(steps) || steps < STEPS_PER_MISSION)
-  throw new Error('--steps must be a whole number, at least 10')
-
-const dataDir = await mkdtemp(join(tmpdir(), 'ops-loop-bench-'))
-const server = await startPostgres({ dataDir })
-const plans: string[] = []
-const empty = await prepared('empty')
-const loaded = await prepared('loaded')
-try {
-  console.log(`loading ${steps.toLocaleString('en')} finished steps …`)
-  await loadFinished(loaded, steps)
-  const stale = await compare()
-  await loaded`vacuum (analyze)`
-  const analyzed = await compare()
-
-  console.table(
-    Object.fromEntries(
-      Object.entries(analyzed).map(([verb, { empty, loaded }]) => [
-        verb,
-        {
-          'empty, ms': round(empty),
-          'loaded, ms': round(loaded),
-          ratio: round(loaded / empty),
-          'ratio before ANALYZE': round((stale[verb]?.loaded ?? 0) / (stale[verb]?.empty ?? 1)),
-        },
-      ]),
-    ),
-  )
-  const scans = await largeScans(loaded)
-  console.log(
-    scans.length === 0
-      ? 'no plan scans a large table'
-      : `plans that scan a large table:\n${scans.join('\n')}`,
-  )
-  process.exitCode = scans.length === 0 ? 0 : 1
-} finally {
-  await Promise.all([empty.end(), loaded.end()])
-  await server.stop()
-  await rm(dataDir, { recursive: true, force: true })
+interface Options {
+  case: CaseName[]
+  steps: number
+  backlog: number
+  rounds: number
+  json: boolean
 }
 
-/** A database of that name with schema and policies, without caps that the bench would meet. */
-async function prepared(name: string): Promise<postgres.Sql> {
-  const owner = postgres(server.url(), { max: 1, onnotice: () => undefined })
-  await owner`create database ${owner(name)} template postgres`
-  await owner.end()
-  await migrate(server.url(name))
-  await seedPolicies(server.url(name))
-  const sql = postgres(server.adminUrl(name), {
-    max: 1,
-    onnotice: (notice) => {
-      if (notice.message?.includes('plan:')) plans.push(notice.message)
-    },
-  })
-  await sql`update ops_policy set value = '{"daily_limit": 1000000}' where key = 'proposal_caps'`
-  await sql`update ops_policy set value = '{"enabled": true}' where key = 'auto_approve'`
-  return sql
-}
+/** After these, functions run by plans that were made over empty tables. */
+const WARM_UP_ROUNDS = 7
 
-/** Median milliseconds of one call of each verb, round by round in turn, so that whatever else the machine does hits both. */
-async function compare(): Promise<Record<string, { empty: number; loaded: number }>> {
-  const rounds: Record<'empty' | 'loaded', Record<string, number>>[] = []
-  for (let i = 0; i < ROUNDS; i++)
-    rounds.push({ empty: await oneRound(empty), loaded: await oneRound(loaded) })
-  const verbs = Object.keys(rounds[0]?.empty ?? {})
-  return Object.fromEntries(
-    verbs.map((verb) => [
-      verb,
-      {
-        empty: median(rounds.map((round) => round.empty[verb] ?? 0)),
-        loaded: median(rounds.map((round) => round.loaded[verb] ?? 0)),
-      },
-    ]),
+const program = new Command('npx tsx bench/growth.ts')
+  .description(
+    'Measures the hot verbs over full tables beside empty ones, on an embedded Postgres 17 with durable commits.',
   )
+  .addOption(new Option('--case <name...>', 'what the tables hold').choices(caseNames).default(caseNames))
+  .option('--steps <n>', 'finished steps, each with its run and an event', wholeNumber, 5_000_000)
+  .option('--backlog <n>', 'steps that are queued, and as many that are scheduled', wholeNumber, 1_000_000)
+  .option('--rounds <n>', 'how often each verb is measured in each database, in turn', wholeNumber, 40)
+  .option('--json', 'print one JSON document; what goes on is told on stderr', false)
+await bench(program.parse().opts<Options>())
+
+async function bench(options: Options): Promise<void> {
+  const say = options.json ? console.error : console.log
+  const interrupted = new AbortController()
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => interrupted.abort())
+  const { signal } = interrupted
+  const server = await startServer()
+  const machine = `${cpus().length} × ${cpus()[0]?.model.trim()}, Postgres ${server.version}, Node ${process.versions.node}`
+  say(`${machine}, fsync and synchronous_commit on\n`)
+  try {
+    const results = await grow(server, options, say, signal)
+    say(`\n${results.map(caseMarkdown).join('\n\n')}`)
+    if (options.json)
+      console.log(JSON.stringify({ machine, rounds: options.rounds, cases: results }, null, 2))
+    if (results.some(({ goals }) => goals.some(({ reached }) => !reached))) process.exitCode = 1
+  } catch (error) {
+    if (!signal.aborted) throw error
+    process.exitCode = 130
+  } finally {
+    await server.stop()
+  }
 }
 
-async function oneRound(sql: postgres.Sql): Promise<Record<string, number>> {
-  const template = sql.json({ title: 'bench', steps: [{ kind: 'noop' }] })
-  const gate: number[] = []
-  for (let i = 0; i < BATCH; i++) {
-    gate.push(
-      await timed(
-        () => sql`select * from ops_create_proposal_and_maybe_autoapprove(null, 'bench', ${template})`,
-      ),
+async function grow(
+  server: Server,
+  options: Options,
+  say: (line: string) => void,
+  signal: AbortSignal,
+): Promise<CaseResult[]> {
+  const { adminUrl } = await server.emptyDatabase()
+  const admin = postgres(adminUrl, { max: 1, onnotice: () => undefined })
+  // Its workers would come at any time, and to the larger tables. What it does is done below.
+  await admin`alter system set autovacuum = off`
+  await preparePlans(admin)
+
+  const empty = await opened(server, 'empty')
+  const loaded = new Map<CaseName, Subject>()
+  for (const name of new Set(options.case)) loaded.set(name, await opened(server, name))
+  const all = [empty, ...loaded.values()]
+  try {
+    await measure(all, WARM_UP_ROUNDS, signal)
+    for (const [name, subject] of loaded) await load(name, subject, options, say, signal)
+
+    const reads = new Map<CaseName, string[]>()
+    const stage = async (title: string) => {
+      await admin`checkpoint`
+      say(`measuring ${title} …`)
+      const samples = await measure(all, options.rounds, signal, (round) => {
+        if (round % 10 === 0) say(`  ${round} of ${options.rounds} rounds`)
+      })
+      for (const [name, subject] of loaded) {
+        const found = await largeReads(subject, server.logFile, signal)
+        reads.set(name, [...(reads.get(name) ?? []), ...found.map((read) => `${title}: ${read}`)])
+      }
+      return samples
+    }
+    const before = await stage('before ANALYZE')
+    for (const { database } of all) await vacuum(database.adminUrl, signal)
+    const after = await stage('after ANALYZE')
+    return [...loaded.keys()].map((name) =>
+      caseResult(name, contents(name, options), before, after, reads.get(name) ?? []),
     )
+  } finally {
+    await Promise.all([...all.map((subject) => subject.close()), admin.end()])
   }
-  const claim = () => sql`select step_id, token from ops_claim_steps(null, array['noop'], ${BATCH})`
-  let leases = await claim()
-  const failing = await timed(
-    () =>
-      sql`select * from ops_fail_steps(${sql.json(leases.map((l) => ({ ...l, error: 'bench', retry_after_seconds: 0 })))})`,
-  )
-  const claiming = await timed(async () => {
-    leases = await claim()
-  })
-  await sql`update ops_mission_steps set lease_expires_at = now() - interval '1 second' where status = 'running'`
-  const recovering = await timed(() => sql`select * from ops_recover_expired_leases()`)
-  await sql`update ops_mission_steps set run_at = now(), ready = true where status = 'queued'`
-  leases = await claim()
-  const completing = await timed(
-    () => sql`select * from ops_complete_steps(${sql.json(leases.map((l) => ({ ...l })))})`,
-  )
+}
+
+/** What a round fails or recovers is put off, so that later rounds do not meet it; nor do they meet canaries, which are claimed like other steps. */
+async function opened(server: Server, name: string): Promise<Subject> {
+  const subject = await openSubject(name, await server.ourDatabase())
+  const { owner } = subject
+  await owner`update ops_policy set value = value || '{"backoff_base_seconds": 3600}' where key = 'worker_policy'`
+  await owner`update ops_policy set value = jsonb_set(value, '{canary,enabled}', 'false') where key = 'invariants'`
+  return subject
+}
+
+async function load(
+  name: CaseName,
+  { owner }: Subject,
+  options: Options,
+  say: (line: string) => void,
+  signal: AbortSignal,
+): Promise<void> {
+  const began = performance.now()
+  const steps = name === 'finished' ? options.steps : options.backlog
+  const seconds = () => ((performance.now() - began) / 1000).toFixed(0)
+  let told = 0
+  const onProgress = (done: number) => {
+    if (done - told < steps / 10) return
+    told = done
+    say(`  ${done.toLocaleString('en')} after ${seconds()} s`)
+  }
+  say(`storing ${contents(name, options)} …`)
+  if (name === 'finished') await storeFinished(owner, steps, { onProgress, signal })
+  else await storeBacklog(owner, name, steps, { onProgress, signal })
+  // Autovacuum does so while a table grows; it gives the planner no statistics.
+  await owner`
+    select brin_summarize_new_values(i.indexrelid) from pg_index i
+    join pg_class c on c.oid = i.indexrelid join pg_am a on a.oid = c.relam
+    where a.amname = 'brin' and c.relnamespace in ('public'::regnamespace, 'ops'::regnamespace)`
+}
+
+function contents(name: CaseName, { steps, backlog }: Options): string {
   return {
-    gate: median(gate),
-    claim: claiming,
-    complete: completing,
-    'fail (retry)': failing,
-    recover: recovering,
+    finished: `${steps.toLocaleString('en')} finished steps and as many events`,
+    queued: `${backlog.toLocaleString('en')} queued steps`,
+    scheduled: `${backlog.toLocaleString('en')} steps scheduled for later`,
+  }[name]
+}
+
+async function vacuum(url: string, signal: AbortSignal): Promise<void> {
+  signal.throwIfAborted()
+  const sql = postgres(url, { max: 1, onnotice: () => undefined })
+  const work = sql`vacuum (analyze)`
+  const cancel = () => work.cancel()
+  signal.addEventListener('abort', cancel, { once: true })
+  try {
+    await work
+  } finally {
+    signal.removeEventListener('abort', cancel)
+    await sql.end()
   }
 }
 
-/** Finished missions with their steps, runs and events, written past the triggers: how they got there is not the question. */
-async function loadFinished(sql: postgres.Sql, count: number): Promise<void> {
-  const missions = Math.ceil(count / STEPS_PER_MISSION)
-  const chunk = 50_000
-  await sql`set session_replication_role = replica`
-  for (let from = 0; from < missions; from += chunk) {
-    const n = Math.min(chunk, missions - from)
-    await sql`
-      with proposal as (
-        insert into ops_mission_proposals (source, status, template, approved_at, digest, cap_day)
-        select 'bench', 'auto_approved', '{"title": "old", "steps": [{"kind": "noop"}]}', now(), 'x', null from generate_series(1, ${n}::int)
-        returning id
-      ), mission as (
-        insert into ops_missions (proposal_id, status, title, source, steps_total, completed_at, started_at)
-        select id, 'succeeded', 'old', 'bench', ${STEPS_PER_MISSION}, now(), now() from proposal returning id
-      ), event as (
-        insert into ops_agent_events (type, dedupe_key, mission_id, processed_at, depth)
-        select 'mission:succeeded', 'mission:' || id || ':1', id, now(), 1 from mission
-      ), step as (
-        insert into ops_mission_steps (mission_id, kind, executor, status, key, position, reserved_at, completed_at, attempt, revision)
-        select m.id, 'noop', 'noop', 'succeeded', 'step-' || p, p, now(), now(), 1, 3
-        from mission m, generate_series(1, ${STEPS_PER_MISSION}) p returning id
-      )
-      insert into ops_action_runs (step_id, executor, status, completed_at, attempt)
-      select id, 'noop', 'succeeded', now(), 1 from step`
-  }
-  await sql`set session_replication_role = origin`
-}
-
-/** Statements of one round that read a large table from end to end. */
-async function largeScans(sql: postgres.Sql): Promise<string[]> {
-  await sql`load 'auto_explain'`
-  await sql`set auto_explain.log_min_duration = 0`
-  await sql`set auto_explain.log_nested_statements = on`
-  await sql`set client_min_messages = log`
-  plans.length = 0
-  await oneRound(sql)
-  await sql`reset client_min_messages`
-  const scan = new RegExp(`Seq Scan on (${LARGE.join('|')})`)
-  const mine = /update ops_mission_steps set (lease_expires_at|run_at)/
-  return [...new Set(plans.filter((plan) => scan.test(plan) && !mine.test(plan)))]
-}
-
-async function timed(work: () => Promise<unknown>): Promise<number> {
-  const begin = performance.now()
-  await work()
-  return performance.now() - begin
-}
-
-function median(list: number[]): number {
-  const sorted = [...list].sort((a, b) => a - b)
-  return sorted[Math.floor(sorted.length / 2)] ?? 0
-}
-
-function round(value: number | undefined): number {
-  return Math.round((value ?? 0) * 100) / 100
+function wholeNumber(text: string): number {
+  if (!/^[1-9]\d{0,8}$/.test(text)) throw new InvalidArgumentError('It must be a whole number above 0.')
+  return Number(text)
 }

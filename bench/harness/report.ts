@@ -1,5 +1,5 @@
 import { median, ratio, show } from './numbers.js'
-import type { Table } from './types.js'
+import type { Goal, Table } from './types.js'
 
 /** A table as Markdown, so that it can go into README.md as it is. */
 export function markdown(table: Table): string {
@@ -16,8 +16,7 @@ export function markdown(table: Table): string {
       return `| ${subject.name} | ${show(median(subject.rounds))} | ${rounds} | ${factor} |`
     }),
   ]
-  for (const { goal, measured, reached } of table.goals ?? [])
-    lines.push('', `${reached ? 'reached' : 'NOT reached'}: ${goal} (${measured})`)
+  for (const goal of table.goals ?? []) lines.push('', verdict(goal))
   return lines.join('\n')
 }
 
@@ -31,4 +30,9 @@ export function toJson(table: Table): unknown {
       ratio: subject.missing === undefined && index > 0 ? ratio(table, subject) : null,
     })),
   }
+}
+
+/** Whether a goal is reached, in a line. */
+export function verdict({ goal, measured, reached }: Goal): string {
+  return `${reached ? 'reached' : 'NOT reached'}: ${goal} (${measured})`
 }

@@ -1,16 +1,32 @@
 import type { Contender, ContenderName, Context, Database, Subject } from './types.js'
 
+/** What is measured of a contender, under a name of its own where that is not the contender's. */
+export interface Measurement {
+  name: string
+  contender: ContenderName
+  measure(contender: Contender): Promise<number>
+}
+
 /**
  * Measures each contender once in every round, one after the other, so that whatever else the machine does hits all. Each
  * measurement has a process and a database of its own. One that cannot be had is missing, with the reason.
  */
-export async function inTurn(
+export function inTurn(
   context: Context,
   names: readonly ContenderName[],
   measure: (contender: Contender) => Promise<number>,
 ): Promise<Subject[]> {
-  const subjects = names.map((name) => ({
-    name,
+  return allInTurn(
+    context,
+    names.map((name) => ({ name, contender: name, measure })),
+  )
+}
+
+/** The same for measurements of different kinds. */
+export async function allInTurn(context: Context, measurements: readonly Measurement[]): Promise<Subject[]> {
+  const subjects = measurements.map((measurement) => ({
+    measurement,
+    name: measurement.name,
     rounds: [] as number[],
     missing: undefined as string | undefined,
   }))
@@ -18,7 +34,7 @@ export async function inTurn(
     for (const subject of subjects) {
       if (subject.missing !== undefined) continue
       try {
-        const value = await oneRound(context, subject.name, measure)
+        const value = await oneRound(context, subject.measurement)
         subject.rounds.push(value)
         context.log(`  round ${round}: ${subject.name} ${value.toPrecision(4)}`)
       } catch (error) {
@@ -29,14 +45,10 @@ export async function inTurn(
       }
     }
   }
-  return subjects
+  return subjects.map(({ name, rounds, missing }) => ({ name, rounds, missing }))
 }
 
-async function oneRound(
-  context: Context,
-  name: ContenderName,
-  measure: (contender: Contender) => Promise<number>,
-): Promise<number> {
+async function oneRound(context: Context, { contender: name, measure }: Measurement): Promise<number> {
   const contender = await context.contender(name)
   try {
     await contender.call('prepare', {})
