@@ -1,4 +1,3 @@
-import { createTransport } from 'nodemailer'
 import { z } from 'zod'
 import type { Delivery, Message, Sending } from './delivery.js'
 
@@ -21,6 +20,7 @@ export async function sendMail(
   { url, from, to }: MailTarget,
   { id, signal }: Sending,
 ): Promise<Delivery> {
+  const { createTransport } = await import('nodemailer')
   const transport = createTransport({
     url,
     connectionTimeout: PATIENCE_MS,

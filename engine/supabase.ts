@@ -1,4 +1,4 @@
-import { createClient } from '@supabase/supabase-js'
+import type { SupabaseClient } from '@supabase/supabase-js'
 import { OpsError } from './errors.js'
 import { storableJson } from './json.js'
 import { givenArgs, type Signature, type Transport } from './transport.js'
@@ -15,21 +15,28 @@ export function supabaseTransport(supabaseUrl: string, supabaseKey: string): Tra
   if (!/^[\x21-\x7e]+$/.test(supabaseKey)) {
     throw new OpsError('OPS_001', 'SUPABASE_SECRET_KEY holds characters that no key has: copy it again.')
   }
-  const client = createClient(supabaseUrl, supabaseKey, {
-    auth: { persistSession: false, autoRefreshToken: false, detectSessionInUrl: false },
-    global: { headers: { Prefer: 'timezone=UTC' }, fetch: call },
-  })
+  let client: Promise<SupabaseClient> | undefined
 
   return {
     name: 'supabase',
     async rpc(fn, args) {
       const body = Object.fromEntries(givenArgs(fn, args).map(([name, , value]) => [name, value]))
-      const { data, error, status } = await client.rpc(fn.name, body)
+      client ??= connect(supabaseUrl, supabaseKey)
+      const { data, error, status } = await (await client).rpc(fn.name, body)
       if (error) throw Object.assign(new Error(error.message), { ...error, status })
       return values(fn.returns, data)
     },
     close: async () => {},
   }
+}
+
+/** Loaded by the first call: whoever has a Postgres connection does without these ten megabytes. */
+async function connect(supabaseUrl: string, supabaseKey: string): Promise<SupabaseClient> {
+  const { createClient } = await import('@supabase/supabase-js')
+  return createClient(supabaseUrl, supabaseKey, {
+    auth: { persistSession: false, autoRefreshToken: false, detectSessionInUrl: false },
+    global: { headers: { Prefer: 'timezone=UTC' }, fetch: call },
+  })
 }
 
 const call: typeof fetch = (input, init) =>

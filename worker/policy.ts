@@ -1,6 +1,7 @@
 import type { JsonObject } from '../engine/index.js'
 import type { ExecutorPolicy } from '../executors/define.js'
-import { policySchemas } from '../policies/index.js'
+// By itself: all of `policies` is the matcher too, with its languages, which a worker has no use for.
+import { workerPolicySchema } from '../policies/schemas/worker_policy.js'
 
 /** What was read once need not be read again for every step. */
 const read = new WeakMap<JsonObject, ExecutorPolicy>()
@@ -12,9 +13,8 @@ const read = new WeakMap<JsonObject, ExecutorPolicy>()
 export function readWorkerPolicy(value: JsonObject): ExecutorPolicy {
   const known = read.get(value)
   if (known) return known
-  const { worker_policy } = policySchemas
-  const parsed = worker_policy.safeParse(value)
-  const policy = parsed.success ? parsed.data : worker_policy.parse({})
+  const parsed = workerPolicySchema.safeParse(value)
+  const policy = parsed.success ? parsed.data : workerPolicySchema.parse({})
   read.set(value, policy)
   return policy
 }

@@ -12,7 +12,7 @@ import {
   type Problem,
 } from '../executors/define.js'
 import type { ExecutorRegistry } from '../executors/registry.js'
-import { renderStepParams } from '../policies/index.js'
+import { renderStepParams } from '../policies/templates/steps.js'
 import type { Attempt } from './attempt.js'
 import type { Mask } from './mask.js'
 import { StepContext } from './step-context.js'
