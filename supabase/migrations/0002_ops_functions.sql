@@ -3154,6 +3154,7 @@ returns table (mission_id uuid, status text, cancelled_steps integer)
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
+set enable_hashjoin = off
 set enable_mergejoin = off
 set random_page_cost = 1.1
 as $$
@@ -3175,6 +3176,7 @@ returns table (step_id uuid, status text, mission_status text)
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
+set enable_hashjoin = off
 set enable_mergejoin = off
 set random_page_cost = 1.1
 as $$
@@ -3275,6 +3277,7 @@ returns table (step_id uuid, status text, mission_id uuid, mission_status text, 
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
+set enable_hashjoin = off
 set enable_mergejoin = off
 set random_page_cost = 1.1
 as $$
@@ -3625,6 +3628,7 @@ create function public.ops_claim_next_step(p_lease_minutes integer) returns seto
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
+set enable_hashjoin = off
 set enable_mergejoin = off
 set random_page_cost = 1.1
 as $$
@@ -3646,6 +3650,7 @@ returns table (step_id uuid, outcome text, lease_expires_at timestamptz)
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
+set enable_hashjoin = off
 set enable_mergejoin = off
 set random_page_cost = 1.1
 as $$
@@ -3926,6 +3931,7 @@ returns table (step_id uuid, outcome text, step_status text, run_at timestamptz,
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
+set enable_hashjoin = off
 set enable_mergejoin = off
 set random_page_cost = 1.1
 as $$
@@ -3996,6 +4002,7 @@ create function public.ops_snooze_steps(p_snoozes jsonb) returns table (step_id 
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
+set enable_hashjoin = off
 set enable_mergejoin = off
 set random_page_cost = 1.1
 as $$
@@ -4017,6 +4024,7 @@ create function public.ops_release_steps(p_leases jsonb) returns table (step_id 
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
+set enable_hashjoin = off
 set enable_mergejoin = off
 set random_page_cost = 1.1
 as $$
@@ -4159,6 +4167,7 @@ returns table (requeued_steps integer, failed_steps integer)
 language sql security definer
 set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
+set enable_hashjoin = off
 set enable_mergejoin = off
 set random_page_cost = 1.1
 as $$ select r.requeued, r.died from ops.recover('lease', null, p_limit) r $$;
@@ -4170,6 +4179,7 @@ returns table (recovered_steps integer)
 language sql security definer
 set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
+set enable_hashjoin = off
 set enable_mergejoin = off
 set random_page_cost = 1.1
 as $$
@@ -7242,7 +7252,8 @@ begin
   elsif p_rule = 'queued_steps' then
     return query
     select '', count(*)::numeric, format('%s%s steps wait for a worker', case when count(*) = 10000 then 'at least ' else '' end, count(*)) from (
-      select from ops.queue where status = 'queued' and ready and run_at <= v_now limit 10000) d;
+      select from ops.queue where status = 'queued' and ready and run_at <= v_now
+      order by executor, priority, run_at, step_id limit 10000) d;
   elsif p_rule = 'proposals_per_hour' then
     return query
     select '', count(*)::numeric, format('%s%s proposals within the hour', case when count(*) = 10000 then 'at least ' else '' end, count(*)) from (

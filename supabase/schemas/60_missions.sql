@@ -419,6 +419,7 @@ returns table (mission_id uuid, status text, cancelled_steps integer)
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
+set enable_hashjoin = off
 set enable_mergejoin = off
 set random_page_cost = 1.1
 as $$
@@ -440,6 +441,7 @@ returns table (step_id uuid, status text, mission_status text)
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
+set enable_hashjoin = off
 set enable_mergejoin = off
 set random_page_cost = 1.1
 as $$
@@ -540,6 +542,7 @@ returns table (step_id uuid, status text, mission_id uuid, mission_status text, 
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
+set enable_hashjoin = off
 set enable_mergejoin = off
 set random_page_cost = 1.1
 as $$

@@ -293,6 +293,7 @@ create function public.ops_claim_next_step(p_lease_minutes integer) returns seto
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
+set enable_hashjoin = off
 set enable_mergejoin = off
 set random_page_cost = 1.1
 as $$
@@ -314,6 +315,7 @@ returns table (step_id uuid, outcome text, lease_expires_at timestamptz)
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
+set enable_hashjoin = off
 set enable_mergejoin = off
 set random_page_cost = 1.1
 as $$

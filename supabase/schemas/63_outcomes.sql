@@ -240,6 +240,7 @@ returns table (step_id uuid, outcome text, step_status text, run_at timestamptz,
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
+set enable_hashjoin = off
 set enable_mergejoin = off
 set random_page_cost = 1.1
 as $$
@@ -310,6 +311,7 @@ create function public.ops_snooze_steps(p_snoozes jsonb) returns table (step_id 
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
+set enable_hashjoin = off
 set enable_mergejoin = off
 set random_page_cost = 1.1
 as $$
@@ -331,6 +333,7 @@ create function public.ops_release_steps(p_leases jsonb) returns table (step_id 
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
+set enable_hashjoin = off
 set enable_mergejoin = off
 set random_page_cost = 1.1
 as $$

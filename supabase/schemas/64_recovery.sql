@@ -123,6 +123,7 @@ returns table (requeued_steps integer, failed_steps integer)
 language sql security definer
 set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
+set enable_hashjoin = off
 set enable_mergejoin = off
 set random_page_cost = 1.1
 as $$ select r.requeued, r.died from ops.recover('lease', null, p_limit) r $$;
@@ -134,6 +135,7 @@ returns table (recovered_steps integer)
 language sql security definer
 set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
+set enable_hashjoin = off
 set enable_mergejoin = off
 set random_page_cost = 1.1
 as $$

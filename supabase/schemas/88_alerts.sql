@@ -101,7 +101,8 @@ begin
   elsif p_rule = 'queued_steps' then
     return query
     select '', count(*)::numeric, format('%s%s steps wait for a worker', case when count(*) = 10000 then 'at least ' else '' end, count(*)) from (
-      select from ops.queue where status = 'queued' and ready and run_at <= v_now limit 10000) d;
+      select from ops.queue where status = 'queued' and ready and run_at <= v_now
+      order by executor, priority, run_at, step_id limit 10000) d;
   elsif p_rule = 'proposals_per_hour' then
     return query
     select '', count(*)::numeric, format('%s%s proposals within the hour', case when count(*) = 10000 then 'at least ' else '' end, count(*)) from (
