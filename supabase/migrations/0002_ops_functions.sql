@@ -1200,7 +1200,7 @@ declare
   v_over_usd boolean;
 begin
   for v_unit in
-    select u.*, coalesce(c.used, 0) as used, coalesce(c.used_usd, 0) as used_usd
+    select u.*, coalesce(c.used, 0) as used, coalesce(c.used_usd, 0.000000) as used_usd
     from unnest(p_units) with ordinality u
     cross join lateral (select sum(s.used) as used, sum(s.used_usd) as used_usd from ops.cap_stripes s
       where s.day = p_day and s.scope = u.scope and s.name = u.name) c
@@ -1255,7 +1255,7 @@ begin
     'counted', (
       select coalesce(jsonb_agg(jsonb_strip_nulls(jsonb_build_object(
           'scope', u.scope, 'name', nullif(u.name, ''), 'used', coalesce(c.used, 0), 'limit', u.max_units,
-          'used_usd', case when u.max_usd is not null then coalesce(c.used_usd, 0) end, 'limit_usd', u.max_usd)) order by u.ordinality), '[]')
+          'used_usd', case when u.max_usd is not null then coalesce(c.used_usd, 0.000000) end, 'limit_usd', u.max_usd)) order by u.ordinality), '[]')
       from unnest(p_units) with ordinality u
       cross join lateral (select sum(s.used) as used, sum(s.used_usd) as used_usd from ops.cap_stripes s
         where s.day = p_day and s.scope = u.scope and s.name = u.name) c
@@ -2004,7 +2004,7 @@ begin
   end if;
   return not exists (
     select from unnest(p_totals) t
-    cross join lateral (select coalesce(sum(s.used), 0) as used, coalesce(sum(s.used_usd), 0) as used_usd from ops.cap_stripes s
+    cross join lateral (select coalesce(sum(s.used), 0) as used, coalesce(sum(s.used_usd), 0.000000) as used_usd from ops.cap_stripes s
       where s.day = p_day and s.scope = t.scope and s.name = t.name) c
     where c.used + t.units > t.max_units or (t.usd > 0 and c.used_usd + t.usd > t.max_usd));
 end
@@ -2151,7 +2151,7 @@ begin
     select i.shape, u.*, c.used, c.used_usd, dense_rank() over (order by u.scope, u.name) as counter,
       row_number() over (partition by i.shape order by u.scope, u.name) = 1 as is_first
     from (select distinct i.shape from unnest(p_items) i) i, unnest((p_shapes[i.shape]).units) u
-      cross join lateral (select coalesce(sum(s.used), 0)::integer as used, coalesce(sum(s.used_usd), 0) as used_usd from ops.cap_stripes s
+      cross join lateral (select coalesce(sum(s.used), 0)::integer as used, coalesce(sum(s.used_usd), 0.000000) as used_usd from ops.cap_stripes s
         where s.day = p_day and s.scope = u.scope and s.name = u.name) c
     where u.max_units is not null or u.max_usd is not null
     order by i.shape, u.scope, u.name
@@ -6115,6 +6115,7 @@ begin
       watched_steps as not materialized (select * from public.ops_mission_steps),
       watched_runs as not materialized (select * from public.ops_action_runs),
       watched_counters as not materialized (select * from ops.cap_counters),
+      watched_stripes as not materialized (select * from ops.cap_stripes),
       watched_keys as not materialized (select * from ops.live_keys)
       $q$;
   end if;
@@ -6138,6 +6139,8 @@ begin
         select r.* from watched_steps s join public.ops_action_runs r on r.step_id = s.id),
       watched_counters as materialized (
         select * from ops.cap_counters where day >= (select ops.now())::date - 1),
+      watched_stripes as materialized (
+        select * from ops.cap_stripes where day >= (select ops.now())::date - 1),
       watched_keys as materialized (
         (select * from ops.live_keys where live limit 1000))
       $q$;
@@ -6271,6 +6274,15 @@ $q$),
     where coalesce(h.since < k.day + 2, true) and coalesce(h.until > k.day - 1, true)) l
   where k.used > l.most and not exists (
     select from ops.policy_audit a where a.policy_key in ('proposal_caps', '*') and a.action in ('delete', 'truncate'))
+$q$),
+('cap_dealt_once', 'critical', 'Caps of which more was dealt to their stripes than is left', true, false, $q$
+  select format('%s %s %s', s.day, s.scope, s.name) as id,
+    format('%s and $%s used, %s and $%s dealt of %s and $%s', sum(s.used), sum(s.used_usd), sum(s.room), sum(s.room_usd),
+      string_agg(distinct s.max_units::text, ' or '), string_agg(distinct s.max_usd::text, ' or ')) as message
+  from watched_stripes s
+  group by s.day, s.scope, s.name
+  having sum(s.room) > greatest(max(s.max_units) - sum(s.used), 0) or sum(s.room_usd) > greatest(max(s.max_usd) - sum(s.used_usd), 0)
+    or count(distinct concat(s.max_units, ' ', s.max_usd)) > 1
 $q$),
 ('counters_are_true', 'critical', 'Counters of caps that do not say what was admitted', false, true, $q$
   select format('%s %s %s', coalesce(k.day, t.day), coalesce(k.scope, t.scope), coalesce(k.name, t.name)) as id,

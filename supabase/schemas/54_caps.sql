@@ -85,7 +85,7 @@ declare
   v_over_usd boolean;
 begin
   for v_unit in
-    select u.*, coalesce(c.used, 0) as used, coalesce(c.used_usd, 0) as used_usd
+    select u.*, coalesce(c.used, 0) as used, coalesce(c.used_usd, 0.000000) as used_usd
     from unnest(p_units) with ordinality u
     cross join lateral (select sum(s.used) as used, sum(s.used_usd) as used_usd from ops.cap_stripes s
       where s.day = p_day and s.scope = u.scope and s.name = u.name) c
@@ -140,7 +140,7 @@ begin
     'counted', (
       select coalesce(jsonb_agg(jsonb_strip_nulls(jsonb_build_object(
           'scope', u.scope, 'name', nullif(u.name, ''), 'used', coalesce(c.used, 0), 'limit', u.max_units,
-          'used_usd', case when u.max_usd is not null then coalesce(c.used_usd, 0) end, 'limit_usd', u.max_usd)) order by u.ordinality), '[]')
+          'used_usd', case when u.max_usd is not null then coalesce(c.used_usd, 0.000000) end, 'limit_usd', u.max_usd)) order by u.ordinality), '[]')
       from unnest(p_units) with ordinality u
       cross join lateral (select sum(s.used) as used, sum(s.used_usd) as used_usd from ops.cap_stripes s
         where s.day = p_day and s.scope = u.scope and s.name = u.name) c

@@ -553,7 +553,7 @@ begin
   end if;
   return not exists (
     select from unnest(p_totals) t
-    cross join lateral (select coalesce(sum(s.used), 0) as used, coalesce(sum(s.used_usd), 0) as used_usd from ops.cap_stripes s
+    cross join lateral (select coalesce(sum(s.used), 0) as used, coalesce(sum(s.used_usd), 0.000000) as used_usd from ops.cap_stripes s
       where s.day = p_day and s.scope = t.scope and s.name = t.name) c
     where c.used + t.units > t.max_units or (t.usd > 0 and c.used_usd + t.usd > t.max_usd));
 end
@@ -700,7 +700,7 @@ begin
     select i.shape, u.*, c.used, c.used_usd, dense_rank() over (order by u.scope, u.name) as counter,
       row_number() over (partition by i.shape order by u.scope, u.name) = 1 as is_first
     from (select distinct i.shape from unnest(p_items) i) i, unnest((p_shapes[i.shape]).units) u
-      cross join lateral (select coalesce(sum(s.used), 0)::integer as used, coalesce(sum(s.used_usd), 0) as used_usd from ops.cap_stripes s
+      cross join lateral (select coalesce(sum(s.used), 0)::integer as used, coalesce(sum(s.used_usd), 0.000000) as used_usd from ops.cap_stripes s
         where s.day = p_day and s.scope = u.scope and s.name = u.name) c
     where u.max_units is not null or u.max_usd is not null
     order by i.shape, u.scope, u.name
