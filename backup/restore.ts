@@ -178,10 +178,10 @@ async function moveSequences(sql: postgres.ISql, tables: string[]): Promise<void
 /** Counters of days whose proposals did not all come along say what is there; those of later days are whole. */
 async function recount(sql: postgres.ISql, since: string): Promise<void> {
   await sql`
-    delete from ops.cap_counters where day <= ${since}::timestamptz::date + 1`
+    delete from ops.cap_stripes where day <= ${since}::timestamptz::date + 1`
   await sql`
-    insert into ops.cap_counters (day, scope, name, used, used_usd)
-    select p.cap_day, u.scope, u.name, sum(u.units), case when u.scope = 'daily' then sum(p.reserved_usd) else 0 end
+    insert into ops.cap_stripes (day, scope, name, stripe, used, used_usd)
+    select p.cap_day, u.scope, u.name, 0, sum(u.units), case when u.scope = 'daily' then sum(p.reserved_usd) else 0 end
     from public.ops_mission_proposals p, unnest(ops.cap_units(p.source, p.pattern_id, p.template)) u
     where p.cap_day <= ${since}::timestamptz::date + 1
     group by p.cap_day, u.scope, u.name`

@@ -336,16 +336,29 @@ create table ops.live_keys (
   held_until timestamptz
 );
 
--- Units used of each cap on each day of the policy's time zone, and the money reserved or spent.
--- The rows are what makes a cap hold under concurrency: each admission updates them.
-create table ops.cap_counters (
+-- Units used of each cap on each day of the policy's time zone, and the money reserved or spent. The rows are what makes a cap hold under
+-- concurrency: each admission updates them. A counter has several of them, its stripes, so that gates which stand open at once need not
+-- wait for each other: each stripe has been dealt a share of what is left under the limit, which it gives away by itself (54_caps.sql).
+create table ops.cap_stripes (
   day date not null,
   scope text not null,
   name text not null,
+  stripe integer not null,
   used integer not null default 0,
   used_usd numeric(14, 6) not null default 0,
-  primary key (day, scope, name)
+  -- The limits when the shares were dealt, and what is left of this one's; null: no limit.
+  max_units integer,
+  max_usd numeric,
+  room integer,
+  room_usd numeric,
+  primary key (day, scope, name, stripe),
+  constraint cap_stripes_room_iff_limit check ((room is null) = (max_units is null) and (room_usd is null) = (max_usd is null)),
+  constraint cap_stripes_gives_only_its_share check (room >= 0 and room_usd >= 0)
 ) with (fillfactor = 50);
+
+-- What the counters say: the sum of their stripes.
+create view ops.cap_counters as
+select day, scope, name, sum(used)::integer as used, sum(used_usd) as used_usd from ops.cap_stripes group by day, scope, name;
 
 -- Missions that events started in the chain of one root, an event or a proposal; the loop guard's counter.
 create table ops.root_missions (

@@ -1115,8 +1115,19 @@ $$;
 
 -- Caps: what a proposal takes from the day's counters, and whether there is room.
 --
--- A counter is a row for a day of the policy's time zone, a scope and a name. Counters are locked, the day's own first, before
--- they are compared with their limits, so that no cap is ever exceeded however many gates stand open at once.
+-- A counter counts for a day of the policy's time zone, in a scope, under a name. It has up to 16 rows, its stripes; a session counts in
+-- the same stripe of all its counters. Of what is left under a limit each stripe is dealt a share, its room, so what all stripes together
+-- may still give away is never more than that:
+--
+--   sum(used) + sum(room) <= limit        or no stripe has room
+--
+-- One proposal by itself counts in its session's stripe if that has room in all of its counters, and meets only those who share the
+-- stripe. Whoever finds no room there, and whoever counts many, locks the whole day: all stripes of the day's own counter, in their order. As
+-- every proposal takes one of them before any other counter, no gate is open then; what is used is the exact sum, and what is left
+-- is dealt anew. The limits stand beside the shares, so that shares of other limits than those in force count for nothing.
+--
+-- So no cap is ever exceeded however many gates stand open at once, and far from the caps they do not wait for each other. Nobody asks
+-- for the whole day while holding one stripe: two of those would wait for each other for ever.
 
 -- The day that caps count in, in the policy's time zone.
 create function ops.cap_day(p_time_zone text default ops.policy('proposal_caps') ->> 'time_zone') returns date
@@ -1189,9 +1200,10 @@ declare
   v_over_usd boolean;
 begin
   for v_unit in
-    select u.*, coalesce(c.used, 0) as used, coalesce(c.used_usd, 0) as used_usd
+    select u.*, coalesce(c.used, 0) as used, coalesce(c.used_usd, 0.000000) as used_usd
     from unnest(p_units) with ordinality u
-    left join ops.cap_counters c on c.day = p_day and c.scope = u.scope and c.name = u.name
+    cross join lateral (select sum(s.used) as used, sum(s.used_usd) as used_usd from ops.cap_stripes s
+      where s.day = p_day and s.scope = u.scope and s.name = u.name) c
     where u.max_units is not null or u.max_usd is not null
     order by u.ordinality
   loop
@@ -1243,38 +1255,132 @@ begin
     'counted', (
       select coalesce(jsonb_agg(jsonb_strip_nulls(jsonb_build_object(
           'scope', u.scope, 'name', nullif(u.name, ''), 'used', coalesce(c.used, 0), 'limit', u.max_units,
-          'used_usd', case when u.max_usd is not null then coalesce(c.used_usd, 0) end, 'limit_usd', u.max_usd)) order by u.ordinality), '[]')
+          'used_usd', case when u.max_usd is not null then coalesce(c.used_usd, 0.000000) end, 'limit_usd', u.max_usd)) order by u.ordinality), '[]')
       from unnest(p_units) with ordinality u
-      left join ops.cap_counters c on c.day = p_day and c.scope = u.scope and c.name = u.name
+      cross join lateral (select sum(s.used) as used, sum(s.used_usd) as used_usd from ops.cap_stripes s
+        where s.day = p_day and s.scope = u.scope and s.name = u.name) c
       where u.max_units is not null or u.max_usd is not null));
 end
 $$;
 
--- Locks what a proposal counts in, and makes what is missing, so caps hold however many gates stand open at once. The day's
--- own counter comes first: every proposal takes it, so whoever holds it meets nobody at the others, and only then makes them.
-create function ops.lock_caps(p_day date, p_units ops.cap_unit[]) returns void
+-- The stripe that this session counts in. Sessions that were opened together have different ones.
+create function ops.cap_stripe() returns integer
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return pg_backend_pid() % 16;
+end
+$$;
+
+-- Counts one proposal in the stripe of this session: in all of its counters, or in none and null, when one of them has no room there.
+-- Answers, as JSON text, what the counters with a limit then say. The day's own counter comes first, before all others.
+create function ops.count_one(p_day date, p_units ops.cap_unit[]) returns text
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_stripe integer := pg_backend_pid() % 16; -- ops.cap_stripe(), without the call
+  v_unit ops.cap_unit;
+  v_used bigint;
+  v_used_usd numeric;
+  v_counted text := '';
+  v_daily integer := case when p_units[1].scope = 'daily' then 1 else 2 end; -- an agent comes before it
+  v_at integer := v_daily;
+begin
+  begin
+    loop
+      v_unit := p_units[v_at];
+      update ops.cap_stripes c set used = c.used + v_unit.units, used_usd = c.used_usd + v_unit.usd,
+        room = c.room - v_unit.units, room_usd = c.room_usd - v_unit.usd
+      where c.day = p_day and c.scope = v_unit.scope and c.name = v_unit.name and c.stripe = v_stripe
+        and c.max_units is not distinct from v_unit.max_units and c.max_usd is not distinct from v_unit.max_usd
+        and (c.room >= v_unit.units) is not false and (v_unit.usd = 0 or c.room_usd >= v_unit.usd) is not false;
+      if not found then
+        raise exception using errcode = 'OPCAP'; -- lets go of the stripe
+      end if;
+      v_at := case when v_at = v_daily and v_daily > 1 then 1 when v_at < v_daily then v_daily + 1 else v_at + 1 end;
+      exit when v_at > array_length(p_units, 1);
+    end loop;
+  exception when sqlstate 'OPCAP' then
+    return null;
+  end;
+  -- Read when all is counted: nobody deals anew as long as this stripe is held, so no sum is above its limit.
+  foreach v_unit in array p_units loop
+    continue when v_unit.max_units is null and v_unit.max_usd is null;
+    select sum(s.used), sum(s.used_usd) into v_used, v_used_usd from ops.cap_stripes s
+    where s.day = p_day and s.scope = v_unit.scope and s.name = v_unit.name;
+    v_counted := concat(v_counted, case when v_counted <> '' then ', ' end, '{"scope": "', v_unit.scope, '", ',
+      '"name": ' || to_json(nullif(v_unit.name, '')) || ', ', '"used": ', v_used,
+      ', "limit": ' || v_unit.max_units, format(', "used_usd": %s, "limit_usd": ', v_used_usd) || v_unit.max_usd, '}');
+  end loop;
+  return v_counted;
+end
+$$;
+
+-- Locks a whole day and makes what is missing of it; of a day whose counters have been tidied away nothing is made. Whoever holds one of
+-- its stripes must not ask for this.
+create function ops.lock_caps(p_day date) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_locked integer;
-  v_day_is_locked boolean;
 begin
   loop
-    select count(*), coalesce(bool_or(l.scope = 'daily'), false) into v_locked, v_day_is_locked from (
-      select c.scope from ops.cap_counters c
-      join unnest(p_units) u on c.day = p_day and c.scope = u.scope and c.name = u.name
-      order by c.scope <> 'daily', c.scope, c.name
-      for no key update of c) l;
-    exit when v_locked = array_length(p_units, 1);
-    insert into ops.cap_counters (day, scope, name)
-    select p_day, u.scope, u.name from unnest(p_units) u where v_day_is_locked or u.scope = 'daily'
-    on conflict do nothing;
+    perform from ops.cap_stripes c where c.day = p_day and c.scope = 'daily' and c.name = '' order by c.stripe for no key update;
+    get diagnostics v_locked = row_count;
+    exit when v_locked = 16 or p_day < ops.oldest_cap_day();
+    insert into ops.cap_stripes (day, scope, name, stripe) select p_day, 'daily', '', n from generate_series(0, 15) n on conflict do nothing;
   end loop;
 end
 $$;
 
--- Takes a place under every cap, or none; returns the verdict of the cap that has no room, or null. The counters are locked.
+-- Counts what fits, and deals out anew where this session's stripe has no share that is large enough. The day is locked.
+create function ops.count_caps(p_day date, p_units ops.cap_unit[]) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_stripe integer := ops.cap_stripe();
+  v_short ops.cap_unit[] := array(
+    select u from unnest(p_units) u
+    left join ops.cap_stripes c on c.day = p_day and c.scope = u.scope and c.name = u.name and c.stripe = v_stripe
+    where c.day is null or c.max_units is distinct from u.max_units or c.max_usd is distinct from u.max_usd
+      or c.room < u.units or (u.usd > 0 and c.room_usd < u.usd));
+begin
+  insert into ops.cap_stripes as c (day, scope, name, stripe, used, used_usd)
+  select p_day, u.scope, u.name, v_stripe, u.units, u.usd from unnest(p_units) u
+  on conflict (day, scope, name, stripe) do update set used = c.used + excluded.used, used_usd = c.used_usd + excluded.used_usd,
+    room = case when c.room is not null then greatest(c.room - excluded.used, 0) end,
+    room_usd = case when c.room_usd is not null then greatest(c.room_usd - excluded.used_usd, 0) end;
+  if v_short <> '{}' then
+    perform ops.deal_caps(p_day, v_short);
+  end if;
+end
+$$;
+
+-- Deals what is left under limits to the stripes of their counters, in equal shares. The day is locked.
+create function ops.deal_caps(p_day date, p_units ops.cap_unit[]) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  update ops.cap_stripes c
+  set max_units = d.max_units, max_usd = d.max_usd, room_usd = trunc(d.left_usd / d.stripes, 6),
+    room = d.left_units / d.stripes + case when d.at <= d.left_units % d.stripes then 1 else 0 end
+  from (
+    select s.stripe, u.scope, u.name, u.max_units, u.max_usd, count(*) over counter as stripes,
+      row_number() over (counter order by s.stripe) as at,
+      case when u.max_units is not null then greatest(u.max_units - sum(s.used) over counter, 0) end as left_units,
+      case when u.max_usd is not null then greatest(u.max_usd - sum(s.used_usd) over counter, 0) end as left_usd
+    from unnest(p_units) u join ops.cap_stripes s on s.day = p_day and s.scope = u.scope and s.name = u.name
+    window counter as (partition by u.scope, u.name)) d
+  where c.day = p_day and c.scope = d.scope and c.name = d.name and c.stripe = d.stripe;
+end
+$$;
+
+-- Takes a place under every cap, or none; returns the verdict of the cap that has no room, or null. The day is locked.
 create function ops.take_caps(p_day date, p_units ops.cap_unit[]) returns jsonb
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -1283,70 +1389,40 @@ declare
   v_verdict jsonb := ops.cap_verdict(p_day, p_units);
 begin
   if v_verdict is null then
-    perform ops.move_caps(p_day, p_units, 1);
+    perform ops.count_caps(p_day, p_units);
   end if;
   return v_verdict;
 end
 $$;
 
--- What the counters of one proposal say: whether it fits, the dollars it takes, and as JSON text the counters with a limit.
-create type ops.one_count as (fits boolean, usd numeric, counted text);
-
--- Counts one proposal in all of its counters, or in none, without locking them first: each is counted only if it has room, the day's own
--- before the others, and whoever finds no room takes back what it has counted.
-create function ops.count_one(p_day date, p_units ops.cap_unit[]) returns ops.one_count
+-- Gives back what a proposal had taken. The shares stay as they were dealt; whoever finds none large enough deals anew. The day is locked.
+create function ops.give_back_caps(p_day date, p_units ops.cap_unit[]) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-  v_count ops.one_count := row(true, 0, '');
-  v_unit ops.cap_unit;
-  v_used integer;
-  v_used_usd numeric;
-  v_text text;
-  v_daily integer := case when p_units[1].scope = 'daily' then 1 else 2 end; -- agents come before it
-  v_at integer := v_daily;
 begin
-  loop
-    v_unit := p_units[v_at];
-    update ops.cap_counters c set used = c.used + v_unit.units, used_usd = c.used_usd + v_unit.usd
-    where c.day = p_day and c.scope = v_unit.scope and c.name = v_unit.name
-      and (c.used + v_unit.units <= v_unit.max_units) is not false
-      and (v_unit.usd = 0 or c.used_usd + v_unit.usd <= v_unit.max_usd) is not false
-    returning c.used, c.used_usd into v_used, v_used_usd;
-    if not found then
-      insert into ops.cap_counters (day, scope, name) values (p_day, v_unit.scope, v_unit.name) on conflict do nothing;
-      continue when found;
-      if v_at <> v_daily then
-        perform ops.move_caps(p_day, p_units[v_daily:v_daily] || array_remove(p_units[:v_at - 1], p_units[v_daily]), -1);
-      end if;
-      v_count.fits := false;
-      return v_count;
-    end if;
-    v_count.usd := v_count.usd + v_unit.usd;
-    if v_unit.max_units is not null or v_unit.max_usd is not null then
-      v_text := concat('{"scope": "', v_unit.scope, '", ', '"name": ' || to_json(nullif(v_unit.name, '')) || ', ', '"used": ', v_used,
-        ', "limit": ' || v_unit.max_units, format(', "used_usd": %s, "limit_usd": ', v_used_usd) || v_unit.max_usd, '}');
-      v_count.counted := case when v_count.counted = '' then v_text
-        when v_unit.scope = 'agent' then v_text || ', ' || v_count.counted else v_count.counted || ', ' || v_text end;
-    end if;
-    v_at := case when v_at = v_daily and v_daily > 1 then 1 when v_at < v_daily then v_daily + 1 else v_at + 1 end;
-    exit when v_at > array_length(p_units, 1);
-  end loop;
-  return v_count;
+  update ops.cap_stripes c set used = c.used - u.units, used_usd = c.used_usd - u.usd
+  from unnest(p_units) u
+  where c.day = p_day and c.scope = u.scope and c.name = u.name and c.stripe = (
+    select min(s.stripe) from ops.cap_stripes s where s.day = p_day and s.scope = u.scope and s.name = u.name);
 end
 $$;
 
--- Adds (+1) or gives back (-1) what a proposal takes. The counters are locked.
-create function ops.move_caps(p_day date, p_units ops.cap_unit[], p_sign integer) returns void
+-- Corrects a day's money by what work cost more, or less, than was reserved for it. Costs are counted whatever the budget is. The whole day is
+-- locked, also to give back: one call may settle several times, and must not ask for the day while it holds a stripe.
+create function ops.settle_usd(p_day date, p_usd numeric) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  update ops.cap_counters c
-  set used = c.used + p_sign * u.units, used_usd = c.used_usd + p_sign * u.usd
-  from unnest(p_units) u
-  where c.day = p_day and c.scope = u.scope and c.name = u.name;
+  perform ops.lock_caps(p_day);
+  update ops.cap_stripes c set used_usd = c.used_usd + p_usd
+  where c.day = p_day and c.scope = 'daily' and c.name = '' and c.stripe = 0;
+  if p_usd > 0 then
+    perform ops.deal_caps(p_day, array(
+      select row('daily', '', 0, 0, c.max_units, c.max_usd)::ops.cap_unit from ops.cap_stripes c
+      where c.day = p_day and c.scope = 'daily' and c.name = '' and c.stripe = 0));
+  end if;
 end
 $$;
 
@@ -1365,7 +1441,7 @@ as $$
     from caps, (values ('source', 'per_source'), ('source', 'per_source_limits'), ('agent', 'per_agent'), ('step_kind', 'per_step_kind'),
       ('pattern', 'per_pattern')) l(scope, field), jsonb_each_text(coalesce(p -> l.field, '{}')) e
   ),
-  counted as (select c.* from ops.cap_counters c, today where c.day = today.day)
+  counted as (select * from ops.cap_counters where day = (select day from today))
   select today.day, coalesce(c.scope, l.scope), coalesce(c.name, l.name), coalesce(c.used, 0), l.max_units, coalesce(c.used_usd, 0), l.max_usd
   from today, counted c full join limits l on l.scope = c.scope and l.name = c.name
   order by 2, 3
@@ -1721,8 +1797,10 @@ declare
   v_day date;
   v_units ops.cap_unit[];
   v_stop jsonb;
-  v_count ops.one_count;
+  v_counted text;
+  v_verdict jsonb;
   v_obstacle text;
+  v_usd numeric;
   v_now timestamptz;
   v_mission_id uuid;
 begin
@@ -1742,39 +1820,44 @@ begin
   v_obstacle := ops.approval_obstacle(p_item.template, v_policies);
   v_item.digest := ops.template_digest(p_item.template);
   v_units := ops.cap_units(p_item.source, p_item.pattern_id, p_item.template, coalesce(v_policies -> 'proposal_caps', '{}'));
-  loop
-    v_day := ops.cap_day(v_policies #>> '{proposal_caps,time_zone}');
-    v_count := ops.count_one(v_day, v_units);
-    exit when v_count.fits;
+  v_day := ops.cap_day(v_policies #>> '{proposal_caps,time_zone}');
+  v_counted := ops.count_one(v_day, v_units);
+  if v_counted is not null then
+    v_verdict := format('{"day": "%s", "time_zone": %s, "counted": [%s]}', v_day,
+      to_json(coalesce(v_policies #>> '{proposal_caps,time_zone}', 'UTC')), v_counted);
+  else
+    -- What has been committed leaves no room, or all stripes must be looked at.
     v_stop := ops.cap_verdict(v_day, v_units);
+    if v_stop is null then
+      perform ops.lock_caps(v_day);
+      v_stop := ops.take_caps(v_day, v_units);
+    end if;
     if v_stop is not null then
       perform ops.turn_away(array[v_item], array[v_stop], v_policies);
       return row(p_item.id, 'rejected', null, ops.verdict_reason(v_stop), v_stop ->> 'code', v_stop)::ops.gate_answer;
     end if;
-    -- Somebody has given a place back meanwhile.
-  end loop;
-
+    v_verdict := ops.caps_counted(v_day, v_units);
+  end if;
+  v_usd := case when v_units[1].scope = 'daily' then v_units[1].usd else v_units[2].usd end; -- an agent comes first
   v_now := ops.now();
-  v_stop := format('{"day": "%s", "time_zone": %s, "counted": [%s]}', v_day,
-    to_json(coalesce(v_policies #>> '{proposal_caps,time_zone}', 'UTC')), v_count.counted)::jsonb;
   if v_obstacle is not null then
     insert into public.ops_mission_proposals (id, dedupe_key, source, status, template, reason, policy_snapshot, created_at, code, verdict, digest,
       idempotency_key, proposed_by, pattern_id, cap_day, reserved_usd, updated_at, expires_at)
     values (p_item.id, p_item.dedupe_key, p_item.source, 'pending', p_item.template, 'waits for approval: ' || v_obstacle, v_policies -> 'snapshot',
-      v_now, 'pending_approval', v_stop, v_item.digest, p_item.idempotency_key, coalesce(p_item.proposed_by, p_item.template ->> 'agent'),
-      p_item.pattern_id, v_day, v_count.usd, v_now, v_now + coalesce((v_policies #> '{approvals,expires_minutes}')::numeric, 1440) * interval '1 minute');
+      v_now, 'pending_approval', v_verdict, v_item.digest, p_item.idempotency_key, coalesce(p_item.proposed_by, p_item.template ->> 'agent'),
+      p_item.pattern_id, v_day, v_usd, v_now, v_now + coalesce((v_policies #> '{approvals,expires_minutes}')::numeric, 1440) * interval '1 minute');
     perform ops.tell_pending(array[v_item]);
-    return row(p_item.id, 'pending', null, 'waits for approval: ' || v_obstacle, 'pending_approval', v_stop)::ops.gate_answer;
+    return row(p_item.id, 'pending', null, 'waits for approval: ' || v_obstacle, 'pending_approval', v_verdict)::ops.gate_answer;
   end if;
   insert into public.ops_mission_proposals (id, dedupe_key, source, status, template, reason, policy_snapshot, approved_at, created_at, code, verdict,
     digest, idempotency_key, proposed_by, pattern_id, cap_day, reserved_usd, decided_at, decided_by, updated_at)
   values (p_item.id, p_item.dedupe_key, p_item.source, 'auto_approved', p_item.template, 'admitted by policy auto_approve', v_policies -> 'snapshot',
-    v_now, v_now, 'auto_approved', v_stop, v_item.digest, p_item.idempotency_key, coalesce(p_item.proposed_by, p_item.template ->> 'agent'),
-    p_item.pattern_id, v_day, v_count.usd, v_now, 'policy:auto_approve', v_now);
+    v_now, v_now, 'auto_approved', v_verdict, v_item.digest, p_item.idempotency_key, coalesce(p_item.proposed_by, p_item.template ->> 'agent'),
+    p_item.pattern_id, v_day, v_usd, v_now, 'policy:auto_approve', v_now);
   insert into ops.decisions (proposal_id, decision, digest, actor, actor_context, at)
   values (p_item.id, 'auto_approved', v_item.digest, 'policy:auto_approve', ops.actor_context(), v_now);
   v_mission_id := ops.make_mission(v_item, v_policies -> 'snapshot');
-  return row(p_item.id, 'auto_approved', v_mission_id, 'admitted by policy auto_approve', 'auto_approved', v_stop)::ops.gate_answer;
+  return row(p_item.id, 'auto_approved', v_mission_id, 'admitted by policy auto_approve', 'auto_approved', v_verdict)::ops.gate_answer;
 end
 $$;
 
@@ -1816,7 +1899,7 @@ begin
   v_totals := array(select row(u.scope, u.name, sum(u.units * i.items), sum(u.usd * i.items), max(u.max_units), max(u.max_usd))::ops.cap_unit
     from (select i.shape, count(*) as items from unnest(v_items) i group by i.shape) i, unnest((p_shapes[i.shape]).units) u
     group by u.scope, u.name);
-  perform ops.lock_caps(v_day, v_totals);
+  perform ops.lock_caps(v_day);
 
   if ops.all_fit(v_items, v_totals, v_day, p_policies) then
     perform ops.admit(v_items, p_shapes, v_totals, v_day, p_policies);
@@ -1898,7 +1981,7 @@ begin
 end
 $$;
 
--- True when there is room for all of the items together: under the loop guard and under every cap. The counters are locked, and
+-- True when there is room for all of the items together: under the loop guard and under every cap. The day is locked, and
 -- the root events are from here on.
 create function ops.all_fit(p_items ops.gate_item[], p_totals ops.cap_unit[], p_day date, p_policies jsonb) returns boolean
 language plpgsql
@@ -1920,7 +2003,9 @@ begin
     end if;
   end if;
   return not exists (
-    select from unnest(p_totals) t join ops.cap_counters c on c.day = p_day and c.scope = t.scope and c.name = t.name
+    select from unnest(p_totals) t
+    cross join lateral (select coalesce(sum(s.used), 0) as used, coalesce(sum(s.used_usd), 0.000000) as used_usd from ops.cap_stripes s
+      where s.day = p_day and s.scope = t.scope and s.name = t.name) c
     where c.used + t.units > t.max_units or (t.usd > 0 and c.used_usd + t.usd > t.max_usd));
 end
 $$;
@@ -2010,7 +2095,7 @@ begin
     perform ops.make_missions(v_admitted, p_shapes, v_snapshot);
   end if;
   if not v_canary then
-    perform ops.move_caps(p_day, p_totals, 1);
+    perform ops.count_caps(p_day, p_totals);
     if p_items[1].reaction_id is not null then -- a batch comes from reactions or from clients
       perform ops.count_roots(p_items, p_policies);
     end if;
@@ -2034,7 +2119,7 @@ begin
 end
 $$;
 
--- The verdicts of items that fit: beside the limits in force stands what the counters, which are locked, say when the item has been
+-- The verdicts of items that fit: beside the limits in force stands what the counters, whose day is locked, say when the item has been
 -- counted. Written as text, for hundreds of them go through here in one call.
 create function ops.verdicts(p_items ops.gate_item[], p_shapes ops.gate_shape[], p_day date, p_policies jsonb) returns jsonb[]
 language plpgsql
@@ -2066,7 +2151,8 @@ begin
     select i.shape, u.*, c.used, c.used_usd, dense_rank() over (order by u.scope, u.name) as counter,
       row_number() over (partition by i.shape order by u.scope, u.name) = 1 as is_first
     from (select distinct i.shape from unnest(p_items) i) i, unnest((p_shapes[i.shape]).units) u
-      join ops.cap_counters c on c.day = p_day and c.scope = u.scope and c.name = u.name
+      cross join lateral (select coalesce(sum(s.used), 0)::integer as used, coalesce(sum(s.used_usd), 0.000000) as used_usd from ops.cap_stripes s
+        where s.day = p_day and s.scope = u.scope and s.name = u.name) c
     where u.max_units is not null or u.max_usd is not null
     order by i.shape, u.scope, u.name
   loop
@@ -2297,8 +2383,8 @@ begin
     cap_day = null, reserved_usd = 0
   where id = p_proposal.id;
   delete from ops.live_keys where dedupe_key = p_proposal.dedupe_key and proposal_id = p_proposal.id;
-  perform ops.lock_caps(p_proposal.cap_day, v_units);
-  perform ops.move_caps(p_proposal.cap_day, v_units, -1);
+  perform ops.lock_caps(p_proposal.cap_day);
+  perform ops.give_back_caps(p_proposal.cap_day, v_units);
   update ops.root_missions set missions = missions - 1 where root_event_id = p_proposal.root_event_id;
 end
 $$;
@@ -2336,14 +2422,14 @@ begin
   end if;
 
   v_units := ops.cap_units(v_proposal.source, v_proposal.pattern_id, v_proposal.template);
-  perform ops.lock_caps(v_proposal.cap_day, v_units);
+  perform ops.lock_caps(least(v_proposal.cap_day, v_day));
   if v_proposal.cap_day = v_day then
     v_verdict := ops.cap_verdict(v_day, v_units, true);
   else
-    perform ops.lock_caps(v_day, v_units);
+    perform ops.lock_caps(greatest(v_proposal.cap_day, v_day));
     v_verdict := ops.take_caps(v_day, v_units);
     if v_verdict is null then
-      perform ops.move_caps(v_proposal.cap_day, v_units, -1);
+      perform ops.give_back_caps(v_proposal.cap_day, v_units);
     end if;
   end if;
   if v_verdict is not null then
@@ -2391,9 +2477,9 @@ begin
         order by q.expires_at, q.id limit p_limit for no key update skip locked) t;
   -- All that the loop will touch, in the order in which gates lock it. Today's counter stands before the root events.
   perform ops.lock_held_keys(array(select p.dedupe_key from unnest(v_proposals) p));
-  perform from ops.cap_counters c
+  perform from ops.cap_stripes c
   where c.scope = 'daily' and c.name = '' and c.day in (select p.cap_day from unnest(v_proposals) p union select ops.cap_day())
-  order by c.day for no key update;
+  order by c.day, c.stripe for no key update;
 
   foreach v_proposal in array coalesce(v_proposals, '{}') loop
     perform ops.close_proposal(v_proposal, 'expired', 'engine', format('nobody decided before %s', v_proposal.expires_at));
@@ -2952,7 +3038,7 @@ begin
     )
     select cap_day, sum(usd) from changed where cap_day is not null group by cap_day order by cap_day
   loop
-    update ops.cap_counters k set used_usd = k.used_usd + v_usd where k.day = v_day and k.scope = 'daily' and k.name = '';
+    perform ops.settle_usd(v_day, v_usd);
   end loop;
 end
 $$;
@@ -5178,9 +5264,9 @@ begin
 
   -- Counters of days gone by, and the mark that tells up to where.
   v_day := (v_now - v_keep)::date - 2;
-  if exists (select from ops.cap_counters where day < v_day) then
+  if exists (select from ops.cap_stripes where day < v_day) then
     insert into ops.caps_kept_from as f (day) values (v_day) on conflict (one) do update set day = greatest(f.day, excluded.day);
-    delete from ops.cap_counters where day < v_day;
+    delete from ops.cap_stripes where day < v_day;
     get diagnostics v_rows = row_count;
     deleted_rows := deleted_rows + v_rows;
   end if;
@@ -6267,6 +6353,7 @@ begin
       watched_steps as not materialized (select * from public.ops_mission_steps),
       watched_runs as not materialized (select * from public.ops_action_runs),
       watched_counters as not materialized (select * from ops.cap_counters),
+      watched_stripes as not materialized (select * from ops.cap_stripes),
       watched_keys as not materialized (select * from ops.live_keys)
       $q$;
   end if;
@@ -6290,6 +6377,8 @@ begin
         select r.* from watched_steps s join public.ops_action_runs r on r.step_id = s.id),
       watched_counters as materialized (
         select * from ops.cap_counters where day >= (select ops.now())::date - 1),
+      watched_stripes as materialized (
+        select * from ops.cap_stripes where day >= (select ops.now())::date - 1),
       watched_keys as materialized (
         (select * from ops.live_keys where live limit 1000))
       $q$;
@@ -6438,6 +6527,15 @@ $q$),
     where coalesce(h.since < k.day + 2, true) and coalesce(h.until > k.day - 1, true)) l
   where k.used > l.most and not exists (
     select from ops.policy_audit a where a.policy_key in ('proposal_caps', '*') and a.action in ('delete', 'truncate'))
+$q$),
+('cap_dealt_once', 'critical', 'Caps of which more was dealt to their stripes than is left', true, false, $q$
+  select format('%s %s %s', s.day, s.scope, s.name) as id,
+    format('%s and $%s used, %s and $%s dealt of %s and $%s', sum(s.used), sum(s.used_usd), sum(s.room), sum(s.room_usd),
+      string_agg(distinct s.max_units::text, ' or '), string_agg(distinct s.max_usd::text, ' or ')) as message
+  from watched_stripes s
+  group by s.day, s.scope, s.name
+  having sum(s.room) > greatest(max(s.max_units) - sum(s.used), 0) or sum(s.room_usd) > greatest(max(s.max_usd) - sum(s.used_usd), 0)
+    or count(distinct concat(s.max_units, ' ', s.max_usd)) > 1
 $q$),
 ('counters_are_true', 'critical', 'Counters of caps that do not say what was admitted', false, true, $q$
   select format('%s %s %s', coalesce(k.day, t.day), coalesce(k.scope, t.scope), coalesce(k.name, t.name)) as id,

@@ -1,7 +1,18 @@
 -- Caps: what a proposal takes from the day's counters, and whether there is room.
 --
--- A counter is a row for a day of the policy's time zone, a scope and a name. Counters are locked, the day's own first, before
--- they are compared with their limits, so that no cap is ever exceeded however many gates stand open at once.
+-- A counter counts for a day of the policy's time zone, in a scope, under a name. It has up to 16 rows, its stripes; a session counts in
+-- the same stripe of all its counters. Of what is left under a limit each stripe is dealt a share, its room, so what all stripes together
+-- may still give away is never more than that:
+--
+--   sum(used) + sum(room) <= limit        or no stripe has room
+--
+-- One proposal by itself counts in its session's stripe if that has room in all of its counters, and meets only those who share the
+-- stripe. Whoever finds no room there, and whoever counts many, locks the whole day: all stripes of the day's own counter, in their order. As
+-- every proposal takes one of them before any other counter, no gate is open then; what is used is the exact sum, and what is left
+-- is dealt anew. The limits stand beside the shares, so that shares of other limits than those in force count for nothing.
+--
+-- So no cap is ever exceeded however many gates stand open at once, and far from the caps they do not wait for each other. Nobody asks
+-- for the whole day while holding one stripe: two of those would wait for each other for ever.
 
 -- The day that caps count in, in the policy's time zone.
 create function ops.cap_day(p_time_zone text default ops.policy('proposal_caps') ->> 'time_zone') returns date
@@ -74,9 +85,10 @@ declare
   v_over_usd boolean;
 begin
   for v_unit in
-    select u.*, coalesce(c.used, 0) as used, coalesce(c.used_usd, 0) as used_usd
+    select u.*, coalesce(c.used, 0) as used, coalesce(c.used_usd, 0.000000) as used_usd
     from unnest(p_units) with ordinality u
-    left join ops.cap_counters c on c.day = p_day and c.scope = u.scope and c.name = u.name
+    cross join lateral (select sum(s.used) as used, sum(s.used_usd) as used_usd from ops.cap_stripes s
+      where s.day = p_day and s.scope = u.scope and s.name = u.name) c
     where u.max_units is not null or u.max_usd is not null
     order by u.ordinality
   loop
@@ -128,38 +140,132 @@ begin
     'counted', (
       select coalesce(jsonb_agg(jsonb_strip_nulls(jsonb_build_object(
           'scope', u.scope, 'name', nullif(u.name, ''), 'used', coalesce(c.used, 0), 'limit', u.max_units,
-          'used_usd', case when u.max_usd is not null then coalesce(c.used_usd, 0) end, 'limit_usd', u.max_usd)) order by u.ordinality), '[]')
+          'used_usd', case when u.max_usd is not null then coalesce(c.used_usd, 0.000000) end, 'limit_usd', u.max_usd)) order by u.ordinality), '[]')
       from unnest(p_units) with ordinality u
-      left join ops.cap_counters c on c.day = p_day and c.scope = u.scope and c.name = u.name
+      cross join lateral (select sum(s.used) as used, sum(s.used_usd) as used_usd from ops.cap_stripes s
+        where s.day = p_day and s.scope = u.scope and s.name = u.name) c
       where u.max_units is not null or u.max_usd is not null));
 end
 $$;
 
--- Locks what a proposal counts in, and makes what is missing, so caps hold however many gates stand open at once. The day's
--- own counter comes first: every proposal takes it, so whoever holds it meets nobody at the others, and only then makes them.
-create function ops.lock_caps(p_day date, p_units ops.cap_unit[]) returns void
+-- The stripe that this session counts in. Sessions that were opened together have different ones.
+create function ops.cap_stripe() returns integer
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return pg_backend_pid() % 16;
+end
+$$;
+
+-- Counts one proposal in the stripe of this session: in all of its counters, or in none and null, when one of them has no room there.
+-- Answers, as JSON text, what the counters with a limit then say. The day's own counter comes first, before all others.
+create function ops.count_one(p_day date, p_units ops.cap_unit[]) returns text
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_stripe integer := pg_backend_pid() % 16; -- ops.cap_stripe(), without the call
+  v_unit ops.cap_unit;
+  v_used bigint;
+  v_used_usd numeric;
+  v_counted text := '';
+  v_daily integer := case when p_units[1].scope = 'daily' then 1 else 2 end; -- an agent comes before it
+  v_at integer := v_daily;
+begin
+  begin
+    loop
+      v_unit := p_units[v_at];
+      update ops.cap_stripes c set used = c.used + v_unit.units, used_usd = c.used_usd + v_unit.usd,
+        room = c.room - v_unit.units, room_usd = c.room_usd - v_unit.usd
+      where c.day = p_day and c.scope = v_unit.scope and c.name = v_unit.name and c.stripe = v_stripe
+        and c.max_units is not distinct from v_unit.max_units and c.max_usd is not distinct from v_unit.max_usd
+        and (c.room >= v_unit.units) is not false and (v_unit.usd = 0 or c.room_usd >= v_unit.usd) is not false;
+      if not found then
+        raise exception using errcode = 'OPCAP'; -- lets go of the stripe
+      end if;
+      v_at := case when v_at = v_daily and v_daily > 1 then 1 when v_at < v_daily then v_daily + 1 else v_at + 1 end;
+      exit when v_at > array_length(p_units, 1);
+    end loop;
+  exception when sqlstate 'OPCAP' then
+    return null;
+  end;
+  -- Read when all is counted: nobody deals anew as long as this stripe is held, so no sum is above its limit.
+  foreach v_unit in array p_units loop
+    continue when v_unit.max_units is null and v_unit.max_usd is null;
+    select sum(s.used), sum(s.used_usd) into v_used, v_used_usd from ops.cap_stripes s
+    where s.day = p_day and s.scope = v_unit.scope and s.name = v_unit.name;
+    v_counted := concat(v_counted, case when v_counted <> '' then ', ' end, '{"scope": "', v_unit.scope, '", ',
+      '"name": ' || to_json(nullif(v_unit.name, '')) || ', ', '"used": ', v_used,
+      ', "limit": ' || v_unit.max_units, format(', "used_usd": %s, "limit_usd": ', v_used_usd) || v_unit.max_usd, '}');
+  end loop;
+  return v_counted;
+end
+$$;
+
+-- Locks a whole day and makes what is missing of it; of a day whose counters have been tidied away nothing is made. Whoever holds one of
+-- its stripes must not ask for this.
+create function ops.lock_caps(p_day date) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_locked integer;
-  v_day_is_locked boolean;
 begin
   loop
-    select count(*), coalesce(bool_or(l.scope = 'daily'), false) into v_locked, v_day_is_locked from (
-      select c.scope from ops.cap_counters c
-      join unnest(p_units) u on c.day = p_day and c.scope = u.scope and c.name = u.name
-      order by c.scope <> 'daily', c.scope, c.name
-      for no key update of c) l;
-    exit when v_locked = array_length(p_units, 1);
-    insert into ops.cap_counters (day, scope, name)
-    select p_day, u.scope, u.name from unnest(p_units) u where v_day_is_locked or u.scope = 'daily'
-    on conflict do nothing;
+    perform from ops.cap_stripes c where c.day = p_day and c.scope = 'daily' and c.name = '' order by c.stripe for no key update;
+    get diagnostics v_locked = row_count;
+    exit when v_locked = 16 or p_day < ops.oldest_cap_day();
+    insert into ops.cap_stripes (day, scope, name, stripe) select p_day, 'daily', '', n from generate_series(0, 15) n on conflict do nothing;
   end loop;
 end
 $$;
 
--- Takes a place under every cap, or none; returns the verdict of the cap that has no room, or null. The counters are locked.
+-- Counts what fits, and deals out anew where this session's stripe has no share that is large enough. The day is locked.
+create function ops.count_caps(p_day date, p_units ops.cap_unit[]) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_stripe integer := ops.cap_stripe();
+  v_short ops.cap_unit[] := array(
+    select u from unnest(p_units) u
+    left join ops.cap_stripes c on c.day = p_day and c.scope = u.scope and c.name = u.name and c.stripe = v_stripe
+    where c.day is null or c.max_units is distinct from u.max_units or c.max_usd is distinct from u.max_usd
+      or c.room < u.units or (u.usd > 0 and c.room_usd < u.usd));
+begin
+  insert into ops.cap_stripes as c (day, scope, name, stripe, used, used_usd)
+  select p_day, u.scope, u.name, v_stripe, u.units, u.usd from unnest(p_units) u
+  on conflict (day, scope, name, stripe) do update set used = c.used + excluded.used, used_usd = c.used_usd + excluded.used_usd,
+    room = case when c.room is not null then greatest(c.room - excluded.used, 0) end,
+    room_usd = case when c.room_usd is not null then greatest(c.room_usd - excluded.used_usd, 0) end;
+  if v_short <> '{}' then
+    perform ops.deal_caps(p_day, v_short);
+  end if;
+end
+$$;
+
+-- Deals what is left under limits to the stripes of their counters, in equal shares. The day is locked.
+create function ops.deal_caps(p_day date, p_units ops.cap_unit[]) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  update ops.cap_stripes c
+  set max_units = d.max_units, max_usd = d.max_usd, room_usd = trunc(d.left_usd / d.stripes, 6),
+    room = d.left_units / d.stripes + case when d.at <= d.left_units % d.stripes then 1 else 0 end
+  from (
+    select s.stripe, u.scope, u.name, u.max_units, u.max_usd, count(*) over counter as stripes,
+      row_number() over (counter order by s.stripe) as at,
+      case when u.max_units is not null then greatest(u.max_units - sum(s.used) over counter, 0) end as left_units,
+      case when u.max_usd is not null then greatest(u.max_usd - sum(s.used_usd) over counter, 0) end as left_usd
+    from unnest(p_units) u join ops.cap_stripes s on s.day = p_day and s.scope = u.scope and s.name = u.name
+    window counter as (partition by u.scope, u.name)) d
+  where c.day = p_day and c.scope = d.scope and c.name = d.name and c.stripe = d.stripe;
+end
+$$;
+
+-- Takes a place under every cap, or none; returns the verdict of the cap that has no room, or null. The day is locked.
 create function ops.take_caps(p_day date, p_units ops.cap_unit[]) returns jsonb
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -168,70 +274,40 @@ declare
   v_verdict jsonb := ops.cap_verdict(p_day, p_units);
 begin
   if v_verdict is null then
-    perform ops.move_caps(p_day, p_units, 1);
+    perform ops.count_caps(p_day, p_units);
   end if;
   return v_verdict;
 end
 $$;
 
--- What the counters of one proposal say: whether it fits, the dollars it takes, and as JSON text the counters with a limit.
-create type ops.one_count as (fits boolean, usd numeric, counted text);
-
--- Counts one proposal in all of its counters, or in none, without locking them first: each is counted only if it has room, the day's own
--- before the others, and whoever finds no room takes back what it has counted.
-create function ops.count_one(p_day date, p_units ops.cap_unit[]) returns ops.one_count
+-- Gives back what a proposal had taken. The shares stay as they were dealt; whoever finds none large enough deals anew. The day is locked.
+create function ops.give_back_caps(p_day date, p_units ops.cap_unit[]) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-  v_count ops.one_count := row(true, 0, '');
-  v_unit ops.cap_unit;
-  v_used integer;
-  v_used_usd numeric;
-  v_text text;
-  v_daily integer := case when p_units[1].scope = 'daily' then 1 else 2 end; -- agents come before it
-  v_at integer := v_daily;
 begin
-  loop
-    v_unit := p_units[v_at];
-    update ops.cap_counters c set used = c.used + v_unit.units, used_usd = c.used_usd + v_unit.usd
-    where c.day = p_day and c.scope = v_unit.scope and c.name = v_unit.name
-      and (c.used + v_unit.units <= v_unit.max_units) is not false
-      and (v_unit.usd = 0 or c.used_usd + v_unit.usd <= v_unit.max_usd) is not false
-    returning c.used, c.used_usd into v_used, v_used_usd;
-    if not found then
-      insert into ops.cap_counters (day, scope, name) values (p_day, v_unit.scope, v_unit.name) on conflict do nothing;
-      continue when found;
-      if v_at <> v_daily then
-        perform ops.move_caps(p_day, p_units[v_daily:v_daily] || array_remove(p_units[:v_at - 1], p_units[v_daily]), -1);
-      end if;
-      v_count.fits := false;
-      return v_count;
-    end if;
-    v_count.usd := v_count.usd + v_unit.usd;
-    if v_unit.max_units is not null or v_unit.max_usd is not null then
-      v_text := concat('{"scope": "', v_unit.scope, '", ', '"name": ' || to_json(nullif(v_unit.name, '')) || ', ', '"used": ', v_used,
-        ', "limit": ' || v_unit.max_units, format(', "used_usd": %s, "limit_usd": ', v_used_usd) || v_unit.max_usd, '}');
-      v_count.counted := case when v_count.counted = '' then v_text
-        when v_unit.scope = 'agent' then v_text || ', ' || v_count.counted else v_count.counted || ', ' || v_text end;
-    end if;
-    v_at := case when v_at = v_daily and v_daily > 1 then 1 when v_at < v_daily then v_daily + 1 else v_at + 1 end;
-    exit when v_at > array_length(p_units, 1);
-  end loop;
-  return v_count;
+  update ops.cap_stripes c set used = c.used - u.units, used_usd = c.used_usd - u.usd
+  from unnest(p_units) u
+  where c.day = p_day and c.scope = u.scope and c.name = u.name and c.stripe = (
+    select min(s.stripe) from ops.cap_stripes s where s.day = p_day and s.scope = u.scope and s.name = u.name);
 end
 $$;
 
--- Adds (+1) or gives back (-1) what a proposal takes. The counters are locked.
-create function ops.move_caps(p_day date, p_units ops.cap_unit[], p_sign integer) returns void
+-- Corrects a day's money by what work cost more, or less, than was reserved for it. Costs are counted whatever the budget is. The whole day is
+-- locked, also to give back: one call may settle several times, and must not ask for the day while it holds a stripe.
+create function ops.settle_usd(p_day date, p_usd numeric) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  update ops.cap_counters c
-  set used = c.used + p_sign * u.units, used_usd = c.used_usd + p_sign * u.usd
-  from unnest(p_units) u
-  where c.day = p_day and c.scope = u.scope and c.name = u.name;
+  perform ops.lock_caps(p_day);
+  update ops.cap_stripes c set used_usd = c.used_usd + p_usd
+  where c.day = p_day and c.scope = 'daily' and c.name = '' and c.stripe = 0;
+  if p_usd > 0 then
+    perform ops.deal_caps(p_day, array(
+      select row('daily', '', 0, 0, c.max_units, c.max_usd)::ops.cap_unit from ops.cap_stripes c
+      where c.day = p_day and c.scope = 'daily' and c.name = '' and c.stripe = 0));
+  end if;
 end
 $$;
 
@@ -250,7 +326,7 @@ as $$
     from caps, (values ('source', 'per_source'), ('source', 'per_source_limits'), ('agent', 'per_agent'), ('step_kind', 'per_step_kind'),
       ('pattern', 'per_pattern')) l(scope, field), jsonb_each_text(coalesce(p -> l.field, '{}')) e
   ),
-  counted as (select c.* from ops.cap_counters c, today where c.day = today.day)
+  counted as (select * from ops.cap_counters where day = (select day from today))
   select today.day, coalesce(c.scope, l.scope), coalesce(c.name, l.name), coalesce(c.used, 0), l.max_units, coalesce(c.used_usd, 0), l.max_usd
   from today, counted c full join limits l on l.scope = c.scope and l.name = c.name
   order by 2, 3

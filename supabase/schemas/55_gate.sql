@@ -346,8 +346,10 @@ declare
   v_day date;
   v_units ops.cap_unit[];
   v_stop jsonb;
-  v_count ops.one_count;
+  v_counted text;
+  v_verdict jsonb;
   v_obstacle text;
+  v_usd numeric;
   v_now timestamptz;
   v_mission_id uuid;
 begin
@@ -367,39 +369,44 @@ begin
   v_obstacle := ops.approval_obstacle(p_item.template, v_policies);
   v_item.digest := ops.template_digest(p_item.template);
   v_units := ops.cap_units(p_item.source, p_item.pattern_id, p_item.template, coalesce(v_policies -> 'proposal_caps', '{}'));
-  loop
-    v_day := ops.cap_day(v_policies #>> '{proposal_caps,time_zone}');
-    v_count := ops.count_one(v_day, v_units);
-    exit when v_count.fits;
+  v_day := ops.cap_day(v_policies #>> '{proposal_caps,time_zone}');
+  v_counted := ops.count_one(v_day, v_units);
+  if v_counted is not null then
+    v_verdict := format('{"day": "%s", "time_zone": %s, "counted": [%s]}', v_day,
+      to_json(coalesce(v_policies #>> '{proposal_caps,time_zone}', 'UTC')), v_counted);
+  else
+    -- What has been committed leaves no room, or all stripes must be looked at.
     v_stop := ops.cap_verdict(v_day, v_units);
+    if v_stop is null then
+      perform ops.lock_caps(v_day);
+      v_stop := ops.take_caps(v_day, v_units);
+    end if;
     if v_stop is not null then
       perform ops.turn_away(array[v_item], array[v_stop], v_policies);
       return row(p_item.id, 'rejected', null, ops.verdict_reason(v_stop), v_stop ->> 'code', v_stop)::ops.gate_answer;
     end if;
-    -- Somebody has given a place back meanwhile.
-  end loop;
-
+    v_verdict := ops.caps_counted(v_day, v_units);
+  end if;
+  v_usd := case when v_units[1].scope = 'daily' then v_units[1].usd else v_units[2].usd end; -- an agent comes first
   v_now := ops.now();
-  v_stop := format('{"day": "%s", "time_zone": %s, "counted": [%s]}', v_day,
-    to_json(coalesce(v_policies #>> '{proposal_caps,time_zone}', 'UTC')), v_count.counted)::jsonb;
   if v_obstacle is not null then
     insert into public.ops_mission_proposals (id, dedupe_key, source, status, template, reason, policy_snapshot, created_at, code, verdict, digest,
       idempotency_key, proposed_by, pattern_id, cap_day, reserved_usd, updated_at, expires_at)
     values (p_item.id, p_item.dedupe_key, p_item.source, 'pending', p_item.template, 'waits for approval: ' || v_obstacle, v_policies -> 'snapshot',
-      v_now, 'pending_approval', v_stop, v_item.digest, p_item.idempotency_key, coalesce(p_item.proposed_by, p_item.template ->> 'agent'),
-      p_item.pattern_id, v_day, v_count.usd, v_now, v_now + coalesce((v_policies #> '{approvals,expires_minutes}')::numeric, 1440) * interval '1 minute');
+      v_now, 'pending_approval', v_verdict, v_item.digest, p_item.idempotency_key, coalesce(p_item.proposed_by, p_item.template ->> 'agent'),
+      p_item.pattern_id, v_day, v_usd, v_now, v_now + coalesce((v_policies #> '{approvals,expires_minutes}')::numeric, 1440) * interval '1 minute');
     perform ops.tell_pending(array[v_item]);
-    return row(p_item.id, 'pending', null, 'waits for approval: ' || v_obstacle, 'pending_approval', v_stop)::ops.gate_answer;
+    return row(p_item.id, 'pending', null, 'waits for approval: ' || v_obstacle, 'pending_approval', v_verdict)::ops.gate_answer;
   end if;
   insert into public.ops_mission_proposals (id, dedupe_key, source, status, template, reason, policy_snapshot, approved_at, created_at, code, verdict,
     digest, idempotency_key, proposed_by, pattern_id, cap_day, reserved_usd, decided_at, decided_by, updated_at)
   values (p_item.id, p_item.dedupe_key, p_item.source, 'auto_approved', p_item.template, 'admitted by policy auto_approve', v_policies -> 'snapshot',
-    v_now, v_now, 'auto_approved', v_stop, v_item.digest, p_item.idempotency_key, coalesce(p_item.proposed_by, p_item.template ->> 'agent'),
-    p_item.pattern_id, v_day, v_count.usd, v_now, 'policy:auto_approve', v_now);
+    v_now, v_now, 'auto_approved', v_verdict, v_item.digest, p_item.idempotency_key, coalesce(p_item.proposed_by, p_item.template ->> 'agent'),
+    p_item.pattern_id, v_day, v_usd, v_now, 'policy:auto_approve', v_now);
   insert into ops.decisions (proposal_id, decision, digest, actor, actor_context, at)
   values (p_item.id, 'auto_approved', v_item.digest, 'policy:auto_approve', ops.actor_context(), v_now);
   v_mission_id := ops.make_mission(v_item, v_policies -> 'snapshot');
-  return row(p_item.id, 'auto_approved', v_mission_id, 'admitted by policy auto_approve', 'auto_approved', v_stop)::ops.gate_answer;
+  return row(p_item.id, 'auto_approved', v_mission_id, 'admitted by policy auto_approve', 'auto_approved', v_verdict)::ops.gate_answer;
 end
 $$;
 
@@ -441,7 +448,7 @@ begin
   v_totals := array(select row(u.scope, u.name, sum(u.units * i.items), sum(u.usd * i.items), max(u.max_units), max(u.max_usd))::ops.cap_unit
     from (select i.shape, count(*) as items from unnest(v_items) i group by i.shape) i, unnest((p_shapes[i.shape]).units) u
     group by u.scope, u.name);
-  perform ops.lock_caps(v_day, v_totals);
+  perform ops.lock_caps(v_day);
 
   if ops.all_fit(v_items, v_totals, v_day, p_policies) then
     perform ops.admit(v_items, p_shapes, v_totals, v_day, p_policies);
@@ -523,7 +530,7 @@ begin
 end
 $$;
 
--- True when there is room for all of the items together: under the loop guard and under every cap. The counters are locked, and
+-- True when there is room for all of the items together: under the loop guard and under every cap. The day is locked, and
 -- the root events are from here on.
 create function ops.all_fit(p_items ops.gate_item[], p_totals ops.cap_unit[], p_day date, p_policies jsonb) returns boolean
 language plpgsql
@@ -545,7 +552,9 @@ begin
     end if;
   end if;
   return not exists (
-    select from unnest(p_totals) t join ops.cap_counters c on c.day = p_day and c.scope = t.scope and c.name = t.name
+    select from unnest(p_totals) t
+    cross join lateral (select coalesce(sum(s.used), 0) as used, coalesce(sum(s.used_usd), 0.000000) as used_usd from ops.cap_stripes s
+      where s.day = p_day and s.scope = t.scope and s.name = t.name) c
     where c.used + t.units > t.max_units or (t.usd > 0 and c.used_usd + t.usd > t.max_usd));
 end
 $$;
@@ -635,7 +644,7 @@ begin
     perform ops.make_missions(v_admitted, p_shapes, v_snapshot);
   end if;
   if not v_canary then
-    perform ops.move_caps(p_day, p_totals, 1);
+    perform ops.count_caps(p_day, p_totals);
     if p_items[1].reaction_id is not null then -- a batch comes from reactions or from clients
       perform ops.count_roots(p_items, p_policies);
     end if;
@@ -659,7 +668,7 @@ begin
 end
 $$;
 
--- The verdicts of items that fit: beside the limits in force stands what the counters, which are locked, say when the item has been
+-- The verdicts of items that fit: beside the limits in force stands what the counters, whose day is locked, say when the item has been
 -- counted. Written as text, for hundreds of them go through here in one call.
 create function ops.verdicts(p_items ops.gate_item[], p_shapes ops.gate_shape[], p_day date, p_policies jsonb) returns jsonb[]
 language plpgsql
@@ -691,7 +700,8 @@ begin
     select i.shape, u.*, c.used, c.used_usd, dense_rank() over (order by u.scope, u.name) as counter,
       row_number() over (partition by i.shape order by u.scope, u.name) = 1 as is_first
     from (select distinct i.shape from unnest(p_items) i) i, unnest((p_shapes[i.shape]).units) u
-      join ops.cap_counters c on c.day = p_day and c.scope = u.scope and c.name = u.name
+      cross join lateral (select coalesce(sum(s.used), 0)::integer as used, coalesce(sum(s.used_usd), 0.000000) as used_usd from ops.cap_stripes s
+        where s.day = p_day and s.scope = u.scope and s.name = u.name) c
     where u.max_units is not null or u.max_usd is not null
     order by i.shape, u.scope, u.name
   loop

@@ -40,8 +40,8 @@ begin
     cap_day = null, reserved_usd = 0
   where id = p_proposal.id;
   delete from ops.live_keys where dedupe_key = p_proposal.dedupe_key and proposal_id = p_proposal.id;
-  perform ops.lock_caps(p_proposal.cap_day, v_units);
-  perform ops.move_caps(p_proposal.cap_day, v_units, -1);
+  perform ops.lock_caps(p_proposal.cap_day);
+  perform ops.give_back_caps(p_proposal.cap_day, v_units);
   update ops.root_missions set missions = missions - 1 where root_event_id = p_proposal.root_event_id;
 end
 $$;
@@ -79,14 +79,14 @@ begin
   end if;
 
   v_units := ops.cap_units(v_proposal.source, v_proposal.pattern_id, v_proposal.template);
-  perform ops.lock_caps(v_proposal.cap_day, v_units);
+  perform ops.lock_caps(least(v_proposal.cap_day, v_day));
   if v_proposal.cap_day = v_day then
     v_verdict := ops.cap_verdict(v_day, v_units, true);
   else
-    perform ops.lock_caps(v_day, v_units);
+    perform ops.lock_caps(greatest(v_proposal.cap_day, v_day));
     v_verdict := ops.take_caps(v_day, v_units);
     if v_verdict is null then
-      perform ops.move_caps(v_proposal.cap_day, v_units, -1);
+      perform ops.give_back_caps(v_proposal.cap_day, v_units);
     end if;
   end if;
   if v_verdict is not null then
@@ -134,9 +134,9 @@ begin
         order by q.expires_at, q.id limit p_limit for no key update skip locked) t;
   -- All that the loop will touch, in the order in which gates lock it. Today's counter stands before the root events.
   perform ops.lock_held_keys(array(select p.dedupe_key from unnest(v_proposals) p));
-  perform from ops.cap_counters c
+  perform from ops.cap_stripes c
   where c.scope = 'daily' and c.name = '' and c.day in (select p.cap_day from unnest(v_proposals) p union select ops.cap_day())
-  order by c.day for no key update;
+  order by c.day, c.stripe for no key update;
 
   foreach v_proposal in array coalesce(v_proposals, '{}') loop
     perform ops.close_proposal(v_proposal, 'expired', 'engine', format('nobody decided before %s', v_proposal.expires_at));

@@ -217,7 +217,7 @@ begin
     )
     select cap_day, sum(usd) from changed where cap_day is not null group by cap_day order by cap_day
   loop
-    update ops.cap_counters k set used_usd = k.used_usd + v_usd where k.day = v_day and k.scope = 'daily' and k.name = '';
+    perform ops.settle_usd(v_day, v_usd);
   end loop;
 end
 $$;

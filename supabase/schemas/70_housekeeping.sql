@@ -114,9 +114,9 @@ begin
 
   -- Counters of days gone by, and the mark that tells up to where.
   v_day := (v_now - v_keep)::date - 2;
-  if exists (select from ops.cap_counters where day < v_day) then
+  if exists (select from ops.cap_stripes where day < v_day) then
     insert into ops.caps_kept_from as f (day) values (v_day) on conflict (one) do update set day = greatest(f.day, excluded.day);
-    delete from ops.cap_counters where day < v_day;
+    delete from ops.cap_stripes where day < v_day;
     get diagnostics v_rows = row_count;
     deleted_rows := deleted_rows + v_rows;
   end if;

@@ -16,6 +16,7 @@ begin
       watched_steps as not materialized (select * from public.ops_mission_steps),
       watched_runs as not materialized (select * from public.ops_action_runs),
       watched_counters as not materialized (select * from ops.cap_counters),
+      watched_stripes as not materialized (select * from ops.cap_stripes),
       watched_keys as not materialized (select * from ops.live_keys)
       $q$;
   end if;
@@ -39,6 +40,8 @@ begin
         select r.* from watched_steps s join public.ops_action_runs r on r.step_id = s.id),
       watched_counters as materialized (
         select * from ops.cap_counters where day >= (select ops.now())::date - 1),
+      watched_stripes as materialized (
+        select * from ops.cap_stripes where day >= (select ops.now())::date - 1),
       watched_keys as materialized (
         (select * from ops.live_keys where live limit 1000))
       $q$;
@@ -187,6 +190,15 @@ $q$),
     where coalesce(h.since < k.day + 2, true) and coalesce(h.until > k.day - 1, true)) l
   where k.used > l.most and not exists (
     select from ops.policy_audit a where a.policy_key in ('proposal_caps', '*') and a.action in ('delete', 'truncate'))
+$q$),
+('cap_dealt_once', 'critical', 'Caps of which more was dealt to their stripes than is left', true, false, $q$
+  select format('%s %s %s', s.day, s.scope, s.name) as id,
+    format('%s and $%s used, %s and $%s dealt of %s and $%s', sum(s.used), sum(s.used_usd), sum(s.room), sum(s.room_usd),
+      string_agg(distinct s.max_units::text, ' or '), string_agg(distinct s.max_usd::text, ' or ')) as message
+  from watched_stripes s
+  group by s.day, s.scope, s.name
+  having sum(s.room) > greatest(max(s.max_units) - sum(s.used), 0) or sum(s.room_usd) > greatest(max(s.max_usd) - sum(s.used_usd), 0)
+    or count(distinct concat(s.max_units, ' ', s.max_usd)) > 1
 $q$),
 ('counters_are_true', 'critical', 'Counters of caps that do not say what was admitted', false, true, $q$
   select format('%s %s %s', coalesce(k.day, t.day), coalesce(k.scope, t.scope), coalesce(k.name, t.name)) as id,

@@ -414,7 +414,7 @@ describe('caps are looked at again', () => {
     const sessions = await openSessions(db, 10)
     const keeper = await openSession(db)
     await keeper.begin()
-    await keeper.sql`select from ops.cap_counters for update`
+    await keeper.sql`select from ops.cap_stripes for update`
     const waiting: Promise<Answer>[] = []
     for (const [n, session] of sessions.entries()) {
       const { answer } = await whileBlocked(db.sql, session, (sql) =>

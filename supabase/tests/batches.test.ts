@@ -1,7 +1,7 @@
 /** Many at once give what one by one would have given, however they are cut into calls. */
 import fc from 'fast-check'
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { openSession, type Session, whileBlocked } from './contention.js'
+import { holdCounter, openSession, type Session, whileBlocked } from './contention.js'
 import { type Decision, decisionsOn, emit, matched, settle } from './loop.js'
 import { type Answer, count, type Item, noop, only, propose, proposeAll, used, usedUsd } from './proposals.js'
 import { openSharedDatabase, type SharedDatabase } from './reset.js'
@@ -169,7 +169,7 @@ describe('proposals', () => {
     await setPolicy(db.sql, 'proposal_caps', { daily_limit: 10, per_agent: { a: 5, b: 5 } })
     const items = ['a', 'b'].map((name) => ({ template: noop(1, { agent: name }), dedupe_key: name }))
     await holder.begin()
-    await holder.sql`insert into ops.cap_counters (day, scope, name) values (ops.cap_day(), 'agent', 'b')`
+    await holdCounter(holder, 'agent', 'b')
     const first = await whileBlocked(db.sql, one, (sql) => proposeAll(sql, items))
     const second = await whileBlocked(db.sql, two, (sql) => proposeAll(sql, items.toReversed()))
     await holder.rollback()

@@ -1,6 +1,6 @@
 /** Money: set aside at the gate, settled when the mission ends, given back for what never started. */
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { openSession } from './contention.js'
+import { holdCounter, openSession } from './contention.js'
 import {
   approve,
   ask,
@@ -86,7 +86,7 @@ describe('at the gate', () => {
     const sql = pool(db, 10)
     const keeper = await openSession(db)
     await keeper.begin()
-    await keeper.sql`insert into ops.cap_counters (day, scope, name) values (ops.cap_day(), 'daily', '')`
+    await holdCounter(keeper, 'daily')
     const answers = Promise.all(Array.from({ length: 15 }, () => propose(sql, costing(0.1))))
     await untilBlocked(db.sql, 10)
     await keeper.rollback()

@@ -1,6 +1,6 @@
 /** Caps: how much may start in a day, whoever asks and however many ask at once. */
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { openSession, openSessions, type Session, whileBlocked } from './contention.js'
+import { holdCounter, openSession, openSessions, type Session, whileBlocked } from './contention.js'
 import {
   type Answer,
   approve,
@@ -41,7 +41,7 @@ const codes = (answers: { code: string }[]) => {
 const closeTheGate = async (): Promise<{ open: () => Promise<void> }> => {
   const session = await openSession(db)
   await session.begin()
-  await session.sql`insert into ops.cap_counters (day, scope, name) values (ops.cap_day(), 'daily', '')`
+  await holdCounter(session, 'daily')
   return { open: () => session.rollback() }
 }
 
@@ -348,7 +348,7 @@ describe('calls that cross each other wait, and never deadlock', () => {
     const [one, other] = await two()
     const keeper = await openSession(db)
     await keeper.begin()
-    await keeper.sql`select from ops.cap_counters where scope = 'daily' for update`
+    await keeper.sql`select from ops.cap_stripes where scope = 'daily' for update`
     const batch = await whileBlocked(db.sql, one, (sql) =>
       proposeAll(sql, [{ template: noop() }, { template: noop(), dedupe_key: 'k' }]),
     )
@@ -375,7 +375,7 @@ describe('calls that cross each other wait, and never deadlock', () => {
     const [one, other] = await two()
     const keeper = await openSession(db)
     await keeper.begin()
-    await keeper.sql`select from ops.cap_counters where scope = 'daily' for update`
+    await keeper.sql`select from ops.cap_stripes where scope = 'daily' for update`
     const run = (limit: number) => (sql: Connection) => sql`select code from ops_run_reactions(${limit})`
     const first = await whileBlocked(db.sql, one, run(2))
     const second = await whileBlocked(db.sql, other, run(2))
@@ -396,7 +396,7 @@ describe('calls that cross each other wait, and never deadlock', () => {
     const [one, other] = await two()
     const keeper = await openSession(db)
     await keeper.begin()
-    await keeper.sql`select from ops.cap_counters where scope = 'daily' for update`
+    await keeper.sql`select from ops.cap_stripes where scope = 'daily' for update`
     const approval = await whileBlocked(db.sql, one, (sql) => approve(sql, kept.proposal_id))
     const expiry = await whileBlocked(db.sql, other, (sql) => expire(sql))
     await keeper.commit()

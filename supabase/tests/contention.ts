@@ -63,3 +63,11 @@ export async function whileBlocked<T>(
   }
   throw new Error('the call neither ended nor waited for a lock')
 }
+
+/** Stands before all stripes of a counter of today, even those that do not exist yet, until its transaction ends. */
+export async function holdCounter({ sql }: Session, scope: string, name = ''): Promise<void> {
+  await sql`
+    insert into ops.cap_stripes as s (day, scope, name, stripe)
+    select ops.cap_day(), ${scope}, ${name}, n from generate_series(0, 15) n
+    on conflict (day, scope, name, stripe) do update set used = s.used`
+}

@@ -76,7 +76,7 @@ test('whatever is done in whatever order, every invariant holds after each comma
 const places = [
   'select from ops_missions for update',
   'select from ops_mission_steps for update',
-  'select from ops.cap_counters for update',
+  'select from ops.cap_stripes for update',
   'select from ops_mission_proposals for update',
   'select from ops.live_keys for update',
   'select from ops_agent_events for update',

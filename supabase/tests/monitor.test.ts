@@ -104,10 +104,11 @@ const plants: Record<string, (tx: Connection) => Promise<unknown>> = {
   cap_kept: async (tx) => {
     // Before this limit another was in force today; that one is long gone here.
     await tx`update ops.policy_history set updated_at = now() - interval '9 days' where key = 'proposal_caps'`
-    await tx`update ops.cap_counters set used = 1001 where scope = 'daily'`
+    await tx`update ops.cap_stripes set used = 1001 where scope = 'daily'`
   },
-  counters_are_true: (tx) => tx`update ops.cap_counters set used = used + 1`,
-  money_is_true: (tx) => tx`update ops.cap_counters set used_usd = used_usd + 1 where scope = 'daily'`,
+  cap_dealt_once: (tx) => tx`update ops.cap_stripes set room = 1000 where scope = 'daily' and stripe = 3`,
+  counters_are_true: (tx) => tx`update ops.cap_stripes set used = used + 1`,
+  money_is_true: (tx) => tx`update ops.cap_stripes set used_usd = used_usd + 1 where scope = 'daily'`,
   chain_is_counted: (tx) => tx`insert into ops.root_missions values (gen_random_uuid(), 3)`,
   live_key_is_live: (tx) =>
     tx`insert into ops.live_keys (dedupe_key, proposal_id) values ('k', gen_random_uuid())`,

@@ -1,6 +1,6 @@
 /** From event to proposal: what holds a match back, what becomes of the others, and that overlapping beats change nothing. */
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { openSession, type Session, whileBlocked } from './contention.js'
+import { holdCounter, openSession, type Session, whileBlocked } from './contention.js'
 import {
   type Decision,
   decisionsOn,
@@ -401,7 +401,7 @@ describe('overlapping beats', () => {
     await db.sql`update ops_agent_reactions set created_at = created_at + interval '1 second' where pattern_id in ('r1', 'l2')`
     await db.sql`update ops_agent_reactions set created_at = created_at + interval '1 second' where pattern_id = 'l2'`
     await holder.begin()
-    await holder.sql`insert into ops.cap_counters (day, scope, name) values (ops.cap_day(), 'agent', 'slow')`
+    await holdCounter(holder, 'agent', 'slow')
     const first = await whileBlocked(db.sql, one, (sql) => runReactions(sql, 2))
     const second = await whileBlocked(db.sql, two, (sql) => runReactions(sql, 2))
     await holder.rollback()
@@ -419,7 +419,7 @@ describe('overlapping beats', () => {
     await settle(db.sql, { [event]: [matched('p')] })
     await db.sql`update ops_agent_reactions set payload = payload || '{"dedupe_key": "k"}' where event_id = ${event}`
     await holder.begin()
-    await holder.sql`insert into ops.cap_counters (day, scope, name) values (ops.cap_day(), 'source', 'slow')`
+    await holdCounter(holder, 'source', 'slow')
     const gate = await whileBlocked(db.sql, one, (sql) => runReactions(sql))
     const end = await whileBlocked(db.sql, two, (sql) => complete(sql, [{ ...lease(claimed), cost_usd: 1 }]))
     await holder.rollback()
