@@ -12,14 +12,12 @@ process.on('message', async ({ id, method, args }) => {
   const answer = { id, value: null, error: undefined }
   try {
     contender ??= (await import(pathToFileURL(file).href)).default({ url, setting })
-    if (method !== 'memory') {
-      if (!contender[method]) throw new Error(`is not asked to ${method} here`)
-      answer.value = (await contender[method](args)) ?? null
-    }
+    if (!contender[method]) throw new Error(`is not asked to ${method} here`)
+    answer.value = (await contender[method](args)) ?? null
   } catch (error) {
     answer.error = explain(error)
   }
-  process.send({ ...answer, memory: process.memoryUsage().rss })
+  process.send(answer)
 })
 process.on('disconnect', () => process.exit())
 

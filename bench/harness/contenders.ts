@@ -34,7 +34,6 @@ const answerSchema = z.object({
   id: z.number(),
   value: z.unknown(),
   error: z.string().optional(),
-  memory: z.number(),
 })
 
 /** Starts a contender's process. It answers calls until it is stopped. */
@@ -95,10 +94,6 @@ class Child implements Contender {
     const { value, error } = await this.#ask(method, args)
     if (error !== undefined) throw new Error(error)
     return answers[method].parse(value)
-  }
-
-  async memory(): Promise<number> {
-    return (await this.#ask('memory', {})).memory
   }
 
   async stop(): Promise<void> {

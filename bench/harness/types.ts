@@ -49,8 +49,6 @@ export interface Contender {
   readonly name: ContenderName
   readonly database: Database
   call<M extends keyof Calls>(method: M, args: Calls[M]['args']): Promise<Calls[M]['answer']>
-  /** Bytes that the process holds now. */
-  memory(): Promise<number>
   stop(): Promise<void>
 }
 
