@@ -37,6 +37,7 @@ const CHAINED: Readonly<Record<string, string>> = {
   'ops.root_missions': 'root_event_id',
   'ops.severed_links': 'id',
   'ops.late_results': 'step_id',
+  'ops.queue': 'step_id',
 }
 
 /** What has ended before is left to older backups. */

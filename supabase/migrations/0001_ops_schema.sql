@@ -531,7 +531,7 @@ create index queue_by_service on ops.queue (service) where service is not null a
 -- running step is named by a row that is to be looked at before its lease is over. Rows of which nothing runs any more go when they
 -- are looked at.
 create table ops.claims (
-  id bigint generated always as identity primary key,
+  id uuid primary key default ops.new_id(),
   steps uuid[] not null,
   claimed_at timestamptz not null,
   look_at timestamptz not null

@@ -3684,7 +3684,7 @@ begin
   end if;
   v_now := ops.now();
   v_tokens := ops.new_ids(array_length(v_steps, 1));
-  insert into ops.claims (steps, claimed_at, look_at) values (v_steps, v_now, v_now + least(v_lease, 1) * interval '1 second');
+  insert into ops.claims (id, steps, claimed_at, look_at) values (v_tokens[1], v_steps, v_now, v_now + least(v_lease, 1) * interval '1 second');
   -- Now and then for all: what has ended leaves the claims.
   if random() < 0.125 then
     perform ops.look_at_claims(v_now - interval '10 seconds', 32);
