@@ -185,7 +185,8 @@ describe('commands', () => {
 
   test('of the unit are understood by the program', async () => {
     const unit = await file('ops-loop-worker.service')
-    const args = /^ExecStart=\/usr\/bin\/node cli\/ops-loop\.mjs (.*)$/m.exec(unit)?.[1]?.split(' ') ?? []
+    const args =
+      /^ExecStart=\/usr\/bin\/node (?:--\S+ )*cli\/ops-loop\.mjs (.*)$/m.exec(unit)?.[1]?.split(' ') ?? []
     const program = createProgram({ json: false })
     const command = program.commands.find((one) => one.name() === args[0])
     expect(command?.parseOptions(args.slice(1))).toMatchObject({ operands: [], unknown: [] })

@@ -69,8 +69,8 @@ export async function storeFinished(
       insert into ops_action_runs (id, step_id, executor, status, attempt, started_at, completed_at)
       select ${step}, ${step}, 'noop', 'succeeded', 1, ${ended} - interval '1 second', ${ended} from ${eachStep}`
     await tx`
-      insert into ops_agent_events (id, dedupe_key, type, data, mission_id, run_id, root_event_id, depth, processed_at, created_at)
-      select ${step}, case when last then 'mission:' || ${mission} || ':1' end, case when last then 'mission:succeeded' else 'bench:part' end,
+      insert into ops_agent_events (id, round, type, data, mission_id, run_id, root_event_id, depth, processed_at, created_at)
+      select ${step}, case when last then 1 end, case when last then 'mission:succeeded' else 'bench:part' end,
         case when last
           then jsonb_build_object('mission_id', ${mission}, 'proposal_id', ${mission}, 'title', ${template.title}::text, 'source', 'bench',
             'status', 'succeeded', 'steps', ${tx.json(Object.fromEntries(template.steps.map((_, n) => [`step-${n + 1}`, 'succeeded'])))}::jsonb)

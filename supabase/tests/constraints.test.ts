@@ -66,6 +66,9 @@ const breaches: Record<string, string> = {
   ops_mission_steps_terminal_iff_completed: `update ops_mission_steps set completed_at = null, revision = revision + 1 where status = 'succeeded'`,
   ops_mission_steps_counts_from_zero: `update ops_mission_steps set failure_count = -1`,
 
+  cap_stripes_room_iff_limit: `insert into ops.cap_stripes (day, scope, name, stripe, max_units) values ('2001-01-01', 'daily', '', 0, 5)`,
+  cap_stripes_gives_only_its_share: `insert into ops.cap_stripes (day, scope, name, stripe, max_units, room) values ('2001-01-01', 'daily', '', 0, 5, -1)`,
+
   queue_holds_no_other: `update ops.queue set status = 'succeeded'`,
 
   ops_action_runs_run_id_unique: `alter table ops_action_runs drop constraint ops_action_runs_pkey cascade;
