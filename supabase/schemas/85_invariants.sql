@@ -33,7 +33,11 @@ begin
       watched_missions as materialized (
         select m.* from public.ops_missions m where m.id in (
           (select n.id from public.ops_missions n order by n.id desc limit 300) union
-          (select o.id from ops.open_missions o order by o.id limit 100))),
+          -- Each in the order of its index, so that no more than these are read, however many are open.
+          (select q.mission_id from ops.queue q where q.status = 'queued' and q.ready order by q.executor, q.priority, q.run_at, q.step_id limit 100) union
+          (select q.mission_id from ops.queue q where q.status = 'waiting' order by q.mission_id limit 100) union
+          (select s.mission_id from (select u.id from (select c.steps from ops.claims c order by c.look_at limit 100) c, unnest(c.steps) u(id) limit 100) r,
+            lateral (select t.mission_id from public.ops_mission_steps t where t.id = r.id and t.status = 'running' offset 0) s))),
       watched_steps as materialized (
         select s.* from watched_missions m join public.ops_mission_steps s on s.mission_id = m.id),
       watched_runs as materialized (
