@@ -7440,9 +7440,9 @@ begin
   return query
   select x.name, min(s.run_at)
   from unnest(ops.claimable_executors()) x(name), lateral (
-    select q.run_at from public.ops_mission_steps q
-    where q.status = 'queued' and q.ready and q.executor = x.name and q.kind <> 'noop:canary' and q.run_at <= ops.now()
-    order by q.priority, q.run_at, q.id limit 100) s
+    select q.run_at from ops.queue q, lateral (select t.kind from public.ops_mission_steps t where t.id = q.step_id offset 0) t
+    where q.status = 'queued' and q.ready and q.executor = x.name and q.run_at <= (select ops.now()) and t.kind <> 'noop:canary'
+    order by q.priority, q.run_at, q.step_id limit 100) s
   group by x.name;
 end
 $$;
