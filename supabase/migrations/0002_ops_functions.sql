@@ -4175,10 +4175,14 @@ begin
     died := 0;
     return;
   end if;
-  -- Leases are over in claims whose time has come; what runs on and on may be in any.
-  select array_agg(u.id) into v_running
-  from (select c.steps from ops.claims c where p_mode <> 'lease' or c.look_at <= v_now
-        order by c.look_at limit case when p_mode = 'lease' then 200 end) c, unnest(c.steps) u(id);
+  -- Leases are over in claims whose time has come; what runs on and on may be in any. Far more are looked at than will be taken, so that those
+  -- that somebody holds do not stand before the others; next time they come last (look_at_claims).
+  select array_agg(o.id) into v_running
+  from (select s.id from ops.claims c, unnest(c.steps) u(id), lateral (
+          select t.id from public.ops_mission_steps t
+          where t.id = u.id and t.status = 'running' and (p_mode <> 'lease' or t.lease_expires_at < v_now) offset 0) s
+        where p_mode <> 'lease' or c.look_at <= v_now
+        order by c.look_at limit case when p_mode = 'lease' then 20 * p_limit end) o;
 
   -- Deaths come first: whoever holds steps already may not wait for more.
   while cardinality(v_held) < p_limit loop
@@ -4217,7 +4221,7 @@ begin
   end if;
 
   if p_mode = 'lease' then
-    perform ops.look_at_claims('-infinity', 200);
+    perform ops.look_at_claims('-infinity', 1000);
   end if;
 
   -- A first claim that met its mission locked could not start it.

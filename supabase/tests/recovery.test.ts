@@ -65,6 +65,21 @@ describe('expired leases', () => {
     expect(await statuses(claims)).toEqual(['queued'])
   })
 
+  test('fill a batch, however few steps each claim took, and whatever ended before', async () => {
+    for (let n = 0; n < 6; n++) {
+      await startMission(
+        db.sql,
+        Array.from({ length: 45 }, (_, k) => ({ key: `part-${k}`, depends_on: [] })),
+      )
+    }
+    const claims: Claim[] = []
+    for (let n = 0; n < 270; n++) claims.push(await claimOne(db.sql, worker, { leaseSeconds: 60 + n }))
+    await complete(db.sql, claims.slice(0, 10).map(lease))
+    await clock.advance(400)
+    expect(await recoverExpired(db.sql, 250)).toEqual({ requeued_steps: 250, failed_steps: 0 })
+    expect(await recoverExpired(db.sql, 250)).toEqual({ requeued_steps: 10, failed_steps: 0 })
+  })
+
   test('requeue a step with a failure, its backoff and a record of the attempt', async () => {
     await setPolicy(db.sql, 'worker_policy', { backoff_base_seconds: 40, backoff_max_seconds: 40 })
     const [claimed] = await leased(1)
