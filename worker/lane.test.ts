@@ -110,6 +110,26 @@ describe('a lane', () => {
     expect(await Promise.all(deliveries)).toHaveLength(600)
   })
 
+  it('waits before it tries again when two calls fail in the same turn', async () => {
+    const { calls, deliver } = setUp()
+    const deliveries = Array.from({ length: 600 }, (_, n) => deliver(`s${n}`))
+    await turn()
+    await turn()
+    void deliver('late')
+    await turn()
+    expect(calls.map(({ items }) => items.length)).toEqual([500, 100])
+    for (const call of calls.slice()) call.fail(away())
+    await turn()
+    await turn()
+    expect(calls).toHaveLength(2)
+    await vi.advanceTimersToNextTimerAsync()
+    expect(calls.map(({ items }) => items.length)).toEqual([500, 100, 500])
+    calls[2]?.answer()
+    await turn()
+    calls[3]?.answer()
+    expect(await Promise.all(deliveries)).toHaveLength(600)
+  })
+
   it('splits what is too much for one call, by number and by size', async () => {
     const { calls, deliver } = setUp()
     for (let n = 0; n < 1050; n++) void deliver(`s${n}`)

@@ -48,6 +48,8 @@ export class Lane<Item extends Lease, Answer extends { step_id: string }> {
   /** How many calls are under way, or about to be. */
   #calls = 0
   #failures = 0
+  /** How long to wait before the next call after one that failed, in milliseconds. */
+  #patience = 0
   readonly #wake = new Wake()
 
   constructor(private readonly options: LaneOptions<Item, Answer>) {}
@@ -75,7 +77,10 @@ export class Lane<Item extends Lease, Answer extends { step_id: string }> {
   async #run(): Promise<void> {
     this.#calls++
     await endOfTurn()
-    while (this.#mayCall(this.#calls - 1)) await this.#send(this.#nextBatch())
+    while (this.#mayCall(this.#calls - 1)) {
+      if (this.stalled) await this.#wake.wait(this.#patience)
+      await this.#send(this.#nextBatch())
+    }
     this.#calls--
   }
 
@@ -106,17 +111,15 @@ export class Lane<Item extends Lease, Answer extends { step_id: string }> {
     for (const { settle } of batch.values()) settle({ end: 'answered', answer: undefined })
   }
 
-  async #keep(parcels: Parcel<Item, Answer>[], error: unknown): Promise<void> {
+  #keep(parcels: Parcel<Item, Answer>[], error: unknown): void {
     const hopeless = new Set(parcels.filter(({ item }) => this.options.isHopeless(item)))
     for (const { settle } of hopeless) settle({ end: 'given up' })
     this.#waiting.unshift(...parcels.filter((parcel) => !hopeless.has(parcel)))
-    const wait = backoffMs(++this.#failures, DATABASE_BACKOFF)
+    this.#patience = backoffMs(++this.#failures, DATABASE_BACKOFF)
     this.options.log.warn(
-      { steps: parcels.length, given_up: hopeless.size, wait_ms: Math.round(wait) },
+      { steps: parcels.length, given_up: hopeless.size, wait_ms: Math.round(this.#patience) },
       `cannot ${this.options.what}: ${describeError(error)}`,
     )
-    // Of two calls that failed, one tries again.
-    if (this.#waiting.length > 0 && this.#calls === 1) await this.#wake.wait(wait)
   }
 
   /** Answers are told apart by their step, so a step occurs once in a batch. */
