@@ -111,10 +111,11 @@ begin
     return array[overlay(ops.new_id()::text placing '00' from 25 for 2)::uuid];
   end if;
   v_head := left(ops.new_id()::text, 18) || '-';
-  v_middle := '-00' || right(gen_random_uuid()::text, 6);
+  v_middle := '-00' || right(gen_random_uuid()::text, 5);
   v_end := floor(random() * 65536);
   return array(
-      select (v_head || to_hex(32768 + n) || v_middle || lpad(to_hex((v_end + n * 40503) % 65536), 4, '0'))::uuid
+      -- With 65,536 more there are always five digits.
+      select (v_head || to_hex(32768 + n) || v_middle || to_hex(65536 + (v_end + n * 40503) % 65536))::uuid
       from generate_series(0, least(p_count, 16384) - 1) n)
     || case when p_count > 16384 then ops.new_ids(p_count - 16384) end;
 end
@@ -420,7 +421,7 @@ create table public.ops_missions (
     check (status <> 'succeeded' or (steps_failed = 0 and steps_cancelled = 0))
 -- Half a page stays free: a call starts or ends all missions of a page at once, and their new rows then fit beside the old ones, which
 -- spares the indexes.
-) with (autovacuum_vacuum_scale_factor = 0.02, fillfactor = 50);
+) with (autovacuum_vacuum_scale_factor = 0.02, fillfactor = 33);
 
 -- No index knows whether a mission is open: its start and its end then touch none. Open missions are found by their open steps
 -- (ops.open_missions).
@@ -502,7 +503,7 @@ create table public.ops_mission_steps (
     check ((status in ('succeeded', 'failed', 'cancelled')) = (completed_at is not null)),
   constraint ops_mission_steps_counts_from_zero
     check (failure_count >= 0 and attempt >= 0 and coalesce(max_retries, 0) >= 0 and delay_seconds >= 0)
-) with (autovacuum_vacuum_scale_factor = 0.02, fillfactor = 50);
+) with (autovacuum_vacuum_scale_factor = 0.02, fillfactor = 30);
 
 create index ops_mission_steps_created on public.ops_mission_steps using brin (created_at) with (autosummarize = on);
 create index ops_mission_steps_reserved on public.ops_mission_steps using brin (reserved_at) with (autosummarize = on);

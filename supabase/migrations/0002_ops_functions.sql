@@ -2973,28 +2973,24 @@ declare
   v_keys text[];
   v_priced uuid[];
 begin
-  with outcome as materialized (
-    select s.mission_id, jsonb_object_agg(s.key, s.status) as steps,
-      min(s.key) filter (where s.status = 'failed') as failed_step,
-      min(s.last_error) filter (where s.status = 'failed') as error,
-      bool_or(s.cost_reserved_usd <> 0 or s.cost_usd is not null) as priced
-    from public.ops_mission_steps s where s.mission_id = any (p_missions) group by s.mission_id
-  ), ended as materialized (
-    select row_number() over () as n, m.id, m.round, m.status::text, m.proposal_id, m.title, m.source, m.agent, m.end_reason, m.root_event_id,
-      m.depth, m.dedupe_key, o.steps, o.failed_step, o.error, o.priced
-    from outcome o join public.ops_missions m on m.id = o.mission_id
+  with ended as materialized (
+    select n.event_id, 'mission:' || m.status as type,
+      -- Most missions have nothing to leave out.
+      case when m.status = 'succeeded' and m.title is not null and m.source is not null and m.agent is null and m.end_reason is null
+        then (select to_jsonb(d) from (select o.steps, m.title, m.source, m.status, m.id as mission_id, m.proposal_id) d)
+        else (select jsonb_strip_nulls(to_jsonb(d)) from (
+          select o.steps, m.title, m.source, m.agent, m.status, m.id as mission_id, m.proposal_id, m.end_reason as reason,
+            (select min(s.key) from public.ops_mission_steps s where s.mission_id = m.id and s.status = 'failed') as failed_step,
+            (select min(s.last_error) from public.ops_mission_steps s where s.mission_id = m.id and s.status = 'failed') as error) d)
+      end as data,
+      m.id, m.round, m.root_event_id, m.depth + 1 as depth, m.dedupe_key, o.priced
+    from unnest(p_missions, v_ids) n(id, event_id) join public.ops_missions m on m.id = n.id,
+      lateral (
+        select jsonb_object_agg(s.key, s.status) as steps, bool_or(s.cost_reserved_usd <> 0 or s.cost_usd is not null) as priced
+        from public.ops_mission_steps s where s.mission_id = m.id having count(*) > 0) o
   ), told as (
     insert into public.ops_agent_events (id, type, data, mission_id, round, root_event_id, depth, created_at)
-    select v_ids[e.n], 'mission:' || e.status,
-      -- Most missions have nothing to leave out.
-      case when num_nulls(e.title, e.source) = 0 and num_nonnulls(e.agent, e.failed_step, e.error, e.end_reason) = 0
-        then jsonb_build_object('mission_id', e.id, 'proposal_id', e.proposal_id, 'title', e.title, 'source', e.source,
-          'status', e.status, 'steps', e.steps)
-        else jsonb_strip_nulls(jsonb_build_object('mission_id', e.id, 'proposal_id', e.proposal_id, 'title', e.title, 'source', e.source,
-          'agent', e.agent, 'status', e.status, 'steps', e.steps, 'failed_step', e.failed_step, 'error', e.error, 'reason', e.end_reason))
-      end,
-      e.id, e.round, e.root_event_id, e.depth + 1, v_now
-    from ended e
+    select e.event_id, e.type, e.data, e.id, e.round, e.root_event_id, e.depth, v_now from ended e
   )
   select array_agg(e.dedupe_key) filter (where e.dedupe_key is not null), array_agg(e.id) filter (where e.priced)
   into v_keys, v_priced from ended e;
@@ -3552,18 +3548,19 @@ $$;
 
 -- Locks up to p_limit claimable steps and starts their missions: most urgent first (lower priority number), then the longest
 -- due. p_blocked names executors that are kept from it, p_due says whether scheduled steps have come due; p_room says how many of single
--- executors it may be, p_past where to begin in the order of each (see ops_claim_steps). No bitmap scans: the claim stops after a few rows
--- of its index, however many are claimable.
-create function ops.pick_steps(p_executors text[], p_blocked text[], p_due boolean, p_limit integer, p_room jsonb, p_past jsonb) returns uuid[]
+-- executors it may be, p_past where to begin in the order of each (see ops_claim_steps). Answers them in the order of their claim, each with
+-- its mission and the place of its row, which stays there as long as the lock. No bitmap scans: the claim stops after a few rows of its
+-- index, however many are claimable.
+create function ops.pick_steps(p_executors text[], p_blocked text[], p_due boolean, p_limit integer, p_room jsonb, p_past jsonb,
+  out steps uuid[], out missions uuid[], out places tid[])
 language plpgsql
 set search_path = pg_catalog, pg_temp
 set enable_bitmapscan = off
 as $$
 declare
   v_now timestamptz := ops.now();
-  v_steps uuid[];
-  v_missions uuid[];
-  v_places tid[];
+  v_due uuid[];
+  v_queued tid[];
   v_left integer;
 begin
   -- Steps whose time has come join the claimable ones.
@@ -3575,8 +3572,8 @@ begin
     ), come as (
       update public.ops_mission_steps s set ready = true, revision = s.revision + 1 from due where s.id = due.id returning s.id
     )
-    select array_agg(id) into v_steps from come;
-    perform ops.queue_again(v_steps);
+    select array_agg(id) into v_due from come;
+    perform ops.queue_again(v_due);
   end if;
 
   with open as materialized (
@@ -3587,10 +3584,10 @@ begin
     from (select distinct unnest(p_executors) as executor) e
     where e.executor <> all (p_blocked)
   ), candidates as materialized (
-    select c.id, c.mission_id, c.priority, c.run_at, c.place
+    select c.*
     from open o,
       lateral (
-        select s.id, s.mission_id, q.priority, q.run_at, q.ctid as place
+        select s.id, s.mission_id, q.priority, q.run_at, s.ctid as place, q.ctid as queued
         from ops.queue q join public.ops_mission_steps s on s.id = q.step_id
         where q.status = 'queued' and q.ready and q.executor = o.executor and q.run_at <= v_now
           and (q.priority, q.run_at, q.step_id) > (o.priority, o.run_at, o.id)
@@ -3600,26 +3597,25 @@ begin
         limit o.room
         for no key update of s skip locked) c
   )
-  select array_agg(c.id), array_agg(c.mission_id), array_agg(c.place) into v_steps, v_missions, v_places
-  from (select id, mission_id, place from candidates order by priority, run_at, id limit p_limit) c;
-  if v_steps is null then
-    return null;
+  select array_agg(c.id), array_agg(c.mission_id), array_agg(c.place), array_agg(c.queued) into steps, missions, places, v_queued
+  from (select * from candidates order by priority, run_at, id limit p_limit) c;
+  if steps is null then
+    return;
   end if;
 
-  delete from ops.queue q where q.ctid = any (v_places) and q.step_id = any (v_steps);
+  delete from ops.queue q using unnest(v_queued, steps) t(place, step_id) where q.ctid = t.place and q.step_id = t.step_id;
   get diagnostics v_left = row_count;
-  if v_left < cardinality(v_steps) then
+  if v_left < cardinality(steps) then
     -- A row that was rewritten meanwhile stands elsewhere.
-    delete from ops.queue q where q.step_id = any (v_steps);
+    delete from ops.queue q where q.step_id = any (steps);
   end if;
 
   -- A mission starts with its first claim. One that is locked is being started, or ended, by somebody else.
   update public.ops_missions m set status = 'running', started_at = coalesce(m.started_at, v_now), updated_at = v_now
-  from (select f.id from public.ops_missions f
-        where f.id = any (v_missions) and f.status = 'approved'
-        order by f.id for no key update skip locked) first
-  where m.id = first.id;
-  return v_steps;
+  from (select f.ctid as place from public.ops_missions f
+        where f.id = any (missions) and f.status = 'approved'
+        for no key update skip locked) first
+  where m.ctid = first.place;
 end
 $$;
 
@@ -3650,8 +3646,9 @@ declare
   v_terms record := ops.claim_terms(p_worker_id);
   v_lease integer := coalesce(p_lease_seconds, v_terms.lease_seconds);
   v_now timestamptz;
-  v_steps uuid[];
+  v_picked record;
   v_tokens uuid[];
+  v_leased integer;
 begin
   if p_limit not between 1 and 1000 then
     perform ops.fail('OPS_011', 'p_limit must be between 1 and 1000', 'p_limit');
@@ -3678,34 +3675,35 @@ begin
     return;
   end if;
   -- A statement of its own: the next one then sees the results that made these steps claimable.
-  v_steps := ops.pick_steps(p_executors, v_terms.blocked, v_terms.due, p_limit, p_room, p_past);
-  if v_steps is null then
+  v_picked := ops.pick_steps(p_executors, v_terms.blocked, v_terms.due, p_limit, p_room, p_past);
+  if v_picked.steps is null then
     return;
   end if;
   v_now := ops.now();
-  v_tokens := ops.new_ids(array_length(v_steps, 1));
-  insert into ops.claims (id, steps, claimed_at, look_at) values (v_tokens[1], v_steps, v_now, v_now + least(v_lease, 1) * interval '1 second');
+  v_tokens := ops.new_ids(cardinality(v_picked.steps));
+  insert into ops.claims (id, steps, claimed_at, look_at)
+  values (v_tokens[1], v_picked.steps, v_now, v_now + least(v_lease, 1) * interval '1 second');
   -- Now and then for all: what has ended leaves the claims.
   if random() < 0.125 then
     perform ops.look_at_claims(v_now - interval '10 seconds', 32);
   end if;
   return query
-  with leased as (
-    update public.ops_mission_steps s
-    set status = 'running', lease_token = c.token, reserved_at = v_now,
-      lease_expires_at = v_now + v_lease * interval '1 second', worker_id = p_worker_id, attempt = s.attempt + 1, updated_at = v_now,
-      revision = s.revision + 1, max_retries = coalesce(s.declared_retries, v_terms.default_retries)
-    from unnest(v_steps, v_tokens) c(id, token) where s.id = c.id
-    returning s.id, s.lease_token, s.mission_id, s.key, s.kind, s.executor, s.agent, s.params, s.uses_results, s.attempt,
-      s.failure_count, s.max_retries, s.timeout_seconds, s.lease_expires_at, s.priority, s.run_at
-  )
-  select s.id, s.lease_token, s.mission_id, s.key, s.kind, s.executor, s.agent, s.params,
+  update public.ops_mission_steps s
+  set status = 'running', lease_token = c.token, reserved_at = v_now,
+    lease_expires_at = v_now + v_lease * interval '1 second', worker_id = p_worker_id, attempt = s.attempt + 1, updated_at = v_now,
+    revision = s.revision + 1, max_retries = coalesce(s.declared_retries, v_terms.default_retries)
+  -- In the order of the claim: the rows come as the places do.
+  from unnest(v_picked.places, v_picked.missions, v_tokens) c(place, mission_id, token) join public.ops_missions m on m.id = c.mission_id
+  where s.ctid = c.place
+  returning s.id, s.lease_token, s.mission_id, s.key, s.kind, s.executor, s.agent, s.params,
     case when s.uses_results then (
       select coalesce(jsonb_object_agg(d.key, d.result), '{}') from public.ops_mission_steps d
       where d.mission_id = s.mission_id and d.status = 'succeeded') end,
-    s.attempt, s.failure_count, s.max_retries, s.timeout_seconds, s.lease_expires_at, v_lease, m.title, m.depth, s.priority, s.run_at
-  from leased s join public.ops_missions m on m.id = s.mission_id
-  order by s.priority, s.run_at, s.id;
+    s.attempt, s.failure_count, s.max_retries, s.timeout_seconds, s.lease_expires_at, v_lease, m.title, m.depth, s.priority, s.run_at;
+  get diagnostics v_leased = row_count;
+  if v_leased <> cardinality(v_picked.steps) then
+    raise exception 'claimed % steps and leased %', cardinality(v_picked.steps), v_leased using errcode = 'serialization_failure';
+  end if;
 end
 $$;
 
@@ -3900,10 +3898,9 @@ begin
     v_count := jsonb_array_length(p_results);
   end loop;
 
+  -- Also those of leases that somebody else has by now: looking at tokens here costs more than their locks.
   perform from public.ops_missions m
-  where m.id = any (array(
-    select s.mission_id from unnest(v_ids, v_given) g(id, token)
-    join public.ops_mission_steps s on s.id = g.id and s.lease_token = g.token))
+  where m.id = any (array(select s.mission_id from public.ops_mission_steps s where s.id = any (v_ids) and s.lease_token is not null))
   order by m.id
   for no key update;
   v_now := ops.now();

@@ -57,10 +57,11 @@ begin
     return array[overlay(ops.new_id()::text placing '00' from 25 for 2)::uuid];
   end if;
   v_head := left(ops.new_id()::text, 18) || '-';
-  v_middle := '-00' || right(gen_random_uuid()::text, 6);
+  v_middle := '-00' || right(gen_random_uuid()::text, 5);
   v_end := floor(random() * 65536);
   return array(
-      select (v_head || to_hex(32768 + n) || v_middle || lpad(to_hex((v_end + n * 40503) % 65536), 4, '0'))::uuid
+      -- With 65,536 more there are always five digits.
+      select (v_head || to_hex(32768 + n) || v_middle || to_hex(65536 + (v_end + n * 40503) % 65536))::uuid
       from generate_series(0, least(p_count, 16384) - 1) n)
     || case when p_count > 16384 then ops.new_ids(p_count - 16384) end;
 end

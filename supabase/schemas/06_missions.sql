@@ -38,7 +38,7 @@ create table public.ops_missions (
     check (status <> 'succeeded' or (steps_failed = 0 and steps_cancelled = 0))
 -- Half a page stays free: a call starts or ends all missions of a page at once, and their new rows then fit beside the old ones, which
 -- spares the indexes.
-) with (autovacuum_vacuum_scale_factor = 0.02, fillfactor = 50);
+) with (autovacuum_vacuum_scale_factor = 0.02, fillfactor = 33);
 
 -- No index knows whether a mission is open: its start and its end then touch none. Open missions are found by their open steps
 -- (ops.open_missions).

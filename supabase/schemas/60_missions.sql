@@ -152,28 +152,24 @@ declare
   v_keys text[];
   v_priced uuid[];
 begin
-  with outcome as materialized (
-    select s.mission_id, jsonb_object_agg(s.key, s.status) as steps,
-      min(s.key) filter (where s.status = 'failed') as failed_step,
-      min(s.last_error) filter (where s.status = 'failed') as error,
-      bool_or(s.cost_reserved_usd <> 0 or s.cost_usd is not null) as priced
-    from public.ops_mission_steps s where s.mission_id = any (p_missions) group by s.mission_id
-  ), ended as materialized (
-    select row_number() over () as n, m.id, m.round, m.status::text, m.proposal_id, m.title, m.source, m.agent, m.end_reason, m.root_event_id,
-      m.depth, m.dedupe_key, o.steps, o.failed_step, o.error, o.priced
-    from outcome o join public.ops_missions m on m.id = o.mission_id
+  with ended as materialized (
+    select n.event_id, 'mission:' || m.status as type,
+      -- Most missions have nothing to leave out.
+      case when m.status = 'succeeded' and m.title is not null and m.source is not null and m.agent is null and m.end_reason is null
+        then (select to_jsonb(d) from (select o.steps, m.title, m.source, m.status, m.id as mission_id, m.proposal_id) d)
+        else (select jsonb_strip_nulls(to_jsonb(d)) from (
+          select o.steps, m.title, m.source, m.agent, m.status, m.id as mission_id, m.proposal_id, m.end_reason as reason,
+            (select min(s.key) from public.ops_mission_steps s where s.mission_id = m.id and s.status = 'failed') as failed_step,
+            (select min(s.last_error) from public.ops_mission_steps s where s.mission_id = m.id and s.status = 'failed') as error) d)
+      end as data,
+      m.id, m.round, m.root_event_id, m.depth + 1 as depth, m.dedupe_key, o.priced
+    from unnest(p_missions, v_ids) n(id, event_id) join public.ops_missions m on m.id = n.id,
+      lateral (
+        select jsonb_object_agg(s.key, s.status) as steps, bool_or(s.cost_reserved_usd <> 0 or s.cost_usd is not null) as priced
+        from public.ops_mission_steps s where s.mission_id = m.id having count(*) > 0) o
   ), told as (
     insert into public.ops_agent_events (id, type, data, mission_id, round, root_event_id, depth, created_at)
-    select v_ids[e.n], 'mission:' || e.status,
-      -- Most missions have nothing to leave out.
-      case when num_nulls(e.title, e.source) = 0 and num_nonnulls(e.agent, e.failed_step, e.error, e.end_reason) = 0
-        then jsonb_build_object('mission_id', e.id, 'proposal_id', e.proposal_id, 'title', e.title, 'source', e.source,
-          'status', e.status, 'steps', e.steps)
-        else jsonb_strip_nulls(jsonb_build_object('mission_id', e.id, 'proposal_id', e.proposal_id, 'title', e.title, 'source', e.source,
-          'agent', e.agent, 'status', e.status, 'steps', e.steps, 'failed_step', e.failed_step, 'error', e.error, 'reason', e.end_reason))
-      end,
-      e.id, e.round, e.root_event_id, e.depth + 1, v_now
-    from ended e
+    select e.event_id, e.type, e.data, e.id, e.round, e.root_event_id, e.depth, v_now from ended e
   )
   select array_agg(e.dedupe_key) filter (where e.dedupe_key is not null), array_agg(e.id) filter (where e.priced)
   into v_keys, v_priced from ended e;

@@ -131,18 +131,19 @@ $$;
 
 -- Locks up to p_limit claimable steps and starts their missions: most urgent first (lower priority number), then the longest
 -- due. p_blocked names executors that are kept from it, p_due says whether scheduled steps have come due; p_room says how many of single
--- executors it may be, p_past where to begin in the order of each (see ops_claim_steps). No bitmap scans: the claim stops after a few rows
--- of its index, however many are claimable.
-create function ops.pick_steps(p_executors text[], p_blocked text[], p_due boolean, p_limit integer, p_room jsonb, p_past jsonb) returns uuid[]
+-- executors it may be, p_past where to begin in the order of each (see ops_claim_steps). Answers them in the order of their claim, each with
+-- its mission and the place of its row, which stays there as long as the lock. No bitmap scans: the claim stops after a few rows of its
+-- index, however many are claimable.
+create function ops.pick_steps(p_executors text[], p_blocked text[], p_due boolean, p_limit integer, p_room jsonb, p_past jsonb,
+  out steps uuid[], out missions uuid[], out places tid[])
 language plpgsql
 set search_path = pg_catalog, pg_temp
 set enable_bitmapscan = off
 as $$
 declare
   v_now timestamptz := ops.now();
-  v_steps uuid[];
-  v_missions uuid[];
-  v_places tid[];
+  v_due uuid[];
+  v_queued tid[];
   v_left integer;
 begin
   -- Steps whose time has come join the claimable ones.
@@ -154,8 +155,8 @@ begin
     ), come as (
       update public.ops_mission_steps s set ready = true, revision = s.revision + 1 from due where s.id = due.id returning s.id
     )
-    select array_agg(id) into v_steps from come;
-    perform ops.queue_again(v_steps);
+    select array_agg(id) into v_due from come;
+    perform ops.queue_again(v_due);
   end if;
 
   with open as materialized (
@@ -166,10 +167,10 @@ begin
     from (select distinct unnest(p_executors) as executor) e
     where e.executor <> all (p_blocked)
   ), candidates as materialized (
-    select c.id, c.mission_id, c.priority, c.run_at, c.place
+    select c.*
     from open o,
       lateral (
-        select s.id, s.mission_id, q.priority, q.run_at, q.ctid as place
+        select s.id, s.mission_id, q.priority, q.run_at, s.ctid as place, q.ctid as queued
         from ops.queue q join public.ops_mission_steps s on s.id = q.step_id
         where q.status = 'queued' and q.ready and q.executor = o.executor and q.run_at <= v_now
           and (q.priority, q.run_at, q.step_id) > (o.priority, o.run_at, o.id)
@@ -179,26 +180,25 @@ begin
         limit o.room
         for no key update of s skip locked) c
   )
-  select array_agg(c.id), array_agg(c.mission_id), array_agg(c.place) into v_steps, v_missions, v_places
-  from (select id, mission_id, place from candidates order by priority, run_at, id limit p_limit) c;
-  if v_steps is null then
-    return null;
+  select array_agg(c.id), array_agg(c.mission_id), array_agg(c.place), array_agg(c.queued) into steps, missions, places, v_queued
+  from (select * from candidates order by priority, run_at, id limit p_limit) c;
+  if steps is null then
+    return;
   end if;
 
-  delete from ops.queue q where q.ctid = any (v_places) and q.step_id = any (v_steps);
+  delete from ops.queue q using unnest(v_queued, steps) t(place, step_id) where q.ctid = t.place and q.step_id = t.step_id;
   get diagnostics v_left = row_count;
-  if v_left < cardinality(v_steps) then
+  if v_left < cardinality(steps) then
     -- A row that was rewritten meanwhile stands elsewhere.
-    delete from ops.queue q where q.step_id = any (v_steps);
+    delete from ops.queue q where q.step_id = any (steps);
   end if;
 
   -- A mission starts with its first claim. One that is locked is being started, or ended, by somebody else.
   update public.ops_missions m set status = 'running', started_at = coalesce(m.started_at, v_now), updated_at = v_now
-  from (select f.id from public.ops_missions f
-        where f.id = any (v_missions) and f.status = 'approved'
-        order by f.id for no key update skip locked) first
-  where m.id = first.id;
-  return v_steps;
+  from (select f.ctid as place from public.ops_missions f
+        where f.id = any (missions) and f.status = 'approved'
+        for no key update skip locked) first
+  where m.ctid = first.place;
 end
 $$;
 
@@ -229,8 +229,9 @@ declare
   v_terms record := ops.claim_terms(p_worker_id);
   v_lease integer := coalesce(p_lease_seconds, v_terms.lease_seconds);
   v_now timestamptz;
-  v_steps uuid[];
+  v_picked record;
   v_tokens uuid[];
+  v_leased integer;
 begin
   if p_limit not between 1 and 1000 then
     perform ops.fail('OPS_011', 'p_limit must be between 1 and 1000', 'p_limit');
@@ -257,34 +258,35 @@ begin
     return;
   end if;
   -- A statement of its own: the next one then sees the results that made these steps claimable.
-  v_steps := ops.pick_steps(p_executors, v_terms.blocked, v_terms.due, p_limit, p_room, p_past);
-  if v_steps is null then
+  v_picked := ops.pick_steps(p_executors, v_terms.blocked, v_terms.due, p_limit, p_room, p_past);
+  if v_picked.steps is null then
     return;
   end if;
   v_now := ops.now();
-  v_tokens := ops.new_ids(array_length(v_steps, 1));
-  insert into ops.claims (id, steps, claimed_at, look_at) values (v_tokens[1], v_steps, v_now, v_now + least(v_lease, 1) * interval '1 second');
+  v_tokens := ops.new_ids(cardinality(v_picked.steps));
+  insert into ops.claims (id, steps, claimed_at, look_at)
+  values (v_tokens[1], v_picked.steps, v_now, v_now + least(v_lease, 1) * interval '1 second');
   -- Now and then for all: what has ended leaves the claims.
   if random() < 0.125 then
     perform ops.look_at_claims(v_now - interval '10 seconds', 32);
   end if;
   return query
-  with leased as (
-    update public.ops_mission_steps s
-    set status = 'running', lease_token = c.token, reserved_at = v_now,
-      lease_expires_at = v_now + v_lease * interval '1 second', worker_id = p_worker_id, attempt = s.attempt + 1, updated_at = v_now,
-      revision = s.revision + 1, max_retries = coalesce(s.declared_retries, v_terms.default_retries)
-    from unnest(v_steps, v_tokens) c(id, token) where s.id = c.id
-    returning s.id, s.lease_token, s.mission_id, s.key, s.kind, s.executor, s.agent, s.params, s.uses_results, s.attempt,
-      s.failure_count, s.max_retries, s.timeout_seconds, s.lease_expires_at, s.priority, s.run_at
-  )
-  select s.id, s.lease_token, s.mission_id, s.key, s.kind, s.executor, s.agent, s.params,
+  update public.ops_mission_steps s
+  set status = 'running', lease_token = c.token, reserved_at = v_now,
+    lease_expires_at = v_now + v_lease * interval '1 second', worker_id = p_worker_id, attempt = s.attempt + 1, updated_at = v_now,
+    revision = s.revision + 1, max_retries = coalesce(s.declared_retries, v_terms.default_retries)
+  -- In the order of the claim: the rows come as the places do.
+  from unnest(v_picked.places, v_picked.missions, v_tokens) c(place, mission_id, token) join public.ops_missions m on m.id = c.mission_id
+  where s.ctid = c.place
+  returning s.id, s.lease_token, s.mission_id, s.key, s.kind, s.executor, s.agent, s.params,
     case when s.uses_results then (
       select coalesce(jsonb_object_agg(d.key, d.result), '{}') from public.ops_mission_steps d
       where d.mission_id = s.mission_id and d.status = 'succeeded') end,
-    s.attempt, s.failure_count, s.max_retries, s.timeout_seconds, s.lease_expires_at, v_lease, m.title, m.depth, s.priority, s.run_at
-  from leased s join public.ops_missions m on m.id = s.mission_id
-  order by s.priority, s.run_at, s.id;
+    s.attempt, s.failure_count, s.max_retries, s.timeout_seconds, s.lease_expires_at, v_lease, m.title, m.depth, s.priority, s.run_at;
+  get diagnostics v_leased = row_count;
+  if v_leased <> cardinality(v_picked.steps) then
+    raise exception 'claimed % steps and leased %', cardinality(v_picked.steps), v_leased using errcode = 'serialization_failure';
+  end if;
 end
 $$;
 

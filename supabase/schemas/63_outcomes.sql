@@ -123,10 +123,9 @@ begin
     v_count := jsonb_array_length(p_results);
   end loop;
 
+  -- Also those of leases that somebody else has by now: looking at tokens here costs more than their locks.
   perform from public.ops_missions m
-  where m.id = any (array(
-    select s.mission_id from unnest(v_ids, v_given) g(id, token)
-    join public.ops_mission_steps s on s.id = g.id and s.lease_token = g.token))
+  where m.id = any (array(select s.mission_id from public.ops_mission_steps s where s.id = any (v_ids) and s.lease_token is not null))
   order by m.id
   for no key update;
   v_now := ops.now();
