@@ -48,13 +48,21 @@ export function rows<N extends Name, const A extends Declaration<N>, R>(name: N,
   return declare(name, args, 'table', z.array(row))
 }
 
-/** The same where every column is of a plain type (see `Signature`): for what is called for every batch of steps. */
+/**
+ * The same where every column is of a plain type (see `Signature`): for what is called for every batch of steps. The columns of an
+ * answer have the same types in all its rows, so the first row is checked for the others, and no row is copied.
+ */
 export function plainRows<N extends Name, const A extends Declaration<N>, R>(
   name: N,
   args: A,
   row: z.ZodType<R>,
 ) {
-  return { ...rows(name, args, row), plain: true }
+  const first = z.array(row)
+  const answer = z.custom<R[]>().superRefine((found, context) => {
+    for (const { path, message } of first.safeParse(found.slice(0, 1)).error?.issues ?? [])
+      context.addIssue({ code: 'custom', path: [...path], message })
+  })
+  return { ...declare(name, args, 'table', answer), plain: true }
 }
 
 /** A function that answers with exactly one row. */

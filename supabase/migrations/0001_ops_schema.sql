@@ -202,7 +202,7 @@ create table public.ops_agent_events (
   processed_at timestamptz,
   created_at timestamptz not null default ops.now(),
   constraint ops_agent_events_dedupe_key_unique unique (dedupe_key),
-  constraint ops_agent_events_type_length check (length(type) between 1 and 200),
+  constraint ops_agent_events_type_length check (type <> '' and length(type) <= 200),
   constraint ops_agent_events_data_is_object check (jsonb_typeof(data) = 'object'),
   constraint ops_agent_events_depth_from_zero check (depth >= 0)
 ) with (autovacuum_vacuum_scale_factor = 0.02, fillfactor = 85);
@@ -416,7 +416,7 @@ create table public.ops_missions (
   constraint ops_missions_terminal_iff_no_open_step
     check ((status in ('succeeded', 'failed', 'cancelled')) = (steps_open = 0)),
   constraint ops_missions_terminal_iff_completed
-    check ((status in ('succeeded', 'failed', 'cancelled')) = (completed_at is not null)),
+    check ((steps_open = 0) = (completed_at is not null)),
   constraint ops_missions_success_has_no_loss
     check (status <> 'succeeded' or (steps_failed = 0 and steps_cancelled = 0))
 -- Half a page stays free: a call starts or ends all missions of a page at once, and their new rows then fit beside the old ones, which
@@ -502,7 +502,7 @@ create table public.ops_mission_steps (
   constraint ops_mission_steps_terminal_iff_completed
     check ((status in ('succeeded', 'failed', 'cancelled')) = (completed_at is not null)),
   constraint ops_mission_steps_counts_from_zero
-    check (failure_count >= 0 and attempt >= 0 and coalesce(max_retries, 0) >= 0 and delay_seconds >= 0)
+    check (least(failure_count, attempt, max_retries, delay_seconds) >= 0)
 ) with (autovacuum_vacuum_scale_factor = 0.02, fillfactor = 30);
 
 create index ops_mission_steps_created on public.ops_mission_steps using brin (created_at) with (autosummarize = on);

@@ -4281,7 +4281,8 @@ $$;
 --
 -- The engine raises `revision` with each of its transitions; a change of status that leaves it alone was made by hand. Only the
 -- owner may write `revision` by hand (90_rights.sql), and says with it that he has done all of it himself, as with triggers switched off.
--- The first trigger makes the row whole, so that constraints can judge it; the second lets the mission follow. A hand edit
+-- The first trigger makes the row whole, so that constraints can judge it; the second lets the mission follow. Conditions of triggers are
+-- read from their text by each statement of the engine, so they ask for the revision alone. A hand edit
 -- holds its step before it locks the mission, the engine the other way round: Postgres may answer one of them with a deadlock,
 -- and then nothing has happened.
 
@@ -4292,7 +4293,9 @@ as $$
 declare
   v_now timestamptz := ops.now();
 begin
-  if new.status = 'running' then
+  if new.status = old.status then
+    return new;
+  elsif new.status = 'running' then
     perform ops.fail('OPS_014', 'only a claim can start a step', 'status', 'set it to queued and let a worker claim it');
   elsif old.status = 'succeeded' then
     perform ops.fail('OPS_014', format('step %s has succeeded, and its result may be in use', old.id), 'status', 'propose it again');
@@ -4320,6 +4323,9 @@ language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+  if new.status = old.status then
+    return null;
+  end if;
   perform from public.ops_missions where id = new.mission_id for no key update;
   if old.status = 'running' then
     insert into public.ops_action_runs (id, step_id, executor, status, started_at, completed_at, error, attempt, worker_id)
@@ -4365,10 +4371,10 @@ end
 $$;
 
 create trigger ops_mission_steps_hand_edit before update of status on public.ops_mission_steps
-  for each row when (new.status is distinct from old.status and new.revision = old.revision)
+  for each row when (new.revision = old.revision)
   execute function ops.complete_hand_edit();
 create trigger ops_mission_steps_hand_edit_follow after update of status on public.ops_mission_steps
-  for each row when (new.status is distinct from old.status and new.revision = old.revision)
+  for each row when (new.revision = old.revision)
   execute function ops.follow_hand_edit();
 
 -- Which attempt runs, and for whom, only the engine knows.
@@ -4377,6 +4383,12 @@ language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+  if new.mission_id = old.mission_id and new.key = old.key and new.depends_on = old.depends_on and new.attempt = old.attempt
+    and (new.status <> old.status
+      or (new.lease_token is not distinct from old.lease_token and new.completed_at is not distinct from old.completed_at))
+  then
+    return new;
+  end if;
   perform ops.fail('OPS_014',
     format('mission_id, key, depends_on, attempt, lease_token and completed_at of step %s are the engine''s own', old.id),
     'attempt', 'to run it again, set its status to queued');
@@ -4385,8 +4397,7 @@ end
 $$;
 create trigger ops_mission_steps_engine_edit
   before update of mission_id, key, depends_on, attempt, lease_token, completed_at on public.ops_mission_steps
-  for each row when (new.revision = old.revision and (new.mission_id <> old.mission_id or new.key <> old.key or new.depends_on <> old.depends_on or new.attempt <> old.attempt
-    or (new.status = old.status and (new.lease_token is distinct from old.lease_token or new.completed_at is distinct from old.completed_at))))
+  for each row when (new.revision = old.revision)
   execute function ops.refuse_engine_edit();
 
 -- A step that somebody inserts is made whole and joins its mission; an open step that somebody deletes must be cancelled first.
@@ -4529,9 +4540,7 @@ end
 $$;
 create trigger ops_mission_steps_enqueue
   after update of status, ready, run_at, priority, executor, service, mission_id on public.ops_mission_steps
-  for each row when (new.revision = old.revision and (old.status in ('waiting', 'queued', 'failed') or new.status in ('waiting', 'queued', 'failed'))
-    and (new.status <> old.status or new.ready <> old.ready or new.run_at <> old.run_at or new.priority <> old.priority
-      or new.executor is distinct from old.executor or new.service is distinct from old.service or new.mission_id <> old.mission_id))
+  for each row when (new.revision = old.revision)
   execute function ops.queue_updated();
 
 create function ops.queue_deleted() returns trigger

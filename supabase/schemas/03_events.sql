@@ -17,7 +17,7 @@ create table public.ops_agent_events (
   processed_at timestamptz,
   created_at timestamptz not null default ops.now(),
   constraint ops_agent_events_dedupe_key_unique unique (dedupe_key),
-  constraint ops_agent_events_type_length check (length(type) between 1 and 200),
+  constraint ops_agent_events_type_length check (type <> '' and length(type) <= 200),
   constraint ops_agent_events_data_is_object check (jsonb_typeof(data) = 'object'),
   constraint ops_agent_events_depth_from_zero check (depth >= 0)
 ) with (autovacuum_vacuum_scale_factor = 0.02, fillfactor = 85);

@@ -33,7 +33,7 @@ create table public.ops_missions (
   constraint ops_missions_terminal_iff_no_open_step
     check ((status in ('succeeded', 'failed', 'cancelled')) = (steps_open = 0)),
   constraint ops_missions_terminal_iff_completed
-    check ((status in ('succeeded', 'failed', 'cancelled')) = (completed_at is not null)),
+    check ((steps_open = 0) = (completed_at is not null)),
   constraint ops_missions_success_has_no_loss
     check (status <> 'succeeded' or (steps_failed = 0 and steps_cancelled = 0))
 -- Half a page stays free: a call starts or ends all missions of a page at once, and their new rows then fit beside the old ones, which

@@ -58,7 +58,7 @@ create table public.ops_mission_steps (
   constraint ops_mission_steps_terminal_iff_completed
     check ((status in ('succeeded', 'failed', 'cancelled')) = (completed_at is not null)),
   constraint ops_mission_steps_counts_from_zero
-    check (failure_count >= 0 and attempt >= 0 and coalesce(max_retries, 0) >= 0 and delay_seconds >= 0)
+    check (least(failure_count, attempt, max_retries, delay_seconds) >= 0)
 ) with (autovacuum_vacuum_scale_factor = 0.02, fillfactor = 30);
 
 create index ops_mission_steps_created on public.ops_mission_steps using brin (created_at) with (autosummarize = on);

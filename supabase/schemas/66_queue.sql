@@ -59,9 +59,7 @@ end
 $$;
 create trigger ops_mission_steps_enqueue
   after update of status, ready, run_at, priority, executor, service, mission_id on public.ops_mission_steps
-  for each row when (new.revision = old.revision and (old.status in ('waiting', 'queued', 'failed') or new.status in ('waiting', 'queued', 'failed'))
-    and (new.status <> old.status or new.ready <> old.ready or new.run_at <> old.run_at or new.priority <> old.priority
-      or new.executor is distinct from old.executor or new.service is distinct from old.service or new.mission_id <> old.mission_id))
+  for each row when (new.revision = old.revision)
   execute function ops.queue_updated();
 
 create function ops.queue_deleted() returns trigger
