@@ -3639,6 +3639,8 @@ set enable_seqscan = off
 set enable_hashjoin = off
 set enable_mergejoin = off
 set random_page_cost = 1.1
+set enable_nestloop = on
+set enable_tidscan = on
 set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
@@ -3692,7 +3694,7 @@ begin
   set status = 'running', lease_token = c.token, reserved_at = v_now,
     lease_expires_at = v_now + v_lease * interval '1 second', worker_id = p_worker_id, attempt = s.attempt + 1, updated_at = v_now,
     revision = s.revision + 1, max_retries = coalesce(s.declared_retries, v_terms.default_retries)
-  -- In the order of the claim: the rows come as the places do.
+  -- In the order of the claim: with the settings above, rows can only be looked up one after the other, as the places come.
   from unnest(v_picked.places, v_picked.missions, v_tokens) c(place, mission_id, token) join public.ops_missions m on m.id = c.mission_id
   where s.ctid = c.place
   returning s.id, s.lease_token, s.mission_id, s.key, s.kind, s.executor, s.agent, s.params,
