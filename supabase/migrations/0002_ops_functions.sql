@@ -3685,10 +3685,6 @@ begin
   v_tokens := ops.new_ids(cardinality(v_picked.steps));
   insert into ops.claims (id, steps, claimed_at, look_at)
   values (v_tokens[1], v_picked.steps, v_now, v_now + least(v_lease, 1) * interval '1 second');
-  -- Now and then for all: what has ended leaves the claims.
-  if random() < 0.125 then
-    perform ops.look_at_claims(v_now - interval '10 seconds', 32);
-  end if;
   return query
   update public.ops_mission_steps s
   set status = 'running', lease_token = c.token, reserved_at = v_now,
@@ -3925,6 +3921,10 @@ begin
     select r.statuses, r.going into v_statuses, v_going from ops.roll_up(v_missions) r;
     if v_going is not null and ops.release_waiting(v_going) > 0 then
       perform ops.wake_workers();
+    end if;
+    -- Now and then for all: what has ended leaves the claims. Not when steps are claimed, which somebody waits for.
+    if random() < 0.125 then
+      perform ops.look_at_claims(v_now - interval '10 seconds', 32);
     end if;
     return query
     select d.id, 'ok', d.mission_id, case when v_statuses is null then 'succeeded' else coalesce(v_statuses ->> d.mission_id::text, 'succeeded') end

@@ -268,10 +268,6 @@ begin
   v_tokens := ops.new_ids(cardinality(v_picked.steps));
   insert into ops.claims (id, steps, claimed_at, look_at)
   values (v_tokens[1], v_picked.steps, v_now, v_now + least(v_lease, 1) * interval '1 second');
-  -- Now and then for all: what has ended leaves the claims.
-  if random() < 0.125 then
-    perform ops.look_at_claims(v_now - interval '10 seconds', 32);
-  end if;
   return query
   update public.ops_mission_steps s
   set status = 'running', lease_token = c.token, reserved_at = v_now,

@@ -149,6 +149,10 @@ begin
     if v_going is not null and ops.release_waiting(v_going) > 0 then
       perform ops.wake_workers();
     end if;
+    -- Now and then for all: what has ended leaves the claims. Not when steps are claimed, which somebody waits for.
+    if random() < 0.125 then
+      perform ops.look_at_claims(v_now - interval '10 seconds', 32);
+    end if;
     return query
     select d.id, 'ok', d.mission_id, case when v_statuses is null then 'succeeded' else coalesce(v_statuses ->> d.mission_id::text, 'succeeded') end
     from unnest(v_steps, v_missions) d(id, mission_id);
