@@ -25,9 +25,23 @@ export function renderStepParams(
   params: Readonly<Record<string, unknown>>,
   { steps }: { steps: Readonly<Record<string, unknown>> },
 ): Rendered<Record<string, unknown>, 'OPS_004'> {
+  if (plainWithin(params, 1000) >= 0) return { ok: true, value: params }
   return outcomeOf('OPS_004', 'params', () =>
     compileObject(params, 'params', grammar)(resultsOf(steps), new Budget(MAX_PARAMS_CHARACTERS)),
   )
+}
+
+/**
+ * What is left of a budget of characters after a value in which nothing is to be rendered, as in most: below zero when it has braces, is
+ * large, or nests deep.
+ */
+function plainWithin(value: unknown, budget: number): number {
+  if (budget < 0) return budget
+  if (typeof value === 'string') return value.includes('{{') ? -1 : budget - value.length
+  if (typeof value !== 'object' || value === null) return budget
+  let left = budget - 20
+  for (const [key, item] of Object.entries(value)) left = plainWithin(item, plainWithin(key, left))
+  return left
 }
 
 const resultsOf = (steps: Readonly<Record<string, unknown>>): Scope => ({
