@@ -3561,7 +3561,7 @@ declare
   v_now timestamptz := ops.now();
   v_due uuid[];
   v_queued tid[];
-  v_left integer;
+  v_dequeued integer;
 begin
   -- Steps whose time has come join the claimable ones.
   if p_due then
@@ -3603,19 +3603,21 @@ begin
     return;
   end if;
 
-  delete from ops.queue q using unnest(v_queued, steps) t(place, step_id) where q.ctid = t.place and q.step_id = t.step_id;
-  get diagnostics v_left = row_count;
-  if v_left < cardinality(steps) then
+  -- A mission starts with its first claim. One that is locked is being started, or ended, by somebody else.
+  with dequeued as (
+    delete from ops.queue q using unnest(v_queued, steps) t(place, step_id) where q.ctid = t.place and q.step_id = t.step_id returning q.step_id
+  ), started as (
+    update public.ops_missions m set status = 'running', started_at = coalesce(m.started_at, v_now), updated_at = v_now
+    from (select f.ctid as place from public.ops_missions f
+          where f.id = any (missions) and f.status = 'approved'
+          for no key update skip locked) first
+    where m.ctid = first.place
+  )
+  select count(*) into v_dequeued from dequeued;
+  if v_dequeued < cardinality(steps) then
     -- A row that was rewritten meanwhile stands elsewhere.
     delete from ops.queue q where q.step_id = any (steps);
   end if;
-
-  -- A mission starts with its first claim. One that is locked is being started, or ended, by somebody else.
-  update public.ops_missions m set status = 'running', started_at = coalesce(m.started_at, v_now), updated_at = v_now
-  from (select f.ctid as place from public.ops_missions f
-        where f.id = any (missions) and f.status = 'approved'
-        for no key update skip locked) first
-  where m.ctid = first.place;
 end
 $$;
 
