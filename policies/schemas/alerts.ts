@@ -21,7 +21,7 @@ const rules = z.strictObject({
     'Seconds from event to proposal, 95th percentile of the last 1000 proposals of the last day, above.',
   ),
   mission_success_percent: rule(
-    'Of the missions of the last 1000 attempts that succeeded or failed in the last day, how many succeeded, in percent, below. Fewer than five say nothing.',
+    'Of the missions that succeeded or failed in the last day, at most the last 1000 that began, how many succeeded, in percent, below. Fewer than five say nothing.',
   ),
   step_error_percent: rule(
     'Of the attempts that succeeded or failed in the last hour, at most the last 1000, how many failed, in percent, above. Fewer than twenty say nothing.',

@@ -7344,8 +7344,8 @@ create view public.ops_canary with (security_invoker = true) as
 -- Acknowledged alerts are told again only when they get worse or end; silenced ones are not told of at all.
 --
 -- Every measure reads a bounded number of rows by an index, whatever the loop has before or behind it: what is counted, up to twice the
--- highest threshold, and rates and durations over the last thousand. Attempts stand in the order of their claims, so the last of them are
--- found also behind a long queue, where the newest steps and missions have not begun.
+-- highest threshold, and rates and durations over the last thousand. Those are found by what only work that has ended leaves, attempts and
+-- the events of missions, because behind a long queue the newest steps and missions have not begun.
 
 create function ops.severity_rank(p_severity text) returns integer
 language plpgsql immutable
@@ -7436,8 +7436,10 @@ begin
     return query
     select '', round(100.0 * m.good / m.n, 2), format('%s of %s missions failed', m.n - m.good, m.n)
     from (select count(*) as n, count(*) filter (where l.status = 'succeeded') as good
-          from (select distinct s.mission_id from ops.last_attempts a,
-                  lateral (select t.mission_id from public.ops_mission_steps t where t.id = a.step_id offset 0) s) w,
+          -- Only missions that have ended have the event of a round.
+          from (select distinct e.mission_id from (
+                  select mission_id from public.ops_agent_events where mission_id is not null and round is not null
+                  order by mission_id desc, round desc limit 1000) e) w,
             lateral (select t.* from public.ops_missions t where t.id = w.mission_id offset 0) l
           where l.status in ('succeeded', 'failed') and l.completed_at > v_now - interval '1 day' and l.source is distinct from 'canary') m
     where m.n >= 5;
@@ -9244,7 +9246,7 @@ insert into ops.policy_schemas (key, schema) values
           "additionalProperties": false
         },
         "mission_success_percent": {
-          "description": "Of the missions of the last 1000 attempts that succeeded or failed in the last day, how many succeeded, in percent, below. Fewer than five say nothing.",
+          "description": "Of the missions that succeeded or failed in the last day, at most the last 1000 that began, how many succeeded, in percent, below. Fewer than five say nothing.",
           "type": "object",
           "properties": {
             "warning": {
