@@ -5328,11 +5328,15 @@ end
 $$;
 
 -- Adds up one more window of finished attempts and of deaths: five minutes at most, ending a minute ago, since what ended a moment
--- ago may not be committed yet. Answers whether there is another one. Whoever comes while somebody else adds up does nothing.
+-- ago may not be committed yet. Answers whether there is another one. Whoever comes while somebody else adds up does nothing. Planned once, for any window:
+-- statistics of full tables make planning dearer than the work.
 create function public.ops_roll_up_metrics() returns boolean
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+set plan_cache_mode = force_generic_plan
 set random_page_cost = 1.1
 as $$
 declare
@@ -7381,7 +7385,8 @@ end
 $$;
 
 -- The value of a rule's measure now, for each subject that it tells apart, with a sentence. No row: there is nothing to measure. What is
--- counted is counted up to p_most. No bitmap scans: they would read a whole backlog to count the first rows of it.
+-- counted is counted up to p_most. No bitmap scans: they would read a whole backlog to count the first rows of it. Each plan is the only one
+-- there is, so it is made once.
 create function ops.measure(p_rule text, p_most integer default 1) returns table (subject text, value numeric, summary text)
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -7389,6 +7394,8 @@ set enable_seqscan = off
 set enable_bitmapscan = off
 set enable_hashjoin = off
 set enable_mergejoin = off
+set plan_cache_mode = force_generic_plan
+set max_parallel_workers_per_gather = 0
 set jit = off
 as $$
 #variable_conflict use_column

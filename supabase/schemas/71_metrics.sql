@@ -41,11 +41,15 @@ end
 $$;
 
 -- Adds up one more window of finished attempts and of deaths: five minutes at most, ending a minute ago, since what ended a moment
--- ago may not be committed yet. Answers whether there is another one. Whoever comes while somebody else adds up does nothing.
+-- ago may not be committed yet. Answers whether there is another one. Whoever comes while somebody else adds up does nothing. Planned once, for any window:
+-- statistics of full tables make planning dearer than the work.
 create function public.ops_roll_up_metrics() returns boolean
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+set plan_cache_mode = force_generic_plan
 set random_page_cost = 1.1
 as $$
 declare

@@ -44,7 +44,8 @@ end
 $$;
 
 -- The value of a rule's measure now, for each subject that it tells apart, with a sentence. No row: there is nothing to measure. What is
--- counted is counted up to p_most. No bitmap scans: they would read a whole backlog to count the first rows of it.
+-- counted is counted up to p_most. No bitmap scans: they would read a whole backlog to count the first rows of it. Each plan is the only one
+-- there is, so it is made once.
 create function ops.measure(p_rule text, p_most integer default 1) returns table (subject text, value numeric, summary text)
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -52,6 +53,8 @@ set enable_seqscan = off
 set enable_bitmapscan = off
 set enable_hashjoin = off
 set enable_mergejoin = off
+set plan_cache_mode = force_generic_plan
+set max_parallel_workers_per_gather = 0
 set jit = off
 as $$
 #variable_conflict use_column

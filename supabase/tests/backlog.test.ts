@@ -17,6 +17,7 @@ const calls = (): [statement: string, most: number][] => [
   [`delete from ops.watch; select ops_evaluate_alerts()`, 3000],
   ...checks.map((name): [string, number] => [`select * from ops_run_checks(array['${name}'])`, 3000]),
   ['select ops_watch_state()', 3000],
+  [`update ops.totals_until set at = now() - interval '6 minutes'; select ops_roll_up_metrics()`, 3000],
   ['select * from ops_recover_expired_leases()', 3000],
   ['select * from ops_recover_stale_steps()', 3000],
   ['select * from ops_housekeeping(1000, 0)', 3000],
@@ -57,6 +58,9 @@ beforeAll(async () => {
       returning id, mission_id, status, executor, priority, run_at, ready
     )
     insert into ops.queue (step_id, mission_id, status, executor, priority, run_at, ready) select * from step`
+  await admin`
+    insert into ops_action_runs (step_id, status, started_at, completed_at)
+    select id, 'failed', ops.now() - interval '4 minutes', ops.now() - interval '3 minutes' from ops_mission_steps limit 1`
   await admin.end()
 })
 
