@@ -48,7 +48,7 @@ function addGauges(registry: Registry, metrics: Metrics): void {
   addWatch(registry, metrics.watch)
   const queues = new Gauge({
     name: 'ops_queue_depth',
-    help: 'What waits, or is under way.',
+    help: 'What waits, or is under way, counted up to a million; open missions up to 100,000.',
     labelNames: ['queue'],
     registers,
   })

@@ -24,6 +24,9 @@ const health = z
       steps_running: z.int(),
       missions_open: z.int(),
     }),
+    counted_up_to: z.int().openapi({
+      description: 'How far each of `queues` is counted: as many mean as many or more. `/metrics` counts on.',
+    }),
     oldest_queued_seconds: z.number(),
     workers: z.looseObject({ live: z.int() }),
     last_heartbeat_at: http.timestamp.nullable(),

@@ -129,18 +129,19 @@ function workerCells(worker: WorkerRow, now: number): string[] {
 }
 
 function describe(health: Health, watched: WatchState, now = Date.now()): string {
-  const { queues, workers } = health
+  const { queues, workers, counted_up_to: most } = health
+  const counted = (n: number) => (n < most ? n : `${n} or more`)
   return fields({
     status: health.status,
     database: `${health.database}, Postgres ${health.postgres_version}, schema ${health.schema_version}`,
     'last heartbeat': ago(health.last_heartbeat_at, now),
     'live workers': workers.live,
-    'events to match': queues.events,
-    'reactions to run': queues.reactions,
-    'proposals waiting': queues.proposals_pending,
-    'missions open': queues.missions_open,
-    'steps queued': queues.steps,
-    'steps running': queues.steps_running,
+    'events to match': counted(queues.events),
+    'reactions to run': counted(queues.reactions),
+    'proposals waiting': counted(queues.proposals_pending),
+    'missions open': counted(queues.missions_open),
+    'steps queued': counted(queues.steps),
+    'steps running': counted(queues.steps_running),
     'oldest queued': queues.steps > 0 ? `${health.oldest_queued_seconds} s` : undefined,
     paused: pausedParts(health.paused),
     ...watchFields(watched),

@@ -77,6 +77,8 @@ export const health = z.looseObject({
     steps_running: count,
     missions_open: count,
   }),
+  /** How far each of `queues` is counted: as many mean as many or more. */
+  counted_up_to: count,
   /** How long the oldest claimable step has been due. */
   oldest_queued_seconds: count,
   /** Workers seen within two minutes. */
@@ -116,6 +118,7 @@ export const metrics = z.object({
   ),
   /** Of the buckets, in seconds. */
   bounds: z.array(count),
+  /** Counted up to a million, open missions up to 100,000. */
   queues: z.record(z.string(), count),
   oldest_queued_seconds: count,
   /** Workers seen within two minutes. */

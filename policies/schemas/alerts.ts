@@ -18,23 +18,23 @@ const rules = z.strictObject({
     'Minutes for which a step has been due whose executor no live worker offers, by executor, at or above.',
   ),
   proposal_latency_p95_seconds: rule(
-    'Seconds from event to proposal, 95th percentile of the last 2000 proposals of the last day, above.',
+    'Seconds from event to proposal, 95th percentile of the last 1000 proposals of the last day, above.',
   ),
   mission_success_percent: rule(
-    'Of the missions that succeeded or failed in the last day, at most the last 5000 that began, how many succeeded, in percent, below. Fewer than five say nothing.',
+    'Of the missions that succeeded or failed in the last day, at most the last 1000 that began, how many succeeded, in percent, below. Fewer than five say nothing.',
   ),
   step_error_percent: rule(
-    'Of the attempts that succeeded or failed in the last hour, at most the last 5000, how many failed, in percent, above. Fewer than twenty say nothing.',
+    'Of the attempts that succeeded or failed in the last hour, at most the last 1000, how many failed, in percent, above. Fewer than twenty say nothing.',
   ),
   dead_letters_per_hour: rule('Steps that ran out of attempts in the last hour, above.'),
   queued_events: rule('Events not processed yet, above.'),
   queued_steps: rule('Steps that could run but do not, above.'),
   proposals_per_hour: rule('Proposals made in the last hour, above.'),
   average_step_seconds: rule(
-    'Mean duration of the last 5000 steps of the last day, of one kind, in seconds, above.',
+    'Mean duration of the steps of one kind that ended with one of the last 1000 attempts, in the last day, in seconds, above.',
   ),
   pattern_errors_per_hour: rule(
-    'Patterns that failed on an event, and reactions that could not become a proposal, in the last hour, at or above.',
+    'Patterns that failed on an event, and reactions that could not become a proposal, in the last hour, among the last 2000 of each, at or above.',
   ),
   quarantined_patterns: rule('Patterns of the reaction matrix that are out of service, at or above.'),
   api_error_percent: rule(
@@ -110,7 +110,11 @@ export const alertsSchema = z
       .max(1440)
       .default(5)
       .describe('Minutes for which a rule must have been kept before its alert is resolved.'),
-    rules: rules.prefault({}).describe('The thresholds, by what is measured.'),
+    rules: rules
+      .prefault({})
+      .describe(
+        'The thresholds, by what is measured. What is counted is counted up to twice the higher one, at most up to a million.',
+      ),
     violations: z
       .boolean()
       .default(true)

@@ -215,7 +215,7 @@ create index ops_agent_events_by_run on public.ops_agent_events (run_id) where r
 create index ops_agent_events_by_root on public.ops_agent_events (root_event_id) where root_event_id is not null;
 -- Beats have a life of their own, shorter than that of anything else here.
 create index ops_agent_events_heartbeats on public.ops_agent_events (created_at) where type in ('heartbeat:success', 'heartbeat:failure');
-create index ops_agent_events_created on public.ops_agent_events using brin (created_at) with (autosummarize = on);
+create index ops_agent_events_created on public.ops_agent_events using brin (created_at) with (autosummarize = on, pages_per_range = 64);
 
 -- What each candidate pattern decided about an event; one row an event, written when it is settled. It goes to the archive with
 -- its event (69_archive.sql), which is why no foreign key deletes it before.

@@ -4171,9 +4171,9 @@ declare
   v_failures jsonb;
   v_running uuid[];
 begin
+  requeued := 0;
+  died := 0;
   if ops.on_hold() then
-    requeued := 0;
-    died := 0;
     return;
   end if;
   -- Leases are over in claims whose time has come; what runs on and on may be in any. Far more are looked at than will be taken, so that those
@@ -4185,40 +4185,41 @@ begin
         where p_mode <> 'lease' or c.look_at <= v_now
         order by c.look_at limit case when p_mode = 'lease' then 20 * p_limit end) o;
 
-  -- Deaths come first: whoever holds steps already may not wait for more.
-  while cardinality(v_held) < p_limit loop
-    select array_agg(distinct o.mission_id) into v_batch
+  if v_running is not null then
+    -- Deaths come first: whoever holds steps already may not wait for more.
+    while cardinality(v_held) < p_limit loop
+      select array_agg(distinct o.mission_id) into v_batch
+      from (
+        select s.mission_id from public.ops_mission_steps s
+        where s.id = any (v_running) and s.status = 'running' and (p_mode <> 'lease' or s.lease_expires_at < v_now)
+          and ops.overdue(s, p_mode, p_threshold, v_now) is not null
+          and s.failure_count + 1 >= coalesce(s.max_retries, 3) and s.mission_id <> all (v_met)
+        order by s.lease_expires_at limit p_limit - cardinality(v_held)) o;
+      exit when v_batch is null;
+      v_met := v_met || v_batch;
+      v_held := v_held || ops.hold_missions(v_batch);
+    end loop;
+    select jsonb_agg(jsonb_build_object('step_id', o.id, 'token', o.lease_token, 'error', o.error)) into v_failures
     from (
-      select s.mission_id from public.ops_mission_steps s
+      select s.id, s.lease_token, ops.overdue(s, p_mode, p_threshold, v_now) as error
+      from public.ops_mission_steps s
+      where s.mission_id = any (v_held) and s.status = 'running') o
+    where o.error is not null;
+    select f.died into died from ops.fail_attempts(coalesce(v_failures, '[]')) f;
+
+    select jsonb_agg(jsonb_build_object('step_id', o.id, 'token', o.lease_token, 'error', o.error)) into v_failures
+    from (
+      select s.id, s.lease_token, ops.overdue(s, p_mode, p_threshold, v_now) as error
+      from public.ops_mission_steps s
       where s.id = any (v_running) and s.status = 'running' and (p_mode <> 'lease' or s.lease_expires_at < v_now)
         and ops.overdue(s, p_mode, p_threshold, v_now) is not null
-        and s.failure_count + 1 >= coalesce(s.max_retries, 3) and s.mission_id <> all (v_met)
-      order by s.lease_expires_at limit p_limit - cardinality(v_held)) o;
-    exit when v_batch is null;
-    v_met := v_met || v_batch;
-    v_held := v_held || ops.hold_missions(v_batch);
-  end loop;
-  select jsonb_agg(jsonb_build_object('step_id', o.id, 'token', o.lease_token, 'error', o.error)) into v_failures
-  from (
-    select s.id, s.lease_token, ops.overdue(s, p_mode, p_threshold, v_now) as error
-    from public.ops_mission_steps s
-    where s.mission_id = any (v_held) and s.status = 'running') o
-  where o.error is not null;
-  select f.died into died from ops.fail_attempts(coalesce(v_failures, '[]')) f;
-
-  select jsonb_agg(jsonb_build_object('step_id', o.id, 'token', o.lease_token, 'error', o.error)) into v_failures
-  from (
-    select s.id, s.lease_token, ops.overdue(s, p_mode, p_threshold, v_now) as error
-    from public.ops_mission_steps s
-    where s.id = any (v_running) and s.status = 'running' and (p_mode <> 'lease' or s.lease_expires_at < v_now)
-      and ops.overdue(s, p_mode, p_threshold, v_now) is not null
-      and s.failure_count + 1 < coalesce(s.max_retries, 3)
-    order by s.lease_expires_at limit p_limit
-    for no key update skip locked) o;
-  select cardinality(f.steps) into requeued from ops.fail_attempts(coalesce(v_failures, '[]')) f;
-  requeued := coalesce(requeued, 0);
-  if requeued > 0 then
-    perform ops.wake_workers();
+        and s.failure_count + 1 < coalesce(s.max_retries, 3)
+      order by s.lease_expires_at limit p_limit
+      for no key update skip locked) o;
+    select coalesce(cardinality(f.steps), 0) into requeued from ops.fail_attempts(coalesce(v_failures, '[]')) f;
+    if requeued > 0 then
+      perform ops.wake_workers();
+    end if;
   end if;
 
   if p_mode = 'lease' then
@@ -5338,11 +5339,15 @@ end
 $$;
 
 -- Adds up one more window of finished attempts and of deaths: five minutes at most, ending a minute ago, since what ended a moment
--- ago may not be committed yet. Answers whether there is another one. Whoever comes while somebody else adds up does nothing.
+-- ago may not be committed yet. Answers whether there is another one. Whoever comes while somebody else adds up does nothing. Planned once, for any window:
+-- statistics of full tables make planning dearer than the work.
 create function public.ops_roll_up_metrics() returns boolean
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+set plan_cache_mode = force_generic_plan
 set random_page_cost = 1.1
 as $$
 declare
@@ -5386,7 +5391,7 @@ $$;
 insert into ops.totals_until (at) values (ops.now()) on conflict do nothing;
 
 -- Everything that /metrics tells: {"totals": [{"metric", "kind", "outcome", "count", "seconds", "buckets"}], "bounds": [seconds],
--- "queues": {name: count}, "oldest_queued_seconds", "claims" (in the last five minutes), "workers", "alerts": [{"rule", "severity", "count"}], "heartbeat": {"ok", "at"} | null,
+-- "queues": {name: count up to a million, of open missions up to 100,000}, "oldest_queued_seconds", "claims" (in the last five minutes), "workers", "alerts": [{"rule", "severity", "count"}], "heartbeat": {"ok", "at"} | null,
 -- "watch": as ops_watch_state}.
 create function public.ops_metrics() returns jsonb
 language plpgsql stable security definer
@@ -5401,7 +5406,7 @@ begin
   return jsonb_build_object(
     'totals', (select coalesce(jsonb_agg(to_jsonb(t) order by t.metric, t.kind, t.outcome), '[]') from ops.totals t),
     'bounds', to_jsonb(ops.duration_bounds()),
-    'queues', v_health -> 'queues',
+    'queues', ops.count_queues(1000000, 100000),
     'oldest_queued_seconds', v_health -> 'oldest_queued_seconds',
     'workers', v_health #> '{workers,live}',
     'alerts', (
@@ -5781,6 +5786,28 @@ begin
 end
 $$;
 
+-- A page of rows of a state that few rows are in, or very many: the newest thousand fill the page where there are many; else p_found says
+-- which rows are in it.
+create function ops.page_of_some(p_row text, p_from text, p_conditions text[], p_found text, p_limit integer, p_after uuid) returns setof jsonb
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_bitmapscan = off
+set jit = off
+as $$
+declare
+  v_newest text := format('(select * from %s n where %s order by n.id desc limit 1000)', p_from, case when p_after is null then 'true' else format('n.id < %L', p_after) end);
+  v_page jsonb[];
+begin
+  v_page := array(select ops.page(p_row, v_newest, p_conditions, p_limit, p_after));
+  if cardinality(v_page) < least(p_limit, 200) then
+    return query select ops.page(p_row, p_from, p_conditions || p_found, p_limit, p_after);
+  else
+    return query select unnest(v_page);
+  end if;
+end
+$$;
+
 -- `column = what p_filter says`, or null where it says nothing. No row has a value that is not among p_known.
 create function ops.equals(p_filter jsonb, p_field text, p_known text[] default null) returns text
 language plpgsql immutable
@@ -5826,11 +5853,17 @@ create function public.ops_list_missions(p_filter jsonb default '{}', p_limit in
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
 as $$
-begin
-  return query select * from ops.page('to_jsonb(r)', 'public.ops_missions', array[
+declare
+  v_conditions text[] := array[
     ops.equals(p_filter, 'status', enum_range(null::public.ops_mission_status)::text[]),
-    case when p_filter ->> 'status' in ('approved', 'running') then 'r.id = any (array(select o.id from ops.open_missions o))' end,
-    ops.equals(p_filter, 'id')], p_limit, p_after);
+    ops.equals(p_filter, 'id')];
+begin
+  if p_filter ->> 'status' in ('approved', 'running') then
+    return query select * from ops.page_of_some('to_jsonb(r)', 'public.ops_missions', v_conditions,
+      'r.id = any (array(select o.id from ops.open_missions o))', p_limit, p_after);
+  else
+    return query select * from ops.page('to_jsonb(r)', 'public.ops_missions', v_conditions, p_limit, p_after);
+  end if;
 end
 $$;
 
@@ -5838,16 +5871,23 @@ create function public.ops_list_steps(p_filter jsonb default '{}', p_limit integ
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
 as $$
-begin
-  return query select * from ops.page('to_jsonb(r) - ''lease_token''', 'public.ops_mission_steps', array[
+declare
+  v_row constant text := 'to_jsonb(r) - ''lease_token''';
+  v_conditions text[] := array[
     ops.equals(p_filter, 'status', enum_range(null::public.ops_step_status)::text[]),
-    case when p_filter ->> 'status' in ('queued', 'waiting', 'failed')
-      then format('r.id = any (array(select q.step_id from ops.queue q where q.status = %L))', p_filter ->> 'status')
-      when p_filter ->> 'status' = 'running' then 'r.id = any (array(select u.id from ops.claims c, unnest(c.steps) u(id)))' end,
     ops.equals(p_filter, 'mission_id'),
     ops.equals(p_filter, 'kind'),
     ops.equals(p_filter, 'executor'),
-    ops.equals(p_filter, 'id')], p_limit, p_after);
+    ops.equals(p_filter, 'id')];
+  v_found text := case when p_filter ->> 'status' in ('queued', 'waiting', 'failed')
+      then format('r.id = any (array(select q.step_id from ops.queue q where q.status = %L))', p_filter ->> 'status')
+    when p_filter ->> 'status' = 'running' then 'r.id = any (array(select u.id from ops.claims c, unnest(c.steps) u(id)))' end;
+begin
+  if v_found is not null and not p_filter ?| array['mission_id', 'id'] then
+    return query select * from ops.page_of_some(v_row, 'public.ops_mission_steps', v_conditions, v_found, p_limit, p_after);
+  else
+    return query select * from ops.page(v_row, 'public.ops_mission_steps', v_conditions, p_limit, p_after);
+  end if;
 end
 $$;
 
@@ -5871,8 +5911,58 @@ begin
 end
 $$;
 
+-- What waits and what is under way, each counted up to p_most, and open missions up to p_missions, which have to be told apart. By index and
+-- without bitmaps, so that no more than these are read.
+create function ops.count_queues(p_most integer, p_missions integer) returns jsonb
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_bitmapscan = off
+set jit = off
+as $$
+begin
+  return jsonb_build_object(
+    'events', (select count(*) from (select from public.ops_agent_events where processed_at is null limit p_most) e),
+    'reactions', (select count(*) from (select from public.ops_agent_reactions where status = 'queued' limit p_most) r),
+    'proposals_pending', (select count(*) from (select from public.ops_mission_proposals where status = 'pending' limit p_most) p),
+    'steps', (
+      select count(*) from (
+        (select from ops.queue where status = 'queued' and ready limit p_most) union all
+        (select from ops.queue where status = 'queued' and not ready limit p_most) limit p_most) s),
+    'steps_running', (select count(*) from (select from ops.running_steps limit p_most) r),
+    'missions_open', (
+      select count(*) from (
+        (select mission_id from ops.queue where status = 'waiting' limit p_missions) union
+        (select mission_id from ops.queue where status = 'queued' and ready limit p_missions) union
+        (select mission_id from ops.queue where status = 'queued' and not ready limit p_missions) union
+        (select mission_id from ops.running_steps limit p_missions) limit p_missions) m));
+end
+$$;
+
+-- Since when the longest waiting step has been due that can be claimed; hops from each executor and priority to the next.
+create function ops.oldest_queued() returns timestamptz
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_bitmapscan = off
+set enable_sort = off
+as $$
+begin
+  return (with recursive hop as (
+    (select q.executor, q.priority, q.run_at from ops.queue q where q.status = 'queued' and q.ready
+     order by q.executor, q.priority, q.run_at limit 1)
+    union all
+    select n.* from hop h, lateral (
+      select q.executor, q.priority, q.run_at from ops.queue q
+      where q.status = 'queued' and q.ready and (q.executor, q.priority) > (h.executor, h.priority)
+      order by q.executor, q.priority, q.run_at limit 1) n
+  )
+  select min(run_at) from hop);
+end
+$$;
+
 -- The state of the loop in one object. A worker is live when it was seen within two minutes; a heartbeat is silent when the last one was
--- three of its usual intervals ago. A loop that has never had one has just been installed.
+-- three of its usual intervals ago. A loop that has never had one has just been installed. Queues are counted up to `counted_up_to`.
 create function public.ops_health() returns jsonb
 language sql stable security definer
 set search_path = pg_catalog, pg_temp
@@ -5882,15 +5972,9 @@ as $$
     'database', 'connected',
     'postgres_version', current_setting('server_version'),
     'schema_version', ops.schema_version(),
-    'queues', jsonb_build_object(
-      'events', (select count(*) from public.ops_agent_events where processed_at is null),
-      'reactions', (select count(*) from public.ops_agent_reactions where status = 'queued'),
-      'proposals_pending', (select count(*) from public.ops_mission_proposals where status = 'pending'),
-      'steps', (select count(*) from ops.queue where status = 'queued'),
-      'steps_running', (select count(*) from ops.running_steps),
-      'missions_open', (select count(*) from ops.open_missions)),
-    'oldest_queued_seconds', (
-      select coalesce(round(extract(epoch from ops.now() - min(run_at))), 0) from ops.queue where status = 'queued' and ready),
+    'queues', ops.count_queues(10000, 10000),
+    'counted_up_to', 10000,
+    'oldest_queued_seconds', coalesce(round(extract(epoch from ops.now() - ops.oldest_queued())), 0),
     'workers', jsonb_build_object('live', (select count(*) from ops.workers where last_seen_at > ops.now() - interval '2 minutes')),
     'last_heartbeat_at', h.at,
     'last_heartbeat_ok', h.ok,
@@ -6711,13 +6795,14 @@ $q$),
 ('mission_open_without_steps', 'high', 'Missions that are open though all of their steps have ended', $q$
   select m.id, format('%s since %s, and no step is open', m.status, m.updated_at) as message
   from (
-    select l.* from (select * from public.ops_missions order by id desc limit 5000) l
+    select l.id, l.status, l.updated_at from (select * from public.ops_missions order by id desc limit 1000) l where l.completed_at is null
     union
     -- Attempts that were claimed last: the end of a mission follows the end of one of its steps.
-    select l.* from (select distinct s.mission_id from (select r.step_id from public.ops_action_runs r order by r.id desc limit 5000) r,
+    select l.id, l.status, l.updated_at
+    from (select distinct s.mission_id from (select r.step_id from public.ops_action_runs r order by r.id desc limit 1000) r,
         lateral (select t.mission_id from public.ops_mission_steps t where t.id = r.step_id offset 0) s) s,
-      lateral (select t.* from public.ops_missions t where t.id = s.mission_id offset 0) l) m
-  where m.completed_at is null and not exists (select from public.ops_mission_steps s where s.mission_id = m.id and s.status in ('waiting', 'queued', 'running'))
+      lateral (select t.* from public.ops_missions t where t.id = s.mission_id and t.completed_at is null offset 0) l) m
+  where not exists (select from public.ops_mission_steps s where s.mission_id = m.id and s.status in ('waiting', 'queued', 'running'))
 $q$),
 ('unclaimable_steps', 'warning', 'Queued steps whose executor no live worker has offered for ten minutes', $q$
   select x.name as id, format('no live worker offers executor "%s"; a step has been due since %s', x.name, d.run_at) as message
@@ -7273,7 +7358,9 @@ create view public.ops_canary with (security_invoker = true) as
 -- notice under a lease, so that a crash loses none, and sends it under the notice's id, so that a receiver can tell a repetition.
 -- Acknowledged alerts are told again only when they get worse or end; silenced ones are not told of at all.
 --
--- Every measure reads a bounded number of rows by an index, whatever the loop has behind it.
+-- Every measure reads a bounded number of rows by an index, whatever the loop has before or behind it: what is counted, up to twice the
+-- highest threshold, and rates and durations over the last thousand. Those are found by what only work that has ended leaves, attempts and
+-- the events of missions, because behind a long queue the newest steps and missions have not begun.
 
 create function ops.severity_rank(p_severity text) returns integer
 language plpgsql immutable
@@ -7294,18 +7381,39 @@ begin
 end
 $$;
 
--- The value of a rule's measure now, for each subject that it tells apart, with a sentence. No row: there is nothing to measure.
-create function ops.measure(p_rule text) returns table (subject text, value numeric, summary text)
+-- The thousand attempts that were claimed last, of those that have ended.
+create view ops.last_attempts with (security_invoker = true) as
+  select r.* from public.ops_action_runs r order by r.id desc limit 1000;
+
+-- How far a rule with these thresholds counts.
+create function ops.count_up_to(p_warning numeric, p_critical numeric) returns integer
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return least(greatest(ceil(2 * greatest(p_warning, p_critical)), 1), 1000000);
+end
+$$;
+
+-- The value of a rule's measure now, for each subject that it tells apart, with a sentence. No row: there is nothing to measure. What is
+-- counted is counted up to p_most. No bitmap scans: they would read a whole backlog to count the first rows of it. Each plan is the only one
+-- there is, so it is made once.
+create function ops.measure(p_rule text, p_most integer default 1) returns table (subject text, value numeric, summary text)
 language plpgsql
 set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
+set enable_bitmapscan = off
+set enable_hashjoin = off
 set enable_mergejoin = off
+set plan_cache_mode = force_generic_plan
+set max_parallel_workers_per_gather = 0
 set jit = off
 as $$
 #variable_conflict use_column
 declare
   v_now timestamptz := ops.now();
   v_since timestamptz;
+  v_claimed timestamptz;
 begin
   if p_rule = 'heartbeat_failures' then
     return query
@@ -7319,14 +7427,14 @@ begin
       select at from ops.heartbeats order by at desc limit 1) b;
   elsif p_rule = 'worker_idle_minutes' then
     select min(o.run_at) into v_since from ops.oldest_due() o where o.executor <> all (ops.blocked_executors());
-    -- Most of the time a claim of the last minutes is found at once, by BRIN; only an idle loop looks back an hour.
-    if v_since is null or ops.paused('claims') or exists (
-      select from public.ops_mission_steps s where s.reserved_at > v_now - interval '5 minutes' and s.kind <> 'noop:canary')
-    then
+    if v_since is null or ops.paused('claims') then
       return;
     end if;
-    v_since := greatest(v_since, (select max(s.reserved_at) from public.ops_mission_steps s
-                                  where s.reserved_at > v_now - interval '1 hour' and s.kind <> 'noop:canary'));
+    v_claimed := ops.last_claim();
+    if v_claimed > v_now - interval '5 minutes' then
+      return;
+    end if;
+    v_since := greatest(v_since, v_claimed);
     return query select '', ops.minutes(v_now - v_since), format('steps are due, and none was claimed for %s minutes', ops.minutes(v_now - v_since));
   elsif p_rule = 'unclaimable_minutes' then
     return query
@@ -7338,58 +7446,60 @@ begin
     return query
     select '', round(max(l.p95)::numeric, 1), format('95 %% of the last %s proposals came within %s s of their event', max(l.n), round(max(l.p95)::numeric, 1))
     from (select percentile_cont(0.95) within group (order by extract(epoch from p.created_at - e.created_at)) as p95, count(*) as n
-          from (select * from public.ops_mission_proposals order by id desc limit 2000) p
+          from (select * from public.ops_mission_proposals order by id desc limit 1000) p
           join public.ops_agent_reactions r on r.id = p.reaction_id join public.ops_agent_events e on e.id = r.event_id
           where p.created_at > v_now - interval '1 day' and p.source <> 'canary') l
     having max(l.n) > 0;
   elsif p_rule = 'mission_success_percent' then
     return query
     select '', round(100.0 * m.good / m.n, 2), format('%s of %s missions failed', m.n - m.good, m.n)
-    from (select count(*) as n, count(*) filter (where status = 'succeeded') as good
-          from (select * from public.ops_missions order by id desc limit 5000) l
-          where status in ('succeeded', 'failed') and completed_at > v_now - interval '1 day' and source is distinct from 'canary') m
+    from (select count(*) as n, count(*) filter (where l.status = 'succeeded') as good
+          -- Only missions that have ended have the event of a round.
+          from (select distinct e.mission_id from (
+                  select mission_id from public.ops_agent_events where mission_id is not null and round is not null
+                  order by mission_id desc, round desc limit 1000) e) w,
+            lateral (select t.* from public.ops_missions t where t.id = w.mission_id offset 0) l
+          where l.status in ('succeeded', 'failed') and l.completed_at > v_now - interval '1 day' and l.source is distinct from 'canary') m
     where m.n >= 5;
   elsif p_rule = 'step_error_percent' then
     return query
     select '', round(100.0 * a.bad / a.n, 2), format('%s of %s attempts failed', a.bad, a.n)
-    from (select count(*) as n, count(*) filter (where status = 'failed') as bad
-          from (select status, completed_at from public.ops_action_runs order by id desc limit 5000) l
-          where status in ('succeeded', 'failed') and completed_at > v_now - interval '1 hour') a
+    from (select count(*) as n, count(*) filter (where l.status = 'failed') as bad
+          from ops.last_attempts l
+          where l.status in ('succeeded', 'failed') and l.completed_at > v_now - interval '1 hour') a
     where a.n >= 20;
   elsif p_rule = 'dead_letters_per_hour' then
     return query
-    select '', count(*)::numeric, format('%s steps ran out of attempts within the hour', count(*)) from (
+    select '', count(*)::numeric, format('%s steps ran out of attempts within the hour', ops.up_to(count(*), p_most)) from (
       select from ops.queue q, lateral (select s.kind from public.ops_mission_steps s where s.id = q.step_id offset 0) s
-      where q.status = 'failed' and q.ended_at > v_now - interval '1 hour' and s.kind <> 'noop:canary' limit 10000) d;
+      where q.status = 'failed' and q.ended_at > v_now - interval '1 hour' and s.kind <> 'noop:canary' limit p_most) d;
   elsif p_rule = 'queued_events' then
     return query
-    select '', count(*)::numeric, format('%s%s events wait to be processed', case when count(*) = 10000 then 'at least ' else '' end, count(*)) from (
-      select from public.ops_agent_events where processed_at is null limit 10000) d;
+    select '', count(*)::numeric, format('%s events wait to be processed', ops.up_to(count(*), p_most)) from (
+      select from public.ops_agent_events where processed_at is null limit p_most) d;
   elsif p_rule = 'queued_steps' then
     return query
-    select '', count(*)::numeric, format('%s%s steps wait for a worker', case when count(*) = 10000 then 'at least ' else '' end, count(*)) from (
-      select from ops.queue where status = 'queued' and ready and run_at <= v_now
-      order by executor, priority, run_at, step_id limit 10000) d;
+    select '', count(*)::numeric, format('%s steps wait for a worker', ops.up_to(count(*), p_most)) from (
+      select from ops.queue where status = 'queued' and ready and run_at <= v_now limit p_most) d;
   elsif p_rule = 'proposals_per_hour' then
     return query
-    select '', count(*)::numeric, format('%s%s proposals within the hour', case when count(*) = 10000 then 'at least ' else '' end, count(*)) from (
-      select created_at, source from public.ops_mission_proposals order by id desc limit 10000) d
-    where created_at > v_now - interval '1 hour' and source <> 'canary';
+    select '', count(*)::numeric, format('%s proposals within the hour', ops.up_to(count(*), p_most)) from (
+      select from (
+        -- As many more as there may be canaries among them.
+        select created_at, source from public.ops_mission_proposals order by id desc limit p_most + 100) l
+      where l.created_at > v_now - interval '1 hour' and l.source <> 'canary' limit p_most) d;
   elsif p_rule = 'average_step_seconds' then
     return query
-    select s.kind, round(avg(extract(epoch from s.completed_at - s.reserved_at)), 1), format('steps of kind %s take %s s on average',
-      s.kind, round(avg(extract(epoch from s.completed_at - s.reserved_at)), 1))
-    from (select kind, completed_at, reserved_at, status from public.ops_mission_steps order by id desc limit 5000) s
-    where s.status in ('succeeded', 'failed') and s.completed_at > v_now - interval '1 day' and s.reserved_at is not null
-    group by s.kind;
+    select l.kind, round(avg(l.seconds), 1), format('steps of kind %s take %s s on average', l.kind, round(avg(l.seconds), 1))
+    from (select s.kind, extract(epoch from s.completed_at - s.reserved_at) as seconds
+          from ops.last_attempts a, lateral (select * from public.ops_mission_steps t where t.id = a.step_id offset 0) s
+          where s.attempt = a.attempt and s.status in ('succeeded', 'failed') and s.completed_at > v_now - interval '1 day') l
+    group by l.kind;
   elsif p_rule = 'pattern_errors_per_hour' then
     return query
     select '', sum(f.n)::numeric, format('%s patterns failed on events, or their reactions could not become proposals', sum(f.n))
-    -- Lateral with an offset, so that the verdicts are those of these events and not all of them, looked through.
-    from (select count(*) as n from (select id from public.ops_agent_events order by id desc limit 2000) e, lateral (
-            select from ops.event_verdicts v
-            where v.event_id = e.id and v.settled_at > v_now - interval '1 hour'
-              and (v.error is not null or v.decisions @> '[{"decision": "error"}]') offset 0) v
+    from (select count(*) as n from (select * from ops.event_verdicts order by event_id desc limit 2000) v
+          where v.settled_at > v_now - interval '1 hour' and (v.error is not null or v.decisions @> '[{"decision": "error"}]')
           union all
           select count(*) from (select * from public.ops_agent_reactions order by id desc limit 2000) r
           where r.status = 'failed' and r.updated_at > v_now - interval '1 hour') f;
@@ -7444,11 +7554,43 @@ begin
 end
 $$;
 
+-- A number that was counted up to p_most, in words.
+create function ops.up_to(p_count bigint, p_most integer) returns text
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return case when p_count < p_most then p_count::text else 'at least ' || p_count end;
+end
+$$;
+
+-- When a step was claimed last, canaries aside: of the attempts that have ended and of those at work. Null when that was long ago.
+create function ops.last_claim() returns timestamptz
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_bitmapscan = off
+as $$
+begin
+  return greatest(
+    (select max(r.started_at)
+     from (select step_id, started_at from public.ops_action_runs order by id desc limit 100) r,
+       lateral (select t.kind from public.ops_mission_steps t where t.id = r.step_id offset 0) s
+     where s.kind <> 'noop:canary'),
+    (select max(s.reserved_at)
+     from (select steps from ops.claims order by id desc limit 20) c,
+       lateral (
+         select t.reserved_at from unnest(c.steps) u(id), lateral (select * from public.ops_mission_steps where id = u.id offset 0) t
+         where t.kind <> 'noop:canary' limit 1) s));
+end
+$$;
+
 -- Since when the longest waiting step of each executor has been due; looks at the first hundred of each.
 create function ops.oldest_due() returns table (executor text, run_at timestamptz)
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
+set enable_bitmapscan = off
 as $$
 begin
   return query
@@ -7595,7 +7737,7 @@ begin
   loop
     begin
       v_seen := '{}';
-      for v_measure in select * from ops.measure(v_rule.name) loop
+      for v_measure in select * from ops.measure(v_rule.name, ops.count_up_to(v_rule.warning, v_rule.critical)) loop
         v_severity := case when ops.breaks(v_rule.name, v_measure.value, v_rule.critical) then 'critical'
           when ops.breaks(v_rule.name, v_measure.value, v_rule.warning) then 'warning' end;
         continue when v_severity is null;
@@ -9032,7 +9174,7 @@ insert into ops.policy_schemas (key, schema) values
       "maximum": 1440
     },
     "rules": {
-      "description": "The thresholds, by what is measured.",
+      "description": "The thresholds, by what is measured. What is counted is counted up to twice the higher one, at most up to a million.",
       "default": {},
       "type": "object",
       "properties": {
@@ -9105,7 +9247,7 @@ insert into ops.policy_schemas (key, schema) values
           "additionalProperties": false
         },
         "proposal_latency_p95_seconds": {
-          "description": "Seconds from event to proposal, 95th percentile of the last 2000 proposals of the last day, above.",
+          "description": "Seconds from event to proposal, 95th percentile of the last 1000 proposals of the last day, above.",
           "type": "object",
           "properties": {
             "warning": {
@@ -9122,7 +9264,7 @@ insert into ops.policy_schemas (key, schema) values
           "additionalProperties": false
         },
         "mission_success_percent": {
-          "description": "Of the missions that succeeded or failed in the last day, at most the last 5000 that began, how many succeeded, in percent, below. Fewer than five say nothing.",
+          "description": "Of the missions that succeeded or failed in the last day, at most the last 1000 that began, how many succeeded, in percent, below. Fewer than five say nothing.",
           "type": "object",
           "properties": {
             "warning": {
@@ -9139,7 +9281,7 @@ insert into ops.policy_schemas (key, schema) values
           "additionalProperties": false
         },
         "step_error_percent": {
-          "description": "Of the attempts that succeeded or failed in the last hour, at most the last 5000, how many failed, in percent, above. Fewer than twenty say nothing.",
+          "description": "Of the attempts that succeeded or failed in the last hour, at most the last 1000, how many failed, in percent, above. Fewer than twenty say nothing.",
           "type": "object",
           "properties": {
             "warning": {
@@ -9224,7 +9366,7 @@ insert into ops.policy_schemas (key, schema) values
           "additionalProperties": false
         },
         "average_step_seconds": {
-          "description": "Mean duration of the last 5000 steps of the last day, of one kind, in seconds, above.",
+          "description": "Mean duration of the steps of one kind that ended with one of the last 1000 attempts, in the last day, in seconds, above.",
           "type": "object",
           "properties": {
             "warning": {
@@ -9241,7 +9383,7 @@ insert into ops.policy_schemas (key, schema) values
           "additionalProperties": false
         },
         "pattern_errors_per_hour": {
-          "description": "Patterns that failed on an event, and reactions that could not become a proposal, in the last hour, at or above.",
+          "description": "Patterns that failed on an event, and reactions that could not become a proposal, in the last hour, among the last 2000 of each, at or above.",
           "type": "object",
           "properties": {
             "warning": {

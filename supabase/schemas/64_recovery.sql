@@ -40,9 +40,9 @@ declare
   v_failures jsonb;
   v_running uuid[];
 begin
+  requeued := 0;
+  died := 0;
   if ops.on_hold() then
-    requeued := 0;
-    died := 0;
     return;
   end if;
   -- Leases are over in claims whose time has come; what runs on and on may be in any. Far more are looked at than will be taken, so that those
@@ -54,40 +54,41 @@ begin
         where p_mode <> 'lease' or c.look_at <= v_now
         order by c.look_at limit case when p_mode = 'lease' then 20 * p_limit end) o;
 
-  -- Deaths come first: whoever holds steps already may not wait for more.
-  while cardinality(v_held) < p_limit loop
-    select array_agg(distinct o.mission_id) into v_batch
+  if v_running is not null then
+    -- Deaths come first: whoever holds steps already may not wait for more.
+    while cardinality(v_held) < p_limit loop
+      select array_agg(distinct o.mission_id) into v_batch
+      from (
+        select s.mission_id from public.ops_mission_steps s
+        where s.id = any (v_running) and s.status = 'running' and (p_mode <> 'lease' or s.lease_expires_at < v_now)
+          and ops.overdue(s, p_mode, p_threshold, v_now) is not null
+          and s.failure_count + 1 >= coalesce(s.max_retries, 3) and s.mission_id <> all (v_met)
+        order by s.lease_expires_at limit p_limit - cardinality(v_held)) o;
+      exit when v_batch is null;
+      v_met := v_met || v_batch;
+      v_held := v_held || ops.hold_missions(v_batch);
+    end loop;
+    select jsonb_agg(jsonb_build_object('step_id', o.id, 'token', o.lease_token, 'error', o.error)) into v_failures
     from (
-      select s.mission_id from public.ops_mission_steps s
+      select s.id, s.lease_token, ops.overdue(s, p_mode, p_threshold, v_now) as error
+      from public.ops_mission_steps s
+      where s.mission_id = any (v_held) and s.status = 'running') o
+    where o.error is not null;
+    select f.died into died from ops.fail_attempts(coalesce(v_failures, '[]')) f;
+
+    select jsonb_agg(jsonb_build_object('step_id', o.id, 'token', o.lease_token, 'error', o.error)) into v_failures
+    from (
+      select s.id, s.lease_token, ops.overdue(s, p_mode, p_threshold, v_now) as error
+      from public.ops_mission_steps s
       where s.id = any (v_running) and s.status = 'running' and (p_mode <> 'lease' or s.lease_expires_at < v_now)
         and ops.overdue(s, p_mode, p_threshold, v_now) is not null
-        and s.failure_count + 1 >= coalesce(s.max_retries, 3) and s.mission_id <> all (v_met)
-      order by s.lease_expires_at limit p_limit - cardinality(v_held)) o;
-    exit when v_batch is null;
-    v_met := v_met || v_batch;
-    v_held := v_held || ops.hold_missions(v_batch);
-  end loop;
-  select jsonb_agg(jsonb_build_object('step_id', o.id, 'token', o.lease_token, 'error', o.error)) into v_failures
-  from (
-    select s.id, s.lease_token, ops.overdue(s, p_mode, p_threshold, v_now) as error
-    from public.ops_mission_steps s
-    where s.mission_id = any (v_held) and s.status = 'running') o
-  where o.error is not null;
-  select f.died into died from ops.fail_attempts(coalesce(v_failures, '[]')) f;
-
-  select jsonb_agg(jsonb_build_object('step_id', o.id, 'token', o.lease_token, 'error', o.error)) into v_failures
-  from (
-    select s.id, s.lease_token, ops.overdue(s, p_mode, p_threshold, v_now) as error
-    from public.ops_mission_steps s
-    where s.id = any (v_running) and s.status = 'running' and (p_mode <> 'lease' or s.lease_expires_at < v_now)
-      and ops.overdue(s, p_mode, p_threshold, v_now) is not null
-      and s.failure_count + 1 < coalesce(s.max_retries, 3)
-    order by s.lease_expires_at limit p_limit
-    for no key update skip locked) o;
-  select cardinality(f.steps) into requeued from ops.fail_attempts(coalesce(v_failures, '[]')) f;
-  requeued := coalesce(requeued, 0);
-  if requeued > 0 then
-    perform ops.wake_workers();
+        and s.failure_count + 1 < coalesce(s.max_retries, 3)
+      order by s.lease_expires_at limit p_limit
+      for no key update skip locked) o;
+    select coalesce(cardinality(f.steps), 0) into requeued from ops.fail_attempts(coalesce(v_failures, '[]')) f;
+    if requeued > 0 then
+      perform ops.wake_workers();
+    end if;
   end if;
 
   if p_mode = 'lease' then

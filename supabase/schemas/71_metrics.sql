@@ -41,11 +41,15 @@ end
 $$;
 
 -- Adds up one more window of finished attempts and of deaths: five minutes at most, ending a minute ago, since what ended a moment
--- ago may not be committed yet. Answers whether there is another one. Whoever comes while somebody else adds up does nothing.
+-- ago may not be committed yet. Answers whether there is another one. Whoever comes while somebody else adds up does nothing. Planned once, for any window:
+-- statistics of full tables make planning dearer than the work.
 create function public.ops_roll_up_metrics() returns boolean
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+set plan_cache_mode = force_generic_plan
 set random_page_cost = 1.1
 as $$
 declare
@@ -89,7 +93,7 @@ $$;
 insert into ops.totals_until (at) values (ops.now()) on conflict do nothing;
 
 -- Everything that /metrics tells: {"totals": [{"metric", "kind", "outcome", "count", "seconds", "buckets"}], "bounds": [seconds],
--- "queues": {name: count}, "oldest_queued_seconds", "claims" (in the last five minutes), "workers", "alerts": [{"rule", "severity", "count"}], "heartbeat": {"ok", "at"} | null,
+-- "queues": {name: count up to a million, of open missions up to 100,000}, "oldest_queued_seconds", "claims" (in the last five minutes), "workers", "alerts": [{"rule", "severity", "count"}], "heartbeat": {"ok", "at"} | null,
 -- "watch": as ops_watch_state}.
 create function public.ops_metrics() returns jsonb
 language plpgsql stable security definer
@@ -104,7 +108,7 @@ begin
   return jsonb_build_object(
     'totals', (select coalesce(jsonb_agg(to_jsonb(t) order by t.metric, t.kind, t.outcome), '[]') from ops.totals t),
     'bounds', to_jsonb(ops.duration_bounds()),
-    'queues', v_health -> 'queues',
+    'queues', ops.count_queues(1000000, 100000),
     'oldest_queued_seconds', v_health -> 'oldest_queued_seconds',
     'workers', v_health #> '{workers,live}',
     'alerts', (

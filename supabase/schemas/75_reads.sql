@@ -17,6 +17,28 @@ begin
 end
 $$;
 
+-- A page of rows of a state that few rows are in, or very many: the newest thousand fill the page where there are many; else p_found says
+-- which rows are in it.
+create function ops.page_of_some(p_row text, p_from text, p_conditions text[], p_found text, p_limit integer, p_after uuid) returns setof jsonb
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_bitmapscan = off
+set jit = off
+as $$
+declare
+  v_newest text := format('(select * from %s n where %s order by n.id desc limit 1000)', p_from, case when p_after is null then 'true' else format('n.id < %L', p_after) end);
+  v_page jsonb[];
+begin
+  v_page := array(select ops.page(p_row, v_newest, p_conditions, p_limit, p_after));
+  if cardinality(v_page) < least(p_limit, 200) then
+    return query select ops.page(p_row, p_from, p_conditions || p_found, p_limit, p_after);
+  else
+    return query select unnest(v_page);
+  end if;
+end
+$$;
+
 -- `column = what p_filter says`, or null where it says nothing. No row has a value that is not among p_known.
 create function ops.equals(p_filter jsonb, p_field text, p_known text[] default null) returns text
 language plpgsql immutable
@@ -62,11 +84,17 @@ create function public.ops_list_missions(p_filter jsonb default '{}', p_limit in
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
 as $$
-begin
-  return query select * from ops.page('to_jsonb(r)', 'public.ops_missions', array[
+declare
+  v_conditions text[] := array[
     ops.equals(p_filter, 'status', enum_range(null::public.ops_mission_status)::text[]),
-    case when p_filter ->> 'status' in ('approved', 'running') then 'r.id = any (array(select o.id from ops.open_missions o))' end,
-    ops.equals(p_filter, 'id')], p_limit, p_after);
+    ops.equals(p_filter, 'id')];
+begin
+  if p_filter ->> 'status' in ('approved', 'running') then
+    return query select * from ops.page_of_some('to_jsonb(r)', 'public.ops_missions', v_conditions,
+      'r.id = any (array(select o.id from ops.open_missions o))', p_limit, p_after);
+  else
+    return query select * from ops.page('to_jsonb(r)', 'public.ops_missions', v_conditions, p_limit, p_after);
+  end if;
 end
 $$;
 
@@ -74,16 +102,23 @@ create function public.ops_list_steps(p_filter jsonb default '{}', p_limit integ
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
 as $$
-begin
-  return query select * from ops.page('to_jsonb(r) - ''lease_token''', 'public.ops_mission_steps', array[
+declare
+  v_row constant text := 'to_jsonb(r) - ''lease_token''';
+  v_conditions text[] := array[
     ops.equals(p_filter, 'status', enum_range(null::public.ops_step_status)::text[]),
-    case when p_filter ->> 'status' in ('queued', 'waiting', 'failed')
-      then format('r.id = any (array(select q.step_id from ops.queue q where q.status = %L))', p_filter ->> 'status')
-      when p_filter ->> 'status' = 'running' then 'r.id = any (array(select u.id from ops.claims c, unnest(c.steps) u(id)))' end,
     ops.equals(p_filter, 'mission_id'),
     ops.equals(p_filter, 'kind'),
     ops.equals(p_filter, 'executor'),
-    ops.equals(p_filter, 'id')], p_limit, p_after);
+    ops.equals(p_filter, 'id')];
+  v_found text := case when p_filter ->> 'status' in ('queued', 'waiting', 'failed')
+      then format('r.id = any (array(select q.step_id from ops.queue q where q.status = %L))', p_filter ->> 'status')
+    when p_filter ->> 'status' = 'running' then 'r.id = any (array(select u.id from ops.claims c, unnest(c.steps) u(id)))' end;
+begin
+  if v_found is not null and not p_filter ?| array['mission_id', 'id'] then
+    return query select * from ops.page_of_some(v_row, 'public.ops_mission_steps', v_conditions, v_found, p_limit, p_after);
+  else
+    return query select * from ops.page(v_row, 'public.ops_mission_steps', v_conditions, p_limit, p_after);
+  end if;
 end
 $$;
 
@@ -107,8 +142,58 @@ begin
 end
 $$;
 
+-- What waits and what is under way, each counted up to p_most, and open missions up to p_missions, which have to be told apart. By index and
+-- without bitmaps, so that no more than these are read.
+create function ops.count_queues(p_most integer, p_missions integer) returns jsonb
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_bitmapscan = off
+set jit = off
+as $$
+begin
+  return jsonb_build_object(
+    'events', (select count(*) from (select from public.ops_agent_events where processed_at is null limit p_most) e),
+    'reactions', (select count(*) from (select from public.ops_agent_reactions where status = 'queued' limit p_most) r),
+    'proposals_pending', (select count(*) from (select from public.ops_mission_proposals where status = 'pending' limit p_most) p),
+    'steps', (
+      select count(*) from (
+        (select from ops.queue where status = 'queued' and ready limit p_most) union all
+        (select from ops.queue where status = 'queued' and not ready limit p_most) limit p_most) s),
+    'steps_running', (select count(*) from (select from ops.running_steps limit p_most) r),
+    'missions_open', (
+      select count(*) from (
+        (select mission_id from ops.queue where status = 'waiting' limit p_missions) union
+        (select mission_id from ops.queue where status = 'queued' and ready limit p_missions) union
+        (select mission_id from ops.queue where status = 'queued' and not ready limit p_missions) union
+        (select mission_id from ops.running_steps limit p_missions) limit p_missions) m));
+end
+$$;
+
+-- Since when the longest waiting step has been due that can be claimed; hops from each executor and priority to the next.
+create function ops.oldest_queued() returns timestamptz
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_bitmapscan = off
+set enable_sort = off
+as $$
+begin
+  return (with recursive hop as (
+    (select q.executor, q.priority, q.run_at from ops.queue q where q.status = 'queued' and q.ready
+     order by q.executor, q.priority, q.run_at limit 1)
+    union all
+    select n.* from hop h, lateral (
+      select q.executor, q.priority, q.run_at from ops.queue q
+      where q.status = 'queued' and q.ready and (q.executor, q.priority) > (h.executor, h.priority)
+      order by q.executor, q.priority, q.run_at limit 1) n
+  )
+  select min(run_at) from hop);
+end
+$$;
+
 -- The state of the loop in one object. A worker is live when it was seen within two minutes; a heartbeat is silent when the last one was
--- three of its usual intervals ago. A loop that has never had one has just been installed.
+-- three of its usual intervals ago. A loop that has never had one has just been installed. Queues are counted up to `counted_up_to`.
 create function public.ops_health() returns jsonb
 language sql stable security definer
 set search_path = pg_catalog, pg_temp
@@ -118,15 +203,9 @@ as $$
     'database', 'connected',
     'postgres_version', current_setting('server_version'),
     'schema_version', ops.schema_version(),
-    'queues', jsonb_build_object(
-      'events', (select count(*) from public.ops_agent_events where processed_at is null),
-      'reactions', (select count(*) from public.ops_agent_reactions where status = 'queued'),
-      'proposals_pending', (select count(*) from public.ops_mission_proposals where status = 'pending'),
-      'steps', (select count(*) from ops.queue where status = 'queued'),
-      'steps_running', (select count(*) from ops.running_steps),
-      'missions_open', (select count(*) from ops.open_missions)),
-    'oldest_queued_seconds', (
-      select coalesce(round(extract(epoch from ops.now() - min(run_at))), 0) from ops.queue where status = 'queued' and ready),
+    'queues', ops.count_queues(10000, 10000),
+    'counted_up_to', 10000,
+    'oldest_queued_seconds', coalesce(round(extract(epoch from ops.now() - ops.oldest_queued())), 0),
     'workers', jsonb_build_object('live', (select count(*) from ops.workers where last_seen_at > ops.now() - interval '2 minutes')),
     'last_heartbeat_at', h.at,
     'last_heartbeat_ok', h.ok,

@@ -76,13 +76,14 @@ $q$),
 ('mission_open_without_steps', 'high', 'Missions that are open though all of their steps have ended', $q$
   select m.id, format('%s since %s, and no step is open', m.status, m.updated_at) as message
   from (
-    select l.* from (select * from public.ops_missions order by id desc limit 5000) l
+    select l.id, l.status, l.updated_at from (select * from public.ops_missions order by id desc limit 1000) l where l.completed_at is null
     union
     -- Attempts that were claimed last: the end of a mission follows the end of one of its steps.
-    select l.* from (select distinct s.mission_id from (select r.step_id from public.ops_action_runs r order by r.id desc limit 5000) r,
+    select l.id, l.status, l.updated_at
+    from (select distinct s.mission_id from (select r.step_id from public.ops_action_runs r order by r.id desc limit 1000) r,
         lateral (select t.mission_id from public.ops_mission_steps t where t.id = r.step_id offset 0) s) s,
-      lateral (select t.* from public.ops_missions t where t.id = s.mission_id offset 0) l) m
-  where m.completed_at is null and not exists (select from public.ops_mission_steps s where s.mission_id = m.id and s.status in ('waiting', 'queued', 'running'))
+      lateral (select t.* from public.ops_missions t where t.id = s.mission_id and t.completed_at is null offset 0) l) m
+  where not exists (select from public.ops_mission_steps s where s.mission_id = m.id and s.status in ('waiting', 'queued', 'running'))
 $q$),
 ('unclaimable_steps', 'warning', 'Queued steps whose executor no live worker has offered for ten minutes', $q$
   select x.name as id, format('no live worker offers executor "%s"; a step has been due since %s', x.name, d.run_at) as message

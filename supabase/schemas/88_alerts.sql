@@ -6,7 +6,9 @@
 -- notice under a lease, so that a crash loses none, and sends it under the notice's id, so that a receiver can tell a repetition.
 -- Acknowledged alerts are told again only when they get worse or end; silenced ones are not told of at all.
 --
--- Every measure reads a bounded number of rows by an index, whatever the loop has behind it.
+-- Every measure reads a bounded number of rows by an index, whatever the loop has before or behind it: what is counted, up to twice the
+-- highest threshold, and rates and durations over the last thousand. Those are found by what only work that has ended leaves, attempts and
+-- the events of missions, because behind a long queue the newest steps and missions have not begun.
 
 create function ops.severity_rank(p_severity text) returns integer
 language plpgsql immutable
@@ -27,18 +29,39 @@ begin
 end
 $$;
 
--- The value of a rule's measure now, for each subject that it tells apart, with a sentence. No row: there is nothing to measure.
-create function ops.measure(p_rule text) returns table (subject text, value numeric, summary text)
+-- The thousand attempts that were claimed last, of those that have ended.
+create view ops.last_attempts with (security_invoker = true) as
+  select r.* from public.ops_action_runs r order by r.id desc limit 1000;
+
+-- How far a rule with these thresholds counts.
+create function ops.count_up_to(p_warning numeric, p_critical numeric) returns integer
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return least(greatest(ceil(2 * greatest(p_warning, p_critical)), 1), 1000000);
+end
+$$;
+
+-- The value of a rule's measure now, for each subject that it tells apart, with a sentence. No row: there is nothing to measure. What is
+-- counted is counted up to p_most. No bitmap scans: they would read a whole backlog to count the first rows of it. Each plan is the only one
+-- there is, so it is made once.
+create function ops.measure(p_rule text, p_most integer default 1) returns table (subject text, value numeric, summary text)
 language plpgsql
 set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
+set enable_bitmapscan = off
+set enable_hashjoin = off
 set enable_mergejoin = off
+set plan_cache_mode = force_generic_plan
+set max_parallel_workers_per_gather = 0
 set jit = off
 as $$
 #variable_conflict use_column
 declare
   v_now timestamptz := ops.now();
   v_since timestamptz;
+  v_claimed timestamptz;
 begin
   if p_rule = 'heartbeat_failures' then
     return query
@@ -52,14 +75,14 @@ begin
       select at from ops.heartbeats order by at desc limit 1) b;
   elsif p_rule = 'worker_idle_minutes' then
     select min(o.run_at) into v_since from ops.oldest_due() o where o.executor <> all (ops.blocked_executors());
-    -- Most of the time a claim of the last minutes is found at once, by BRIN; only an idle loop looks back an hour.
-    if v_since is null or ops.paused('claims') or exists (
-      select from public.ops_mission_steps s where s.reserved_at > v_now - interval '5 minutes' and s.kind <> 'noop:canary')
-    then
+    if v_since is null or ops.paused('claims') then
       return;
     end if;
-    v_since := greatest(v_since, (select max(s.reserved_at) from public.ops_mission_steps s
-                                  where s.reserved_at > v_now - interval '1 hour' and s.kind <> 'noop:canary'));
+    v_claimed := ops.last_claim();
+    if v_claimed > v_now - interval '5 minutes' then
+      return;
+    end if;
+    v_since := greatest(v_since, v_claimed);
     return query select '', ops.minutes(v_now - v_since), format('steps are due, and none was claimed for %s minutes', ops.minutes(v_now - v_since));
   elsif p_rule = 'unclaimable_minutes' then
     return query
@@ -71,58 +94,60 @@ begin
     return query
     select '', round(max(l.p95)::numeric, 1), format('95 %% of the last %s proposals came within %s s of their event', max(l.n), round(max(l.p95)::numeric, 1))
     from (select percentile_cont(0.95) within group (order by extract(epoch from p.created_at - e.created_at)) as p95, count(*) as n
-          from (select * from public.ops_mission_proposals order by id desc limit 2000) p
+          from (select * from public.ops_mission_proposals order by id desc limit 1000) p
           join public.ops_agent_reactions r on r.id = p.reaction_id join public.ops_agent_events e on e.id = r.event_id
           where p.created_at > v_now - interval '1 day' and p.source <> 'canary') l
     having max(l.n) > 0;
   elsif p_rule = 'mission_success_percent' then
     return query
     select '', round(100.0 * m.good / m.n, 2), format('%s of %s missions failed', m.n - m.good, m.n)
-    from (select count(*) as n, count(*) filter (where status = 'succeeded') as good
-          from (select * from public.ops_missions order by id desc limit 5000) l
-          where status in ('succeeded', 'failed') and completed_at > v_now - interval '1 day' and source is distinct from 'canary') m
+    from (select count(*) as n, count(*) filter (where l.status = 'succeeded') as good
+          -- Only missions that have ended have the event of a round.
+          from (select distinct e.mission_id from (
+                  select mission_id from public.ops_agent_events where mission_id is not null and round is not null
+                  order by mission_id desc, round desc limit 1000) e) w,
+            lateral (select t.* from public.ops_missions t where t.id = w.mission_id offset 0) l
+          where l.status in ('succeeded', 'failed') and l.completed_at > v_now - interval '1 day' and l.source is distinct from 'canary') m
     where m.n >= 5;
   elsif p_rule = 'step_error_percent' then
     return query
     select '', round(100.0 * a.bad / a.n, 2), format('%s of %s attempts failed', a.bad, a.n)
-    from (select count(*) as n, count(*) filter (where status = 'failed') as bad
-          from (select status, completed_at from public.ops_action_runs order by id desc limit 5000) l
-          where status in ('succeeded', 'failed') and completed_at > v_now - interval '1 hour') a
+    from (select count(*) as n, count(*) filter (where l.status = 'failed') as bad
+          from ops.last_attempts l
+          where l.status in ('succeeded', 'failed') and l.completed_at > v_now - interval '1 hour') a
     where a.n >= 20;
   elsif p_rule = 'dead_letters_per_hour' then
     return query
-    select '', count(*)::numeric, format('%s steps ran out of attempts within the hour', count(*)) from (
+    select '', count(*)::numeric, format('%s steps ran out of attempts within the hour', ops.up_to(count(*), p_most)) from (
       select from ops.queue q, lateral (select s.kind from public.ops_mission_steps s where s.id = q.step_id offset 0) s
-      where q.status = 'failed' and q.ended_at > v_now - interval '1 hour' and s.kind <> 'noop:canary' limit 10000) d;
+      where q.status = 'failed' and q.ended_at > v_now - interval '1 hour' and s.kind <> 'noop:canary' limit p_most) d;
   elsif p_rule = 'queued_events' then
     return query
-    select '', count(*)::numeric, format('%s%s events wait to be processed', case when count(*) = 10000 then 'at least ' else '' end, count(*)) from (
-      select from public.ops_agent_events where processed_at is null limit 10000) d;
+    select '', count(*)::numeric, format('%s events wait to be processed', ops.up_to(count(*), p_most)) from (
+      select from public.ops_agent_events where processed_at is null limit p_most) d;
   elsif p_rule = 'queued_steps' then
     return query
-    select '', count(*)::numeric, format('%s%s steps wait for a worker', case when count(*) = 10000 then 'at least ' else '' end, count(*)) from (
-      select from ops.queue where status = 'queued' and ready and run_at <= v_now
-      order by executor, priority, run_at, step_id limit 10000) d;
+    select '', count(*)::numeric, format('%s steps wait for a worker', ops.up_to(count(*), p_most)) from (
+      select from ops.queue where status = 'queued' and ready and run_at <= v_now limit p_most) d;
   elsif p_rule = 'proposals_per_hour' then
     return query
-    select '', count(*)::numeric, format('%s%s proposals within the hour', case when count(*) = 10000 then 'at least ' else '' end, count(*)) from (
-      select created_at, source from public.ops_mission_proposals order by id desc limit 10000) d
-    where created_at > v_now - interval '1 hour' and source <> 'canary';
+    select '', count(*)::numeric, format('%s proposals within the hour', ops.up_to(count(*), p_most)) from (
+      select from (
+        -- As many more as there may be canaries among them.
+        select created_at, source from public.ops_mission_proposals order by id desc limit p_most + 100) l
+      where l.created_at > v_now - interval '1 hour' and l.source <> 'canary' limit p_most) d;
   elsif p_rule = 'average_step_seconds' then
     return query
-    select s.kind, round(avg(extract(epoch from s.completed_at - s.reserved_at)), 1), format('steps of kind %s take %s s on average',
-      s.kind, round(avg(extract(epoch from s.completed_at - s.reserved_at)), 1))
-    from (select kind, completed_at, reserved_at, status from public.ops_mission_steps order by id desc limit 5000) s
-    where s.status in ('succeeded', 'failed') and s.completed_at > v_now - interval '1 day' and s.reserved_at is not null
-    group by s.kind;
+    select l.kind, round(avg(l.seconds), 1), format('steps of kind %s take %s s on average', l.kind, round(avg(l.seconds), 1))
+    from (select s.kind, extract(epoch from s.completed_at - s.reserved_at) as seconds
+          from ops.last_attempts a, lateral (select * from public.ops_mission_steps t where t.id = a.step_id offset 0) s
+          where s.attempt = a.attempt and s.status in ('succeeded', 'failed') and s.completed_at > v_now - interval '1 day') l
+    group by l.kind;
   elsif p_rule = 'pattern_errors_per_hour' then
     return query
     select '', sum(f.n)::numeric, format('%s patterns failed on events, or their reactions could not become proposals', sum(f.n))
-    -- Lateral with an offset, so that the verdicts are those of these events and not all of them, looked through.
-    from (select count(*) as n from (select id from public.ops_agent_events order by id desc limit 2000) e, lateral (
-            select from ops.event_verdicts v
-            where v.event_id = e.id and v.settled_at > v_now - interval '1 hour'
-              and (v.error is not null or v.decisions @> '[{"decision": "error"}]') offset 0) v
+    from (select count(*) as n from (select * from ops.event_verdicts order by event_id desc limit 2000) v
+          where v.settled_at > v_now - interval '1 hour' and (v.error is not null or v.decisions @> '[{"decision": "error"}]')
           union all
           select count(*) from (select * from public.ops_agent_reactions order by id desc limit 2000) r
           where r.status = 'failed' and r.updated_at > v_now - interval '1 hour') f;
@@ -177,11 +202,43 @@ begin
 end
 $$;
 
+-- A number that was counted up to p_most, in words.
+create function ops.up_to(p_count bigint, p_most integer) returns text
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return case when p_count < p_most then p_count::text else 'at least ' || p_count end;
+end
+$$;
+
+-- When a step was claimed last, canaries aside: of the attempts that have ended and of those at work. Null when that was long ago.
+create function ops.last_claim() returns timestamptz
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_bitmapscan = off
+as $$
+begin
+  return greatest(
+    (select max(r.started_at)
+     from (select step_id, started_at from public.ops_action_runs order by id desc limit 100) r,
+       lateral (select t.kind from public.ops_mission_steps t where t.id = r.step_id offset 0) s
+     where s.kind <> 'noop:canary'),
+    (select max(s.reserved_at)
+     from (select steps from ops.claims order by id desc limit 20) c,
+       lateral (
+         select t.reserved_at from unnest(c.steps) u(id), lateral (select * from public.ops_mission_steps where id = u.id offset 0) t
+         where t.kind <> 'noop:canary' limit 1) s));
+end
+$$;
+
 -- Since when the longest waiting step of each executor has been due; looks at the first hundred of each.
 create function ops.oldest_due() returns table (executor text, run_at timestamptz)
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
+set enable_bitmapscan = off
 as $$
 begin
   return query
@@ -328,7 +385,7 @@ begin
   loop
     begin
       v_seen := '{}';
-      for v_measure in select * from ops.measure(v_rule.name) loop
+      for v_measure in select * from ops.measure(v_rule.name, ops.count_up_to(v_rule.warning, v_rule.critical)) loop
         v_severity := case when ops.breaks(v_rule.name, v_measure.value, v_rule.critical) then 'critical'
           when ops.breaks(v_rule.name, v_measure.value, v_rule.warning) then 'warning' end;
         continue when v_severity is null;

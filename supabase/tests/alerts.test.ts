@@ -4,7 +4,7 @@ import { beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import alertDefaults from '../../policies/default/alerts.json' with { type: 'json' }
 import { adminUrlFor } from '../../test/support/database.js'
 import { onFileEnd } from '../../test/support/fileEnd.js'
-import { emitOne, matched, respond } from './loop.js'
+import { emitOne, matched, respond, settle } from './loop.js'
 import { only } from './proposals.js'
 import { openSharedDatabase, type SharedDatabase } from './reset.js'
 import { type Connection, claimOne, complete, fail, lease, registerWorker, startMission } from './work.js'
@@ -199,6 +199,26 @@ const serviceDown = (minutes: number) => db.sql`
   insert into ops.services (name, state, opened_at, retry_at, error)
   values ('billing', 'open', ops.now() - ${minutes}::int * interval '1 minute', ops.now(), '502')`
 
+async function patternFails() {
+  const id = await emitOne(db.sql, { type: 'test:begin' })
+  await settle(db.sql, { [id]: [{ pattern_id: 'p', decision: 'error', mode: 'active' }] })
+}
+
+/** Missions of a step each that were admitted last and wait. */
+async function backlog(count: number) {
+  await admin`set session_replication_role = replica`
+  await admin`
+    with mission as (
+      insert into ops_missions (id, proposal_id, source, steps_total, steps_open)
+      select ops.new_id(), ops.new_id(), 'api', 1, 1 from generate_series(1, ${count}::int) returning id
+    ), step as (
+      insert into ops_mission_steps (mission_id, kind, executor, key, revision) select id, 'noop', 'noop', 'a', 1 from mission
+      returning id, mission_id, status, executor, priority, run_at, ready
+    )
+    insert into ops.queue (step_id, mission_id, status, executor, priority, run_at, ready) select * from step`
+  await admin`set session_replication_role = origin`
+}
+
 const openRule = async (name: string) => (await look()).filter(({ rule }) => rule === name)
 
 describe('rules', () => {
@@ -246,6 +266,81 @@ describe('rules', () => {
     await ended(25, 0)
     await emitOne(db.sql, { type: 'test:quiet' })
     expect(await look(db.sql, { database_latency_ms: 3, api_p99_ms: 20, api_error_percent: 0 })).toEqual([])
+  })
+
+  test('count up to twice the higher threshold, and say so', async () => {
+    await steps(99)
+    const rule = (critical: number) =>
+      setPolicy(db.sql, 'alerts', { rules: { queued_steps: { warning: 10, critical } } })
+    await rule(50)
+    expect(await openRule('queued_steps')).toMatchObject([
+      { value: '99', summary: '99 steps wait for a worker' },
+    ])
+    await rule(49.5)
+    expect(await openRule('queued_steps')).toMatchObject([
+      { value: '99', summary: 'at least 99 steps wait for a worker' },
+    ])
+    await rule(20)
+    expect(await openRule('queued_steps')).toMatchObject([
+      { value: '40', summary: 'at least 40 steps wait for a worker' },
+    ])
+  })
+
+  test.each([
+    ['queued_steps', steps],
+    ['queued_events', events],
+    ['proposals_per_hour', proposals],
+  ])('%s keeps any threshold that an operator sets', async (name, store) => {
+    await setPolicy(db.sql, 'alerts', { rules: { [name]: { warning: 10_500 } } })
+    await store(10_500)
+    expect(await openRule(name)).toEqual([])
+    await store(10_501)
+    expect(await openRule(name)).toMatchObject([{ severity: 'warning' }])
+  })
+
+  test.each([
+    ['mission_success_percent', () => ended(5, 2), 'critical'],
+    ['step_error_percent', () => ended(20, 11), 'critical'],
+    ['average_step_seconds', () => lasting(601), 'warning'],
+    ['pattern_errors_per_hour', patternFails, 'warning'],
+  ])('%s sees what went on before a long backlog came in', async (name, wrong, severity) => {
+    await wrong()
+    await backlog(5001)
+    await events(2001)
+    expect(await openRule(name)).toMatchObject([{ severity }])
+  })
+
+  describe('worker_idle_minutes counts from the last claim', () => {
+    beforeEach(async () => {
+      await startMission(db.sql, [{ key: 'a', priority: -1 }])
+      await queued(10)
+    })
+    const claimedFirst = async () => claimOne(db.sql, await registerWorker(db.sql), { leaseSeconds: 3600 })
+
+    test('of an attempt at work', async () => {
+      await claimedFirst()
+      await clock.advance(9 * 60)
+      expect(await openRule('worker_idle_minutes')).toEqual([])
+      await clock.advance(60)
+      expect(await openRule('worker_idle_minutes')).toMatchObject([{ value: '10.0' }])
+    })
+
+    test('of an attempt that has ended', async () => {
+      await complete(db.sql, [lease(await claimedFirst())])
+      await db.sql`delete from ops.claims`
+      await clock.advance(9 * 60)
+      expect(await openRule('worker_idle_minutes')).toEqual([])
+      await clock.advance(60)
+      expect(await openRule('worker_idle_minutes')).toMatchObject([{ value: '10.0' }])
+    })
+
+    test('that took more than a canary', async () => {
+      await db.sql`update ops_mission_steps set kind = 'noop:canary' where priority = -1`
+      const canary = await claimedFirst()
+      expect(await openRule('worker_idle_minutes')).toMatchObject([{ value: '10.0' }])
+      await complete(db.sql, [lease(canary)])
+      expect(await openRule('worker_idle_minutes')).toMatchObject([{ value: '10.0' }])
+    })
   })
 
   test('that cannot be measured stop no other, and are an alert themselves', async () => {
