@@ -1274,34 +1274,35 @@ end
 $$;
 
 -- Counts one proposal in the stripe of this session: in all of its counters, or in none and null, when one of them has no room there.
--- Answers, as JSON text, what the counters with a limit then say. The day's own counter comes first, before all others.
+-- Answers, as JSON text, what the counters with a limit then say. The day's own counter comes first, before all others; it alone counts money.
 create function ops.count_one(p_day date, p_units ops.cap_unit[]) returns text
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_stripe integer := pg_backend_pid() % 16; -- ops.cap_stripe(), without the call
-  v_unit ops.cap_unit;
+  v_unit ops.cap_unit := p_units[case when p_units[1].scope = 'daily' then 1 else 2 end]; -- an agent comes before it
+  v_others integer;
   v_used bigint;
   v_used_usd numeric;
   v_counted text := '';
-  v_daily integer := case when p_units[1].scope = 'daily' then 1 else 2 end; -- an agent comes before it
-  v_at integer := v_daily;
 begin
   begin
-    loop
-      v_unit := p_units[v_at];
-      update ops.cap_stripes c set used = c.used + v_unit.units, used_usd = c.used_usd + v_unit.usd,
-        room = c.room - v_unit.units, room_usd = c.room_usd - v_unit.usd
-      where c.day = p_day and c.scope = v_unit.scope and c.name = v_unit.name and c.stripe = v_stripe
-        and c.max_units is not distinct from v_unit.max_units and c.max_usd is not distinct from v_unit.max_usd
-        and (c.room >= v_unit.units) is not false and (v_unit.usd = 0 or c.room_usd >= v_unit.usd) is not false;
-      if not found then
-        raise exception using errcode = 'OPCAP'; -- lets go of the stripe
-      end if;
-      v_at := case when v_at = v_daily and v_daily > 1 then 1 when v_at < v_daily then v_daily + 1 else v_at + 1 end;
-      exit when v_at > array_length(p_units, 1);
-    end loop;
+    update ops.cap_stripes c set used = c.used + v_unit.units, used_usd = c.used_usd + v_unit.usd,
+      room = c.room - v_unit.units, room_usd = c.room_usd - v_unit.usd
+    where c.day = p_day and c.scope = 'daily' and c.name = '' and c.stripe = v_stripe
+      and c.max_units is not distinct from v_unit.max_units and c.max_usd is not distinct from v_unit.max_usd
+      and (c.room >= v_unit.units) is not false and (v_unit.usd = 0 or c.room_usd >= v_unit.usd) is not false;
+    if found then
+      update ops.cap_stripes c set used = c.used + u.units, room = c.room - u.units
+      from unnest(p_units) u
+      where u.scope <> 'daily' and c.day = p_day and c.scope = u.scope and c.name = u.name and c.stripe = v_stripe
+        and c.max_units is not distinct from u.max_units and (c.room >= u.units) is not false;
+      get diagnostics v_others = row_count;
+    end if;
+    if v_others is distinct from array_length(p_units, 1) - 1 then
+      raise exception using errcode = 'OPCAP'; -- lets go of the stripe
+    end if;
   exception when sqlstate 'OPCAP' then
     return null;
   end;
@@ -1663,22 +1664,24 @@ begin
     return '{"code": "OPS_011", "path": "dedupe_minutes", "message": "dedupe_minutes must be a number"}';
   end if;
   -- Most templates have just these fields, and then this says that they are valid, at a fifth of what it costs to read them.
-  if (case when jsonb_typeof(p_item.template) = 'object' and jsonb_typeof(p_item.template -> 'steps') = 'array'
-      and jsonb_typeof(p_item.template #> '{steps,0}') = 'object'
-    then p_item.template - array['title', 'risk_level', 'steps'] = '{}' and jsonb_array_length(p_item.template -> 'steps') = 1
-    and jsonb_typeof(p_item.template -> 'title') = 'string' and length(p_item.template ->> 'title') between 1 and 200
-    and coalesce(p_item.template ->> 'risk_level', case when p_item.template ? 'risk_level' then '' else 'low' end) = any ('{low,medium,high,critical}')
-    and (p_item.template #> '{steps,0}') - array['kind', 'params'] = '{}'
-    and jsonb_typeof(p_item.template #> '{steps,0,kind}') = 'string' and (p_item.template #>> '{steps,0,kind}') ~ '^[A-Za-z0-9_.-]+$'
-    and length(p_item.template #>> '{steps,0,kind}') <= 100
-    and coalesce(jsonb_typeof(p_item.template #> '{steps,0,params}'), 'object') = 'object'
-    and strpos(p_item.template::text, '{{') = 0 end) is not true
+  if (case when p_item.template @@ '$.type() == "object" && $.title.type() == "string" && $.title != ""
+      && (!exists($.risk_level) || $.risk_level.type() == "string" && $.risk_level like_regex "^(low|medium|high|critical)$")
+      && $.steps.type() == "array" && $.steps.size() == 1 && $.steps[0].type() == "object"
+      && $.steps[0].kind.type() == "string" && $.steps[0].kind like_regex "^[A-Za-z0-9_.-]{1,100}$"
+      && (!exists($.steps[0].params) || $.steps[0].params.type() == "object")'
+    then p_item.template - '{title,risk_level,steps}'::text[] = '{}' and length(p_item.template ->> 'title') <= 200
+      and (p_item.template #> '{steps,0}') - '{kind,params}'::text[] = '{}' and strpos(p_item.template::text, '{{') = 0 end) is not true
   then
     v_wrong := ops.template_fault(p_item.template);
   end if;
   if v_wrong is not null then
     return jsonb_build_object('code', 'OPS_004', 'path', v_wrong[1],
       'message', format('template: %s %s', coalesce(nullif(v_wrong[1], ''), 'it'), v_wrong[2]));
+  end if;
+  if p_item.source ~ '^[A-Za-z0-9][A-Za-z0-9_.:-]{0,99}$' and p_item.source <> 'canary'
+    and num_nonnulls(p_item.dedupe_key, p_item.dedupe_minutes, p_item.idempotency_key, p_item.proposed_by) = 0
+  then
+    return null; -- most items come with nothing else
   end if;
   v_wrong := case
     when p_item.source is null or p_item.source !~ '^[A-Za-z0-9][A-Za-z0-9_.:-]{0,99}$'
@@ -1791,7 +1794,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_problem jsonb := ops.item_problem(p_item);
-  v_item ops.gate_item := p_item;
+  v_digest text;
   v_known ops.gate_pointer[];
   v_policies jsonb;
   v_day date;
@@ -1818,7 +1821,7 @@ begin
   end if;
   v_policies := ops.gate_policies();
   v_obstacle := ops.approval_obstacle(p_item.template, v_policies);
-  v_item.digest := ops.template_digest(p_item.template);
+  v_digest := encode(sha256(convert_to(p_item.template::text, 'UTF8')), 'hex'); -- ops.template_digest(), without the call
   v_units := ops.cap_units(p_item.source, p_item.pattern_id, p_item.template, coalesce(v_policies -> 'proposal_caps', '{}'));
   v_day := ops.cap_day(v_policies #>> '{proposal_caps,time_zone}');
   v_counted := ops.count_one(v_day, v_units);
@@ -1833,7 +1836,8 @@ begin
       v_stop := ops.take_caps(v_day, v_units);
     end if;
     if v_stop is not null then
-      perform ops.turn_away(array[v_item], array[v_stop], v_policies);
+      p_item.digest := v_digest;
+      perform ops.turn_away(array[p_item], array[v_stop], v_policies);
       return row(p_item.id, 'rejected', null, ops.verdict_reason(v_stop), v_stop ->> 'code', v_stop)::ops.gate_answer;
     end if;
     v_verdict := ops.caps_counted(v_day, v_units);
@@ -1844,19 +1848,21 @@ begin
     insert into public.ops_mission_proposals (id, dedupe_key, source, status, template, reason, policy_snapshot, created_at, code, verdict, digest,
       idempotency_key, proposed_by, pattern_id, cap_day, reserved_usd, updated_at, expires_at)
     values (p_item.id, p_item.dedupe_key, p_item.source, 'pending', p_item.template, 'waits for approval: ' || v_obstacle, v_policies -> 'snapshot',
-      v_now, 'pending_approval', v_verdict, v_item.digest, p_item.idempotency_key, coalesce(p_item.proposed_by, p_item.template ->> 'agent'),
+      v_now, 'pending_approval', v_verdict, v_digest, p_item.idempotency_key, coalesce(p_item.proposed_by, p_item.template ->> 'agent'),
       p_item.pattern_id, v_day, v_usd, v_now, v_now + coalesce((v_policies #> '{approvals,expires_minutes}')::numeric, 1440) * interval '1 minute');
-    perform ops.tell_pending(array[v_item]);
+    perform ops.tell_pending(array[p_item]);
     return row(p_item.id, 'pending', null, 'waits for approval: ' || v_obstacle, 'pending_approval', v_verdict)::ops.gate_answer;
   end if;
+  with decision as (
+    insert into ops.decisions (proposal_id, decision, digest, actor, actor_context, at)
+    values (p_item.id, 'auto_approved', v_digest, 'policy:auto_approve', ops.actor_context(), v_now)
+  )
   insert into public.ops_mission_proposals (id, dedupe_key, source, status, template, reason, policy_snapshot, approved_at, created_at, code, verdict,
     digest, idempotency_key, proposed_by, pattern_id, cap_day, reserved_usd, decided_at, decided_by, updated_at)
   values (p_item.id, p_item.dedupe_key, p_item.source, 'auto_approved', p_item.template, 'admitted by policy auto_approve', v_policies -> 'snapshot',
-    v_now, v_now, 'auto_approved', v_verdict, v_item.digest, p_item.idempotency_key, coalesce(p_item.proposed_by, p_item.template ->> 'agent'),
+    v_now, v_now, 'auto_approved', v_verdict, v_digest, p_item.idempotency_key, coalesce(p_item.proposed_by, p_item.template ->> 'agent'),
     p_item.pattern_id, v_day, v_usd, v_now, 'policy:auto_approve', v_now);
-  insert into ops.decisions (proposal_id, decision, digest, actor, actor_context, at)
-  values (p_item.id, 'auto_approved', v_item.digest, 'policy:auto_approve', ops.actor_context(), v_now);
-  v_mission_id := ops.make_mission(v_item, v_policies -> 'snapshot');
+  v_mission_id := ops.make_mission(p_item, v_policies -> 'snapshot');
   return row(p_item.id, 'auto_approved', v_mission_id, 'admitted by policy auto_approve', 'auto_approved', v_verdict)::ops.gate_answer;
 end
 $$;
@@ -2230,16 +2236,22 @@ set enable_mergejoin = off
 set random_page_cost = 1.1
 set plan_cache_mode = force_generic_plan
 as $$
-#variable_conflict use_column
+declare
+  v_answer ops.gate_answer;
 begin
   if p_dedupe_key is not null then
     perform ops.lock_keys(array[p_dedupe_key]);
   end if;
-  select * into proposal_id, status, mission_id, reason, code, verdict
-  from ops.pass_one(row(1, ops.new_id(), p_template, p_source, p_dedupe_key, null, null, null, null, null, null, 0, null, null));
-  if status = 'invalid' then
-    perform ops.fail(code, reason, verdict ->> 'path');
+  v_answer := ops.pass_one(row(1, ops.new_id(), p_template, p_source, p_dedupe_key, null, null, null, null, null, null, 0, null, null));
+  if v_answer.status = 'invalid' then
+    perform ops.fail(v_answer.code, v_answer.reason, v_answer.verdict ->> 'path');
   end if;
+  proposal_id := v_answer.proposal_id;
+  status := v_answer.status;
+  mission_id := v_answer.mission_id;
+  reason := v_answer.reason;
+  code := v_answer.code;
+  verdict := v_answer.verdict;
   return next;
 end
 $$;
@@ -2884,8 +2896,8 @@ begin
 end
 $$;
 
--- The same for one proposal of one step, with single values instead of sets; more steps are made above. Its ids are the proposal's but
--- for one digit and the last four, by which people call them.
+-- The same for one proposal of one step, with single values instead of sets; more steps are made above. Its ids are the proposal's with
+-- the last twelve digits in another order, so that each ends, as people call it, in digits of its own.
 create function ops.make_mission(p_item ops.gate_item, p_snapshot jsonb) returns uuid
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -2893,13 +2905,9 @@ as $$
 declare
   v_now timestamptz := ops.now();
   v_name text := p_item.id::text;
-  v_digit text := substr(v_name, 25, 1);
-  v_end integer := ('x' || right(v_name, 4))::bit(16)::integer;
-  v_id uuid := left(v_name, 24) || translate(v_digit, '0123456789abcdef', '123456789abcdef0') || substr(v_name, 26, 7)
-    || lpad(to_hex((v_end + 24593) % 65536), 4, '0');
+  v_id uuid := (left(v_name, 24) || right(v_name, 8) || substr(v_name, 25, 4))::uuid;
   v_step jsonb := p_item.template #> '{steps,0}';
   v_kind text := v_step ->> 'kind';
-  v_params jsonb := coalesce(v_step -> 'params', '{}');
   v_run_at timestamptz := v_now;
 begin
   if jsonb_array_length(p_item.template -> 'steps') > 1 then
@@ -2907,20 +2915,21 @@ begin
     perform ops.make_missions(array[p_item], array[row(1, p_item.template, null, null)::ops.gate_shape], p_snapshot);
     return (select m.id from public.ops_missions m where m.proposal_id = p_item.id);
   end if;
-  insert into public.ops_missions (id, proposal_id, policy_snapshot, title, source, agent, dedupe_key, root_event_id, depth,
-    steps_total, steps_open, created_at, updated_at)
-  values (v_id, p_item.id, p_snapshot, p_item.template ->> 'title', p_item.source, p_item.template ->> 'agent', p_item.dedupe_key,
-    coalesce(p_item.root_event_id, p_item.id), coalesce(p_item.depth, 0), 1, 1, v_now, v_now);
-  if v_step ?| array['delay_seconds', 'run_at'] then
+  if v_step ?| '{delay_seconds,run_at}' then
     v_run_at := greatest(v_now + coalesce((v_step -> 'delay_seconds')::integer, 0) * interval '1 second', (v_step ->> 'run_at')::timestamptz);
   end if;
+  with mission as (
+    insert into public.ops_missions (id, proposal_id, policy_snapshot, title, source, agent, dedupe_key, root_event_id, depth,
+      steps_total, steps_open, created_at, updated_at)
+    values (v_id, p_item.id, p_snapshot, p_item.template ->> 'title', p_item.source, p_item.template ->> 'agent', p_item.dedupe_key,
+      coalesce(p_item.root_event_id, p_item.id), coalesce(p_item.depth, 0), 1, 1, v_now, v_now)
+  )
   insert into public.ops_mission_steps (id, mission_id, kind, params, status, executor, created_at, updated_at, key, position, agent,
     depends_on, uses_results, priority, run_at, delay_seconds, ready, timeout_seconds, declared_retries, cost_reserved_usd, revision, service)
-  values ((left(v_name, 24) || translate(v_digit, '0123456789abcdef', '23456789abcdef01') || substr(v_name, 26, 7)
-    || lpad(to_hex((v_end + 2 * 24593) % 65536), 4, '0'))::uuid, v_id, v_kind, v_params, 'queued', coalesce(v_step ->> 'executor', split_part(v_kind, ':', 1)), v_now, v_now,
-    coalesce(v_step ->> 'key', 'step-1'), 1,
+  values ((left(v_name, 24) || right(v_name, 4) || substr(v_name, 25, 8))::uuid, v_id, v_kind, coalesce(v_step -> 'params', '{}'), 'queued',
+    coalesce(v_step ->> 'executor', split_part(v_kind, ':', 1)), v_now, v_now, coalesce(v_step ->> 'key', 'step-1'), 1,
     coalesce(v_step ->> 'agent', nullif(split_part(v_kind, ':', 2), ''), p_item.template ->> 'agent'), '{}',
-    v_params::text ~ '\{\{\s*steps\.',
+    coalesce((v_step -> 'params')::text ~ '\{\{\s*steps\.', false),
     coalesce((v_step -> 'priority')::smallint, (p_item.template -> 'priority')::smallint, 0::smallint), v_run_at,
     coalesce((v_step -> 'delay_seconds')::integer, 0), v_run_at <= v_now, (v_step -> 'timeout_seconds')::integer,
     (v_step -> 'max_retries')::integer, coalesce((v_step -> 'cost_usd')::numeric, 0), 1, v_step ->> 'service');
@@ -4485,8 +4494,6 @@ begin
   select s.id, s.mission_id, s.status, s.executor, s.priority, s.run_at, s.ready, s.service, case when s.status = 'failed' then s.completed_at end
   from came s where s.status in ('waiting', 'queued', 'failed') and s.revision > 0
   on conflict do nothing;
-  insert into ops.claims (steps, claimed_at, look_at)
-  select array_agg(s.id), ops.now(), min(s.lease_expires_at) from came s where s.status = 'running' having count(*) > 0;
   return null;
 end
 $$;
@@ -4562,8 +4569,8 @@ $$;
 create trigger ops_mission_steps_queue_truncated after truncate on public.ops_mission_steps
   for each statement execute function ops.queue_truncated();
 
--- A lease that was made shorter, by its worker or by hand, is looked at the sooner.
-create function ops.lease_shortened() returns trigger
+-- A step that came running is looked at when its lease is over, and one whose lease was made shorter, by its worker or by hand, the sooner.
+create function ops.look_at_lease() returns trigger
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
@@ -4574,7 +4581,9 @@ end
 $$;
 create trigger ops_mission_steps_lease_shortened after update of lease_expires_at on public.ops_mission_steps
   for each row when (new.status = 'running' and new.lease_expires_at < old.lease_expires_at)
-  execute function ops.lease_shortened();
+  execute function ops.look_at_lease();
+create trigger ops_mission_steps_running_inserted after insert on public.ops_mission_steps
+  for each row when (new.status = 'running') execute function ops.look_at_lease();
 
 -- Looks at claims whose time has come since p_since, at most p_limit, oldest first: what has ended leaves them, and they come up again
 -- when they are twice as old, or when the first of their leases is over. What somebody else looks at is passed over.

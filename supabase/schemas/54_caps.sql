@@ -159,34 +159,35 @@ end
 $$;
 
 -- Counts one proposal in the stripe of this session: in all of its counters, or in none and null, when one of them has no room there.
--- Answers, as JSON text, what the counters with a limit then say. The day's own counter comes first, before all others.
+-- Answers, as JSON text, what the counters with a limit then say. The day's own counter comes first, before all others; it alone counts money.
 create function ops.count_one(p_day date, p_units ops.cap_unit[]) returns text
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_stripe integer := pg_backend_pid() % 16; -- ops.cap_stripe(), without the call
-  v_unit ops.cap_unit;
+  v_unit ops.cap_unit := p_units[case when p_units[1].scope = 'daily' then 1 else 2 end]; -- an agent comes before it
+  v_others integer;
   v_used bigint;
   v_used_usd numeric;
   v_counted text := '';
-  v_daily integer := case when p_units[1].scope = 'daily' then 1 else 2 end; -- an agent comes before it
-  v_at integer := v_daily;
 begin
   begin
-    loop
-      v_unit := p_units[v_at];
-      update ops.cap_stripes c set used = c.used + v_unit.units, used_usd = c.used_usd + v_unit.usd,
-        room = c.room - v_unit.units, room_usd = c.room_usd - v_unit.usd
-      where c.day = p_day and c.scope = v_unit.scope and c.name = v_unit.name and c.stripe = v_stripe
-        and c.max_units is not distinct from v_unit.max_units and c.max_usd is not distinct from v_unit.max_usd
-        and (c.room >= v_unit.units) is not false and (v_unit.usd = 0 or c.room_usd >= v_unit.usd) is not false;
-      if not found then
-        raise exception using errcode = 'OPCAP'; -- lets go of the stripe
-      end if;
-      v_at := case when v_at = v_daily and v_daily > 1 then 1 when v_at < v_daily then v_daily + 1 else v_at + 1 end;
-      exit when v_at > array_length(p_units, 1);
-    end loop;
+    update ops.cap_stripes c set used = c.used + v_unit.units, used_usd = c.used_usd + v_unit.usd,
+      room = c.room - v_unit.units, room_usd = c.room_usd - v_unit.usd
+    where c.day = p_day and c.scope = 'daily' and c.name = '' and c.stripe = v_stripe
+      and c.max_units is not distinct from v_unit.max_units and c.max_usd is not distinct from v_unit.max_usd
+      and (c.room >= v_unit.units) is not false and (v_unit.usd = 0 or c.room_usd >= v_unit.usd) is not false;
+    if found then
+      update ops.cap_stripes c set used = c.used + u.units, room = c.room - u.units
+      from unnest(p_units) u
+      where u.scope <> 'daily' and c.day = p_day and c.scope = u.scope and c.name = u.name and c.stripe = v_stripe
+        and c.max_units is not distinct from u.max_units and (c.room >= u.units) is not false;
+      get diagnostics v_others = row_count;
+    end if;
+    if v_others is distinct from array_length(p_units, 1) - 1 then
+      raise exception using errcode = 'OPCAP'; -- lets go of the stripe
+    end if;
   exception when sqlstate 'OPCAP' then
     return null;
   end;

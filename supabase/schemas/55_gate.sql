@@ -212,22 +212,24 @@ begin
     return '{"code": "OPS_011", "path": "dedupe_minutes", "message": "dedupe_minutes must be a number"}';
   end if;
   -- Most templates have just these fields, and then this says that they are valid, at a fifth of what it costs to read them.
-  if (case when jsonb_typeof(p_item.template) = 'object' and jsonb_typeof(p_item.template -> 'steps') = 'array'
-      and jsonb_typeof(p_item.template #> '{steps,0}') = 'object'
-    then p_item.template - array['title', 'risk_level', 'steps'] = '{}' and jsonb_array_length(p_item.template -> 'steps') = 1
-    and jsonb_typeof(p_item.template -> 'title') = 'string' and length(p_item.template ->> 'title') between 1 and 200
-    and coalesce(p_item.template ->> 'risk_level', case when p_item.template ? 'risk_level' then '' else 'low' end) = any ('{low,medium,high,critical}')
-    and (p_item.template #> '{steps,0}') - array['kind', 'params'] = '{}'
-    and jsonb_typeof(p_item.template #> '{steps,0,kind}') = 'string' and (p_item.template #>> '{steps,0,kind}') ~ '^[A-Za-z0-9_.-]+$'
-    and length(p_item.template #>> '{steps,0,kind}') <= 100
-    and coalesce(jsonb_typeof(p_item.template #> '{steps,0,params}'), 'object') = 'object'
-    and strpos(p_item.template::text, '{{') = 0 end) is not true
+  if (case when p_item.template @@ '$.type() == "object" && $.title.type() == "string" && $.title != ""
+      && (!exists($.risk_level) || $.risk_level.type() == "string" && $.risk_level like_regex "^(low|medium|high|critical)$")
+      && $.steps.type() == "array" && $.steps.size() == 1 && $.steps[0].type() == "object"
+      && $.steps[0].kind.type() == "string" && $.steps[0].kind like_regex "^[A-Za-z0-9_.-]{1,100}$"
+      && (!exists($.steps[0].params) || $.steps[0].params.type() == "object")'
+    then p_item.template - '{title,risk_level,steps}'::text[] = '{}' and length(p_item.template ->> 'title') <= 200
+      and (p_item.template #> '{steps,0}') - '{kind,params}'::text[] = '{}' and strpos(p_item.template::text, '{{') = 0 end) is not true
   then
     v_wrong := ops.template_fault(p_item.template);
   end if;
   if v_wrong is not null then
     return jsonb_build_object('code', 'OPS_004', 'path', v_wrong[1],
       'message', format('template: %s %s', coalesce(nullif(v_wrong[1], ''), 'it'), v_wrong[2]));
+  end if;
+  if p_item.source ~ '^[A-Za-z0-9][A-Za-z0-9_.:-]{0,99}$' and p_item.source <> 'canary'
+    and num_nonnulls(p_item.dedupe_key, p_item.dedupe_minutes, p_item.idempotency_key, p_item.proposed_by) = 0
+  then
+    return null; -- most items come with nothing else
   end if;
   v_wrong := case
     when p_item.source is null or p_item.source !~ '^[A-Za-z0-9][A-Za-z0-9_.:-]{0,99}$'
@@ -340,7 +342,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_problem jsonb := ops.item_problem(p_item);
-  v_item ops.gate_item := p_item;
+  v_digest text;
   v_known ops.gate_pointer[];
   v_policies jsonb;
   v_day date;
@@ -367,7 +369,7 @@ begin
   end if;
   v_policies := ops.gate_policies();
   v_obstacle := ops.approval_obstacle(p_item.template, v_policies);
-  v_item.digest := ops.template_digest(p_item.template);
+  v_digest := encode(sha256(convert_to(p_item.template::text, 'UTF8')), 'hex'); -- ops.template_digest(), without the call
   v_units := ops.cap_units(p_item.source, p_item.pattern_id, p_item.template, coalesce(v_policies -> 'proposal_caps', '{}'));
   v_day := ops.cap_day(v_policies #>> '{proposal_caps,time_zone}');
   v_counted := ops.count_one(v_day, v_units);
@@ -382,7 +384,8 @@ begin
       v_stop := ops.take_caps(v_day, v_units);
     end if;
     if v_stop is not null then
-      perform ops.turn_away(array[v_item], array[v_stop], v_policies);
+      p_item.digest := v_digest;
+      perform ops.turn_away(array[p_item], array[v_stop], v_policies);
       return row(p_item.id, 'rejected', null, ops.verdict_reason(v_stop), v_stop ->> 'code', v_stop)::ops.gate_answer;
     end if;
     v_verdict := ops.caps_counted(v_day, v_units);
@@ -393,19 +396,21 @@ begin
     insert into public.ops_mission_proposals (id, dedupe_key, source, status, template, reason, policy_snapshot, created_at, code, verdict, digest,
       idempotency_key, proposed_by, pattern_id, cap_day, reserved_usd, updated_at, expires_at)
     values (p_item.id, p_item.dedupe_key, p_item.source, 'pending', p_item.template, 'waits for approval: ' || v_obstacle, v_policies -> 'snapshot',
-      v_now, 'pending_approval', v_verdict, v_item.digest, p_item.idempotency_key, coalesce(p_item.proposed_by, p_item.template ->> 'agent'),
+      v_now, 'pending_approval', v_verdict, v_digest, p_item.idempotency_key, coalesce(p_item.proposed_by, p_item.template ->> 'agent'),
       p_item.pattern_id, v_day, v_usd, v_now, v_now + coalesce((v_policies #> '{approvals,expires_minutes}')::numeric, 1440) * interval '1 minute');
-    perform ops.tell_pending(array[v_item]);
+    perform ops.tell_pending(array[p_item]);
     return row(p_item.id, 'pending', null, 'waits for approval: ' || v_obstacle, 'pending_approval', v_verdict)::ops.gate_answer;
   end if;
+  with decision as (
+    insert into ops.decisions (proposal_id, decision, digest, actor, actor_context, at)
+    values (p_item.id, 'auto_approved', v_digest, 'policy:auto_approve', ops.actor_context(), v_now)
+  )
   insert into public.ops_mission_proposals (id, dedupe_key, source, status, template, reason, policy_snapshot, approved_at, created_at, code, verdict,
     digest, idempotency_key, proposed_by, pattern_id, cap_day, reserved_usd, decided_at, decided_by, updated_at)
   values (p_item.id, p_item.dedupe_key, p_item.source, 'auto_approved', p_item.template, 'admitted by policy auto_approve', v_policies -> 'snapshot',
-    v_now, v_now, 'auto_approved', v_verdict, v_item.digest, p_item.idempotency_key, coalesce(p_item.proposed_by, p_item.template ->> 'agent'),
+    v_now, v_now, 'auto_approved', v_verdict, v_digest, p_item.idempotency_key, coalesce(p_item.proposed_by, p_item.template ->> 'agent'),
     p_item.pattern_id, v_day, v_usd, v_now, 'policy:auto_approve', v_now);
-  insert into ops.decisions (proposal_id, decision, digest, actor, actor_context, at)
-  values (p_item.id, 'auto_approved', v_item.digest, 'policy:auto_approve', ops.actor_context(), v_now);
-  v_mission_id := ops.make_mission(v_item, v_policies -> 'snapshot');
+  v_mission_id := ops.make_mission(p_item, v_policies -> 'snapshot');
   return row(p_item.id, 'auto_approved', v_mission_id, 'admitted by policy auto_approve', 'auto_approved', v_verdict)::ops.gate_answer;
 end
 $$;
