@@ -2071,34 +2071,45 @@ declare
   v_expires timestamptz := v_now + coalesce((p_policies #> '{approvals,expires_minutes}')::numeric, 1440) * interval '1 minute';
   v_snapshot jsonb := p_policies -> 'snapshot';
   v_actor jsonb := ops.actor_context();
-  v_admitted ops.gate_item[];
+  v_usd numeric[] := array(select coalesce((select sum(u.usd) from unnest(s.units) u), 0) from unnest(p_shapes) s order by s.shape);
+  v_admitted ops.gate_item[] := p_items;
+  v_held ops.gate_item[] := '{}';
 begin
-  insert into public.ops_mission_proposals (
-    id, dedupe_key, source, status, template, reason, policy_snapshot, approved_at, created_at, code, verdict, digest,
-    idempotency_key, proposed_by, pattern_id, reaction_id, root_event_id, depth, cap_day, reserved_usd, expires_at,
-    decided_at, decided_by, updated_at)
-  select i.id, i.dedupe_key, i.source, s.status, i.template, s.reason, v_snapshot, s.decided_at, v_now, s.code, i.verdict, i.digest,
-    i.idempotency_key, coalesce(i.proposed_by, s.agent), i.pattern_id, i.reaction_id, i.root_event_id, coalesce(i.depth, 0),
-    p_day, s.usd, s.expires_at, s.decided_at, s.decided_by, v_now
-  from unnest(p_items, v_verdicts) with ordinality i(n, id, template, source, dedupe_key, dedupe_minutes, idempotency_key, proposed_by,
-      reaction_id, pattern_id, root_event_id, depth, shape, digest, verdict, at)
-    join (
-      select s.shape, s.template ->> 'agent' as agent, coalesce((select sum(u.usd) from unnest(s.units) u), 0) as usd,
-        (case when s.obstacle is null then 'auto_approved' else 'pending' end)::public.ops_proposal_status as status,
-        case when s.obstacle is not null then 'waits for approval: ' || s.obstacle
-          when v_canary then 'the engine''s own canary' else 'admitted by policy auto_approve' end as reason,
-        case when s.obstacle is not null then 'pending_approval' when v_canary then 'canary' else 'auto_approved' end as code,
-        case when s.obstacle is null then v_now end as decided_at,
-        case when s.obstacle is null then 'policy:auto_approve' end as decided_by,
-        case when s.obstacle is not null then v_expires end as expires_at
-      from unnest(p_shapes) s offset 0) s on s.shape = i.shape
-  order by i.at;
+  if exists (select from unnest(p_items) i where (p_shapes[i.shape]).obstacle is not null) then
+    v_admitted := array(select i from unnest(p_items) i where (p_shapes[i.shape]).obstacle is null);
+    v_held := array(select i from unnest(p_items) i where (p_shapes[i.shape]).obstacle is not null);
+  end if;
 
-  v_admitted := array(select i from unnest(p_items) i where (p_shapes[i.shape]).obstacle is null);
   if v_admitted <> '{}' then
+    with proposal as (
+      insert into public.ops_mission_proposals (
+        id, dedupe_key, source, status, template, reason, policy_snapshot, approved_at, created_at, code, verdict, digest,
+        idempotency_key, proposed_by, pattern_id, reaction_id, root_event_id, depth, cap_day, reserved_usd,
+        decided_at, decided_by, updated_at)
+      select i.id, i.dedupe_key, i.source, 'auto_approved', i.template,
+        case when v_canary then 'the engine''s own canary' else 'admitted by policy auto_approve' end, v_snapshot, v_now, v_now,
+        case when v_canary then 'canary' else 'auto_approved' end, i.verdict, i.digest,
+        i.idempotency_key, coalesce(i.proposed_by, i.template ->> 'agent'), i.pattern_id, i.reaction_id, i.root_event_id, coalesce(i.depth, 0),
+        p_day, v_usd[i.shape], v_now, 'policy:auto_approve', v_now
+      from unnest(p_items, v_verdicts) i(n, id, template, source, dedupe_key, dedupe_minutes, idempotency_key, proposed_by,
+        reaction_id, pattern_id, root_event_id, depth, shape, digest, verdict)
+      where (p_shapes[i.shape]).obstacle is null
+      returning id, digest
+    )
     insert into ops.decisions (proposal_id, decision, digest, actor, actor_context, at)
-    select i.id, 'auto_approved', i.digest, 'policy:auto_approve', v_actor, v_now from unnest(v_admitted) i;
+    select p.id, 'auto_approved', p.digest, 'policy:auto_approve', v_actor, v_now from proposal p;
     perform ops.make_missions(v_admitted, p_shapes, v_snapshot);
+  end if;
+  if v_held <> '{}' then
+    insert into public.ops_mission_proposals (
+      id, dedupe_key, source, status, template, reason, policy_snapshot, created_at, code, verdict, digest,
+      idempotency_key, proposed_by, pattern_id, reaction_id, root_event_id, depth, cap_day, reserved_usd, expires_at, updated_at)
+    select i.id, i.dedupe_key, i.source, 'pending', i.template, 'waits for approval: ' || (p_shapes[i.shape]).obstacle, v_snapshot, v_now,
+      'pending_approval', i.verdict, i.digest, i.idempotency_key, coalesce(i.proposed_by, i.template ->> 'agent'), i.pattern_id,
+      i.reaction_id, i.root_event_id, coalesce(i.depth, 0), p_day, v_usd[i.shape], v_expires, v_now
+    from unnest(p_items, v_verdicts) i(n, id, template, source, dedupe_key, dedupe_minutes, idempotency_key, proposed_by,
+      reaction_id, pattern_id, root_event_id, depth, shape, digest, verdict)
+    where (p_shapes[i.shape]).obstacle is not null;
   end if;
   if not v_canary then
     perform ops.count_caps(p_day, p_totals);
@@ -2106,8 +2117,8 @@ begin
       perform ops.count_roots(p_items, p_policies);
     end if;
   end if;
-  if array_length(v_admitted, 1) is distinct from array_length(p_items, 1) then
-    perform ops.tell_pending(array(select i from unnest(p_items) i where (p_shapes[i.shape]).obstacle is not null));
+  if v_held <> '{}' then
+    perform ops.tell_pending(v_held);
   end if;
 end
 $$;
@@ -2132,14 +2143,18 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_head text := format('{"day": %s, "time_zone": %s, "counted": [', coalesce(to_json(p_day)::text, 'null'),
-    to_json(coalesce(p_policies #>> '{proposal_caps,time_zone}', 'UTC')));
+  -- Keys in the order in which jsonb keeps them, shorter ones first.
+  v_head text := format('{"day": %s, "counted": [', coalesce(to_json(p_day)::text, 'null'));
+  v_tail text := format('], "time_zone": %s}', to_json(coalesce(p_policies #>> '{proposal_caps,time_zone}', 'UTC')));
   v_verdicts jsonb[] := '{}';
   v_text text;
   v_unit record;
   v_shape integer;
   v_no integer := 0;
   v_at integer := 0;
+  v_number integer;
+  v_count integer;
+  v_sum numeric;
   -- By shape: its first and last unit.
   v_first integer[] := '{}';
   v_last integer[] := '{}';
@@ -2149,6 +2164,7 @@ declare
   v_usd numeric[] := '{}';
   v_before text[] := '{}';
   v_after text[] := '{}';
+  v_limit_usd text[] := '{}';
   -- By counter.
   v_used integer[] := '{}';
   v_used_usd numeric[] := '{}';
@@ -2170,28 +2186,32 @@ begin
     v_counter[v_at] := v_unit.counter;
     v_units[v_at] := v_unit.units;
     v_used[v_unit.counter] := v_unit.used;
-    v_before[v_at] := concat(case when not v_unit.is_first then ', ' end, '{"scope": "' || v_unit.scope || '"',
-      ', "name": ' || to_json(nullif(v_unit.name, '')), ', "used": ');
-    v_after[v_at] := concat(', "limit": ' || v_unit.max_units, ', "limit_usd": ' || v_unit.max_usd,
-      case when v_unit.max_usd is null then '}' else ', "used_usd": ' end);
+    v_before[v_at] := concat(case when not v_unit.is_first then ', ' end, '{', '"name": ' || to_json(nullif(v_unit.name, '')) || ', ', '"used": ');
+    v_after[v_at] := concat(', "limit": ' || v_unit.max_units, ', "scope": "' || v_unit.scope || '"',
+      case when v_unit.max_usd is not null then ', "used_usd": ' else '}' end);
     if v_unit.max_usd is not null then
       v_usd[v_at] := v_unit.usd;
+      v_limit_usd[v_at] := format(', "limit_usd": %s}', v_unit.max_usd);
       v_used_usd[v_unit.counter] := v_unit.used_usd;
     end if;
   end loop;
 
+  -- An array is changed in its place only where the new value does not come from the array itself.
   foreach v_shape in array array(select i.shape from unnest(p_items) i) loop
     v_text := v_head;
     for v_at in coalesce(v_first[v_shape], 0) .. coalesce(v_last[v_shape], -1) loop
-      v_used[v_counter[v_at]] := v_used[v_counter[v_at]] + v_units[v_at];
-      v_text := v_text || v_before[v_at] || v_used[v_counter[v_at]] || v_after[v_at];
+      v_number := v_counter[v_at];
+      v_count := v_used[v_number] + v_units[v_at];
+      v_used[v_number] := v_count;
+      v_text := v_text || v_before[v_at] || v_count || v_after[v_at];
       if v_usd[v_at] is not null then
-        v_used_usd[v_counter[v_at]] := v_used_usd[v_counter[v_at]] + v_usd[v_at];
-        v_text := v_text || v_used_usd[v_counter[v_at]] || '}';
+        v_sum := v_used_usd[v_number] + v_usd[v_at];
+        v_used_usd[v_number] := v_sum;
+        v_text := v_text || v_sum || v_limit_usd[v_at];
       end if;
     end loop;
     v_no := v_no + 1;
-    v_verdicts[v_no] := (v_text || ']}')::jsonb;
+    v_verdicts[v_no] := (v_text || v_tail)::jsonb;
   end loop;
   return v_verdicts;
 end
@@ -2271,8 +2291,8 @@ as $$
 declare
   v_ids uuid[] := ops.new_ids(ops.require_array(p_proposals, 'p_proposals', 1000));
 begin
-  perform ops.lock_keys(array(
-    select unnest(array[i ->> 'dedupe_key', i ->> 'idempotency_key']) from jsonb_array_elements(p_proposals) i));
+  perform ops.lock_keys(array(select jsonb_array_elements_text(
+    jsonb_path_query_array(p_proposals, '$[*].dedupe_key') || jsonb_path_query_array(p_proposals, '$[*].idempotency_key'))));
   return query
   select a.* from ops.pass_gate(array(
     select row(e.n, v_ids[e.n], e.item -> 'template', e.item ->> 'source', e.item ->> 'dedupe_key',
@@ -2676,6 +2696,7 @@ declare
   v_decisions jsonb[];
   v_stops text[];
   v_outcomes text[];
+  v_payloads jsonb[];
   v_reactions integer;
   v_shadows integer;
   v_reaction_ids uuid[];
@@ -2685,6 +2706,7 @@ begin
   perform pg_advisory_xact_lock(hashtextextended('ops settle', 0));
   v_now := ops.now();
 
+  -- Found by their ids: the index of what is unprocessed would give all that waits, for each call.
   select array_agg(l.id), array_agg(l.type), array_agg(l.created_at), array_agg(l.depth), array_agg(l.item)
     into v_ids, v_types, v_times, v_depths, v_items
   from (
@@ -2692,7 +2714,7 @@ begin
     from (select distinct on (g.item ->> 'event_id') (g.item ->> 'event_id')::uuid as id, g.item
           from jsonb_array_elements(p_events) with ordinality g(item, n) order by g.item ->> 'event_id', g.n) i
     join public.ops_agent_events e on e.id = i.id
-    where e.processed_at is null
+    where e.id = any (array(select (g ->> 'event_id')::uuid from jsonb_array_elements(p_events) g)) and num_nulls(e.processed_at) = 1
     order by e.created_at, e.id
     for no key update of e) l;
   -- An event that no pattern decided about has one decision, null.
@@ -2701,18 +2723,21 @@ begin
     left join lateral jsonb_array_elements(case when jsonb_typeof(e.item -> 'decisions') = 'array' then e.item -> 'decisions' end) d(value) on true;
   v_errors := array(select i.item ->> 'error' from unnest(v_items) with ordinality i(item, at) order by i.at);
   v_stops := ops.hold_back(v_ids, v_times, v_depths, v_events, v_decisions);
-  select array_agg(o.outcome), count(*) filter (where o.outcome = 'reaction'), count(*) filter (where o.outcome = 'shadow')
-    into v_outcomes, v_reactions, v_shadows
-  from unnest(v_decisions, v_stops) d(value, stop), lateral (
+  select array_agg(o.outcome), count(*) filter (where o.outcome = 'reaction'), count(*) filter (where o.outcome = 'shadow'),
+      array_agg(case when o.outcome <> 'none' then jsonb_build_object('event_type', v_types[d.event], 'pattern_id', d.value -> 'pattern_id',
+          'proposal_source', coalesce(d.value ->> 'proposal_source', 'reaction'), 'proposal_template', d.value -> 'template')
+        || case when d.value ->> 'dedupe_key' is null then '{}' else jsonb_build_object('dedupe_key', d.value -> 'dedupe_key') end end)
+    into v_outcomes, v_reactions, v_shadows, v_payloads
+  from unnest(v_events, v_decisions, v_stops) d(event, value, stop), lateral (
     select case when d.stop is not null or d.value ->> 'decision' is distinct from 'matched' then 'none'
-      when d.value ->> 'mode' = 'shadow' then 'shadow' else 'reaction' end as outcome) o;
+      when d.value ->> 'mode' = 'shadow' then 'shadow' else 'reaction' end as outcome offset 0) o;
 
   if v_reactions > 0 then
     v_reaction_ids := ops.new_ids(v_reactions);
     with inserted as (
       insert into public.ops_agent_reactions (id, event_id, payload, created_at, updated_at)
-      select v_reaction_ids[row_number() over ()], v_ids[d.event], ops.reaction_payload(v_types[d.event], d.value), v_now, v_now
-      from unnest(v_events, v_decisions, v_outcomes) d(event, value, outcome) where d.outcome = 'reaction'
+      select v_reaction_ids[row_number() over ()], v_ids[d.event], d.payload, v_now, v_now
+      from unnest(v_events, v_payloads, v_outcomes) d(event, payload, outcome) where d.outcome = 'reaction'
       on conflict (event_id, pattern_id) do nothing
       returning event_id
     )
@@ -2720,15 +2745,15 @@ begin
   end if;
   if v_shadows > 0 then
     insert into ops.shadow_reactions (event_id, pattern_id, payload)
-    select v_ids[d.event], d.value ->> 'pattern_id', ops.reaction_payload(v_types[d.event], d.value)
-    from unnest(v_events, v_decisions, v_outcomes) with ordinality d(event, value, outcome, number)
+    select v_ids[d.event], d.payload ->> 'pattern_id', d.payload
+    from unnest(v_events, v_payloads, v_outcomes) with ordinality d(event, payload, outcome, number)
     where d.outcome = 'shadow' order by d.number
     on conflict do nothing;
   end if;
 
   insert into ops.event_verdicts (event_id, policy_version, decisions, error, settled_at)
-  select v_ids[d.event], p_policy_version, coalesce(jsonb_agg(jsonb_strip_nulls(case when d.stop is null then d.value - array['template', 'proposal_source']
-      else d.value - array['template', 'proposal_source'] || jsonb_build_object('decision', d.stop) end) order by d.number) filter (where d.value is not null),
+  select v_ids[d.event], p_policy_version, coalesce(jsonb_strip_nulls(jsonb_agg(case when d.stop is null then d.value - array['template', 'proposal_source']
+      else d.value - array['template', 'proposal_source'] || jsonb_build_object('decision', d.stop) end order by d.number) filter (where d.value is not null)),
       '[]'), v_errors[d.event], v_now
   from unnest(v_events, v_decisions, v_stops) with ordinality d(event, value, stop, number) group by d.event order by d.event
   on conflict (event_id) do update set policy_version = excluded.policy_version, decisions = excluded.decisions,
@@ -2742,17 +2767,6 @@ begin
     select distinct (i ->> 'event_id')::uuid, 'skipped', 0 from jsonb_array_elements(p_events) i
     where (i ->> 'event_id')::uuid <> all (coalesce(v_ids, '{}'));
   end if;
-end
-$$;
-
-create function ops.reaction_payload(p_event_type text, p_decision jsonb) returns jsonb
-language plpgsql immutable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return jsonb_build_object('pattern_id', p_decision -> 'pattern_id', 'event_type', p_event_type,
-    'proposal_source', coalesce(p_decision ->> 'proposal_source', 'reaction'), 'proposal_template', p_decision -> 'template')
-    || case when p_decision ->> 'dedupe_key' is null then '{}' else jsonb_build_object('dedupe_key', p_decision -> 'dedupe_key') end;
 end
 $$;
 
@@ -2857,7 +2871,7 @@ end
 $$;
 
 -- The missions and steps of proposals that have been decided on. Params are each item's own, all else of a step is its shape's.
--- Ids of steps are their mission's but for two digits and the last four, so that steps are claimed in the order of their proposals.
+-- Ids of steps begin as their mission's and go on with their position, so that steps are claimed in the order of their proposals.
 create function ops.make_missions(p_items ops.gate_item[], p_shapes ops.gate_shape[], p_snapshot jsonb) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -2865,32 +2879,35 @@ as $$
 declare
   v_now timestamptz := ops.now();
   v_ids uuid[] := ops.new_ids(array_length(p_items, 1));
+  v_middle text := right(gen_random_uuid()::text, 5);
+  v_end integer := floor(random() * 983040);
 begin
-  insert into public.ops_missions (id, proposal_id, policy_snapshot, title, source, agent, dedupe_key, root_event_id, depth,
-    steps_total, steps_open, created_at, updated_at)
-  select i.mission_id, i.id, p_snapshot, i.template ->> 'title', i.source, i.template ->> 'agent', i.dedupe_key,
-    coalesce(i.root_event_id, i.id), coalesce(i.depth, 0), jsonb_array_length(i.template -> 'steps'), jsonb_array_length(i.template -> 'steps'), v_now, v_now
-  from unnest(p_items, v_ids) i(n, id, template, source, dedupe_key, dedupe_minutes, idempotency_key, proposed_by, reaction_id, pattern_id,
-    root_event_id, depth, shape, digest, mission_id);
-
   with step as materialized (
-    select h.shape, s.*, array['steps', (s."position" - 1)::text, 'params'] as path,
+    select h.shape, s.*, array['steps', (s."position" - 1)::text, 'params'] as path, to_hex(s."position" + 15) || v_middle as middle,
       greatest(v_now + coalesce((s.step -> 'delay_seconds')::integer, 0) * interval '1 second', (s.step ->> 'run_at')::timestamptz) as run_at,
       (case when s.depends_on = '{}' then 'queued' else 'waiting' end)::public.ops_step_status as status,
       coalesce((s.step -> 'delay_seconds')::integer, 0) as delay_seconds, (s.step -> 'timeout_seconds')::integer as timeout_seconds,
-      (s.step -> 'max_retries')::integer as max_retries, coalesce((s.step -> 'cost_usd')::numeric, 0) as cost_usd
+      (s.step -> 'max_retries')::integer as max_retries, coalesce((s.step -> 'cost_usd')::numeric, 0) as cost_usd, s.step ->> 'service' as service
     from (select distinct i.shape from unnest(p_items) i) i, unnest(p_shapes[i.shape:i.shape]) h, ops.template_steps(h.template) s
+  ), item as materialized (
+    select i.id, i.template, i.source, i.dedupe_key, i.root_event_id, i.depth, i.shape, i.mission_id, i.at,
+      left(i.mission_id::text, 24) as head, jsonb_array_length(i.template -> 'steps') as steps
+    from unnest(p_items, v_ids) with ordinality i(n, id, template, source, dedupe_key, dedupe_minutes, idempotency_key, proposed_by,
+      reaction_id, pattern_id, root_event_id, depth, shape, digest, mission_id, at)
+  ), mission as (
+    insert into public.ops_missions (id, proposal_id, policy_snapshot, title, source, agent, dedupe_key, root_event_id, depth,
+      steps_total, steps_open, created_at, updated_at)
+    select i.mission_id, i.id, p_snapshot, i.template ->> 'title', i.source, i.template ->> 'agent', i.dedupe_key,
+      coalesce(i.root_event_id, i.id), coalesce(i.depth, 0), i.steps, i.steps, v_now, v_now
+    from item i
   )
   insert into public.ops_mission_steps (id, mission_id, kind, params, status, executor, created_at, updated_at, key, position, agent,
     depends_on, uses_results, priority, run_at, delay_seconds, ready, timeout_seconds, declared_retries, cost_reserved_usd, revision, service)
-  select (left(i.mission_id::text, 24) || to_hex(s."position" + 15) || substr(i.mission_id::text, 27, 6)
-      || lpad(to_hex((('x' || right(i.mission_id::text, 4))::bit(16)::integer + s."position" * 24593) % 65536), 4, '0'))::uuid, i.mission_id, s.kind, p.params, s.status,
-    s.executor, v_now, v_now, s.key, s."position", s.agent, s.depends_on,
+  select (i.head || s.middle || to_hex(65536 + (v_end + (i.at * 100 + s."position") * 40507) % 983040))::uuid, i.mission_id, s.kind, p.params,
+    s.status, s.executor, v_now, v_now, s.key, s."position", s.agent, s.depends_on,
     strpos(p.params::text, '{{') > 0 and p.params::text ~ '\{\{\s*steps\.', s.priority, s.run_at, s.delay_seconds, s.run_at <= v_now,
-    s.timeout_seconds, s.max_retries, s.cost_usd, 1, s.step ->> 'service'
-  from unnest(p_items, v_ids) i(n, id, template, source, dedupe_key, dedupe_minutes, idempotency_key, proposed_by, reaction_id, pattern_id,
-      root_event_id, depth, shape, digest, mission_id)
-    join step s on s.shape = i.shape
+    s.timeout_seconds, s.max_retries, s.cost_usd, 1, s.service
+  from item i join step s on s.shape = i.shape
     cross join lateral (select coalesce(i.template #> s.path, '{}') as params offset 0) p;
   perform ops.wake_workers();
 end
@@ -4492,8 +4509,7 @@ as $$
 begin
   insert into ops.queue (step_id, mission_id, status, executor, priority, run_at, ready, service, ended_at)
   select s.id, s.mission_id, s.status, s.executor, s.priority, s.run_at, s.ready, s.service, case when s.status = 'failed' then s.completed_at end
-  from came s where s.status in ('waiting', 'queued', 'failed') and s.revision > 0
-  on conflict do nothing;
+  from came s where s.status in ('waiting', 'queued', 'failed') and s.revision > 0;
   return null;
 end
 $$;

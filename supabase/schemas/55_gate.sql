@@ -619,34 +619,45 @@ declare
   v_expires timestamptz := v_now + coalesce((p_policies #> '{approvals,expires_minutes}')::numeric, 1440) * interval '1 minute';
   v_snapshot jsonb := p_policies -> 'snapshot';
   v_actor jsonb := ops.actor_context();
-  v_admitted ops.gate_item[];
+  v_usd numeric[] := array(select coalesce((select sum(u.usd) from unnest(s.units) u), 0) from unnest(p_shapes) s order by s.shape);
+  v_admitted ops.gate_item[] := p_items;
+  v_held ops.gate_item[] := '{}';
 begin
-  insert into public.ops_mission_proposals (
-    id, dedupe_key, source, status, template, reason, policy_snapshot, approved_at, created_at, code, verdict, digest,
-    idempotency_key, proposed_by, pattern_id, reaction_id, root_event_id, depth, cap_day, reserved_usd, expires_at,
-    decided_at, decided_by, updated_at)
-  select i.id, i.dedupe_key, i.source, s.status, i.template, s.reason, v_snapshot, s.decided_at, v_now, s.code, i.verdict, i.digest,
-    i.idempotency_key, coalesce(i.proposed_by, s.agent), i.pattern_id, i.reaction_id, i.root_event_id, coalesce(i.depth, 0),
-    p_day, s.usd, s.expires_at, s.decided_at, s.decided_by, v_now
-  from unnest(p_items, v_verdicts) with ordinality i(n, id, template, source, dedupe_key, dedupe_minutes, idempotency_key, proposed_by,
-      reaction_id, pattern_id, root_event_id, depth, shape, digest, verdict, at)
-    join (
-      select s.shape, s.template ->> 'agent' as agent, coalesce((select sum(u.usd) from unnest(s.units) u), 0) as usd,
-        (case when s.obstacle is null then 'auto_approved' else 'pending' end)::public.ops_proposal_status as status,
-        case when s.obstacle is not null then 'waits for approval: ' || s.obstacle
-          when v_canary then 'the engine''s own canary' else 'admitted by policy auto_approve' end as reason,
-        case when s.obstacle is not null then 'pending_approval' when v_canary then 'canary' else 'auto_approved' end as code,
-        case when s.obstacle is null then v_now end as decided_at,
-        case when s.obstacle is null then 'policy:auto_approve' end as decided_by,
-        case when s.obstacle is not null then v_expires end as expires_at
-      from unnest(p_shapes) s offset 0) s on s.shape = i.shape
-  order by i.at;
+  if exists (select from unnest(p_items) i where (p_shapes[i.shape]).obstacle is not null) then
+    v_admitted := array(select i from unnest(p_items) i where (p_shapes[i.shape]).obstacle is null);
+    v_held := array(select i from unnest(p_items) i where (p_shapes[i.shape]).obstacle is not null);
+  end if;
 
-  v_admitted := array(select i from unnest(p_items) i where (p_shapes[i.shape]).obstacle is null);
   if v_admitted <> '{}' then
+    with proposal as (
+      insert into public.ops_mission_proposals (
+        id, dedupe_key, source, status, template, reason, policy_snapshot, approved_at, created_at, code, verdict, digest,
+        idempotency_key, proposed_by, pattern_id, reaction_id, root_event_id, depth, cap_day, reserved_usd,
+        decided_at, decided_by, updated_at)
+      select i.id, i.dedupe_key, i.source, 'auto_approved', i.template,
+        case when v_canary then 'the engine''s own canary' else 'admitted by policy auto_approve' end, v_snapshot, v_now, v_now,
+        case when v_canary then 'canary' else 'auto_approved' end, i.verdict, i.digest,
+        i.idempotency_key, coalesce(i.proposed_by, i.template ->> 'agent'), i.pattern_id, i.reaction_id, i.root_event_id, coalesce(i.depth, 0),
+        p_day, v_usd[i.shape], v_now, 'policy:auto_approve', v_now
+      from unnest(p_items, v_verdicts) i(n, id, template, source, dedupe_key, dedupe_minutes, idempotency_key, proposed_by,
+        reaction_id, pattern_id, root_event_id, depth, shape, digest, verdict)
+      where (p_shapes[i.shape]).obstacle is null
+      returning id, digest
+    )
     insert into ops.decisions (proposal_id, decision, digest, actor, actor_context, at)
-    select i.id, 'auto_approved', i.digest, 'policy:auto_approve', v_actor, v_now from unnest(v_admitted) i;
+    select p.id, 'auto_approved', p.digest, 'policy:auto_approve', v_actor, v_now from proposal p;
     perform ops.make_missions(v_admitted, p_shapes, v_snapshot);
+  end if;
+  if v_held <> '{}' then
+    insert into public.ops_mission_proposals (
+      id, dedupe_key, source, status, template, reason, policy_snapshot, created_at, code, verdict, digest,
+      idempotency_key, proposed_by, pattern_id, reaction_id, root_event_id, depth, cap_day, reserved_usd, expires_at, updated_at)
+    select i.id, i.dedupe_key, i.source, 'pending', i.template, 'waits for approval: ' || (p_shapes[i.shape]).obstacle, v_snapshot, v_now,
+      'pending_approval', i.verdict, i.digest, i.idempotency_key, coalesce(i.proposed_by, i.template ->> 'agent'), i.pattern_id,
+      i.reaction_id, i.root_event_id, coalesce(i.depth, 0), p_day, v_usd[i.shape], v_expires, v_now
+    from unnest(p_items, v_verdicts) i(n, id, template, source, dedupe_key, dedupe_minutes, idempotency_key, proposed_by,
+      reaction_id, pattern_id, root_event_id, depth, shape, digest, verdict)
+    where (p_shapes[i.shape]).obstacle is not null;
   end if;
   if not v_canary then
     perform ops.count_caps(p_day, p_totals);
@@ -654,8 +665,8 @@ begin
       perform ops.count_roots(p_items, p_policies);
     end if;
   end if;
-  if array_length(v_admitted, 1) is distinct from array_length(p_items, 1) then
-    perform ops.tell_pending(array(select i from unnest(p_items) i where (p_shapes[i.shape]).obstacle is not null));
+  if v_held <> '{}' then
+    perform ops.tell_pending(v_held);
   end if;
 end
 $$;
@@ -680,14 +691,18 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_head text := format('{"day": %s, "time_zone": %s, "counted": [', coalesce(to_json(p_day)::text, 'null'),
-    to_json(coalesce(p_policies #>> '{proposal_caps,time_zone}', 'UTC')));
+  -- Keys in the order in which jsonb keeps them, shorter ones first.
+  v_head text := format('{"day": %s, "counted": [', coalesce(to_json(p_day)::text, 'null'));
+  v_tail text := format('], "time_zone": %s}', to_json(coalesce(p_policies #>> '{proposal_caps,time_zone}', 'UTC')));
   v_verdicts jsonb[] := '{}';
   v_text text;
   v_unit record;
   v_shape integer;
   v_no integer := 0;
   v_at integer := 0;
+  v_number integer;
+  v_count integer;
+  v_sum numeric;
   -- By shape: its first and last unit.
   v_first integer[] := '{}';
   v_last integer[] := '{}';
@@ -697,6 +712,7 @@ declare
   v_usd numeric[] := '{}';
   v_before text[] := '{}';
   v_after text[] := '{}';
+  v_limit_usd text[] := '{}';
   -- By counter.
   v_used integer[] := '{}';
   v_used_usd numeric[] := '{}';
@@ -718,28 +734,32 @@ begin
     v_counter[v_at] := v_unit.counter;
     v_units[v_at] := v_unit.units;
     v_used[v_unit.counter] := v_unit.used;
-    v_before[v_at] := concat(case when not v_unit.is_first then ', ' end, '{"scope": "' || v_unit.scope || '"',
-      ', "name": ' || to_json(nullif(v_unit.name, '')), ', "used": ');
-    v_after[v_at] := concat(', "limit": ' || v_unit.max_units, ', "limit_usd": ' || v_unit.max_usd,
-      case when v_unit.max_usd is null then '}' else ', "used_usd": ' end);
+    v_before[v_at] := concat(case when not v_unit.is_first then ', ' end, '{', '"name": ' || to_json(nullif(v_unit.name, '')) || ', ', '"used": ');
+    v_after[v_at] := concat(', "limit": ' || v_unit.max_units, ', "scope": "' || v_unit.scope || '"',
+      case when v_unit.max_usd is not null then ', "used_usd": ' else '}' end);
     if v_unit.max_usd is not null then
       v_usd[v_at] := v_unit.usd;
+      v_limit_usd[v_at] := format(', "limit_usd": %s}', v_unit.max_usd);
       v_used_usd[v_unit.counter] := v_unit.used_usd;
     end if;
   end loop;
 
+  -- An array is changed in its place only where the new value does not come from the array itself.
   foreach v_shape in array array(select i.shape from unnest(p_items) i) loop
     v_text := v_head;
     for v_at in coalesce(v_first[v_shape], 0) .. coalesce(v_last[v_shape], -1) loop
-      v_used[v_counter[v_at]] := v_used[v_counter[v_at]] + v_units[v_at];
-      v_text := v_text || v_before[v_at] || v_used[v_counter[v_at]] || v_after[v_at];
+      v_number := v_counter[v_at];
+      v_count := v_used[v_number] + v_units[v_at];
+      v_used[v_number] := v_count;
+      v_text := v_text || v_before[v_at] || v_count || v_after[v_at];
       if v_usd[v_at] is not null then
-        v_used_usd[v_counter[v_at]] := v_used_usd[v_counter[v_at]] + v_usd[v_at];
-        v_text := v_text || v_used_usd[v_counter[v_at]] || '}';
+        v_sum := v_used_usd[v_number] + v_usd[v_at];
+        v_used_usd[v_number] := v_sum;
+        v_text := v_text || v_sum || v_limit_usd[v_at];
       end if;
     end loop;
     v_no := v_no + 1;
-    v_verdicts[v_no] := (v_text || ']}')::jsonb;
+    v_verdicts[v_no] := (v_text || v_tail)::jsonb;
   end loop;
   return v_verdicts;
 end

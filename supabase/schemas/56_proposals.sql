@@ -46,8 +46,8 @@ as $$
 declare
   v_ids uuid[] := ops.new_ids(ops.require_array(p_proposals, 'p_proposals', 1000));
 begin
-  perform ops.lock_keys(array(
-    select unnest(array[i ->> 'dedupe_key', i ->> 'idempotency_key']) from jsonb_array_elements(p_proposals) i));
+  perform ops.lock_keys(array(select jsonb_array_elements_text(
+    jsonb_path_query_array(p_proposals, '$[*].dedupe_key') || jsonb_path_query_array(p_proposals, '$[*].idempotency_key'))));
   return query
   select a.* from ops.pass_gate(array(
     select row(e.n, v_ids[e.n], e.item -> 'template', e.item ->> 'source', e.item ->> 'dedupe_key',

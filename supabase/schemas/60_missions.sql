@@ -24,7 +24,7 @@ end
 $$;
 
 -- The missions and steps of proposals that have been decided on. Params are each item's own, all else of a step is its shape's.
--- Ids of steps are their mission's but for two digits and the last four, so that steps are claimed in the order of their proposals.
+-- Ids of steps begin as their mission's and go on with their position, so that steps are claimed in the order of their proposals.
 create function ops.make_missions(p_items ops.gate_item[], p_shapes ops.gate_shape[], p_snapshot jsonb) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -32,32 +32,35 @@ as $$
 declare
   v_now timestamptz := ops.now();
   v_ids uuid[] := ops.new_ids(array_length(p_items, 1));
+  v_middle text := right(gen_random_uuid()::text, 5);
+  v_end integer := floor(random() * 983040);
 begin
-  insert into public.ops_missions (id, proposal_id, policy_snapshot, title, source, agent, dedupe_key, root_event_id, depth,
-    steps_total, steps_open, created_at, updated_at)
-  select i.mission_id, i.id, p_snapshot, i.template ->> 'title', i.source, i.template ->> 'agent', i.dedupe_key,
-    coalesce(i.root_event_id, i.id), coalesce(i.depth, 0), jsonb_array_length(i.template -> 'steps'), jsonb_array_length(i.template -> 'steps'), v_now, v_now
-  from unnest(p_items, v_ids) i(n, id, template, source, dedupe_key, dedupe_minutes, idempotency_key, proposed_by, reaction_id, pattern_id,
-    root_event_id, depth, shape, digest, mission_id);
-
   with step as materialized (
-    select h.shape, s.*, array['steps', (s."position" - 1)::text, 'params'] as path,
+    select h.shape, s.*, array['steps', (s."position" - 1)::text, 'params'] as path, to_hex(s."position" + 15) || v_middle as middle,
       greatest(v_now + coalesce((s.step -> 'delay_seconds')::integer, 0) * interval '1 second', (s.step ->> 'run_at')::timestamptz) as run_at,
       (case when s.depends_on = '{}' then 'queued' else 'waiting' end)::public.ops_step_status as status,
       coalesce((s.step -> 'delay_seconds')::integer, 0) as delay_seconds, (s.step -> 'timeout_seconds')::integer as timeout_seconds,
-      (s.step -> 'max_retries')::integer as max_retries, coalesce((s.step -> 'cost_usd')::numeric, 0) as cost_usd
+      (s.step -> 'max_retries')::integer as max_retries, coalesce((s.step -> 'cost_usd')::numeric, 0) as cost_usd, s.step ->> 'service' as service
     from (select distinct i.shape from unnest(p_items) i) i, unnest(p_shapes[i.shape:i.shape]) h, ops.template_steps(h.template) s
+  ), item as materialized (
+    select i.id, i.template, i.source, i.dedupe_key, i.root_event_id, i.depth, i.shape, i.mission_id, i.at,
+      left(i.mission_id::text, 24) as head, jsonb_array_length(i.template -> 'steps') as steps
+    from unnest(p_items, v_ids) with ordinality i(n, id, template, source, dedupe_key, dedupe_minutes, idempotency_key, proposed_by,
+      reaction_id, pattern_id, root_event_id, depth, shape, digest, mission_id, at)
+  ), mission as (
+    insert into public.ops_missions (id, proposal_id, policy_snapshot, title, source, agent, dedupe_key, root_event_id, depth,
+      steps_total, steps_open, created_at, updated_at)
+    select i.mission_id, i.id, p_snapshot, i.template ->> 'title', i.source, i.template ->> 'agent', i.dedupe_key,
+      coalesce(i.root_event_id, i.id), coalesce(i.depth, 0), i.steps, i.steps, v_now, v_now
+    from item i
   )
   insert into public.ops_mission_steps (id, mission_id, kind, params, status, executor, created_at, updated_at, key, position, agent,
     depends_on, uses_results, priority, run_at, delay_seconds, ready, timeout_seconds, declared_retries, cost_reserved_usd, revision, service)
-  select (left(i.mission_id::text, 24) || to_hex(s."position" + 15) || substr(i.mission_id::text, 27, 6)
-      || lpad(to_hex((('x' || right(i.mission_id::text, 4))::bit(16)::integer + s."position" * 24593) % 65536), 4, '0'))::uuid, i.mission_id, s.kind, p.params, s.status,
-    s.executor, v_now, v_now, s.key, s."position", s.agent, s.depends_on,
+  select (i.head || s.middle || to_hex(65536 + (v_end + (i.at * 100 + s."position") * 40507) % 983040))::uuid, i.mission_id, s.kind, p.params,
+    s.status, s.executor, v_now, v_now, s.key, s."position", s.agent, s.depends_on,
     strpos(p.params::text, '{{') > 0 and p.params::text ~ '\{\{\s*steps\.', s.priority, s.run_at, s.delay_seconds, s.run_at <= v_now,
-    s.timeout_seconds, s.max_retries, s.cost_usd, 1, s.step ->> 'service'
-  from unnest(p_items, v_ids) i(n, id, template, source, dedupe_key, dedupe_minutes, idempotency_key, proposed_by, reaction_id, pattern_id,
-      root_event_id, depth, shape, digest, mission_id)
-    join step s on s.shape = i.shape
+    s.timeout_seconds, s.max_retries, s.cost_usd, 1, s.service
+  from item i join step s on s.shape = i.shape
     cross join lateral (select coalesce(i.template #> s.path, '{}') as params offset 0) p;
   perform ops.wake_workers();
 end

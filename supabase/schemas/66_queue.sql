@@ -10,8 +10,7 @@ as $$
 begin
   insert into ops.queue (step_id, mission_id, status, executor, priority, run_at, ready, service, ended_at)
   select s.id, s.mission_id, s.status, s.executor, s.priority, s.run_at, s.ready, s.service, case when s.status = 'failed' then s.completed_at end
-  from came s where s.status in ('waiting', 'queued', 'failed') and s.revision > 0
-  on conflict do nothing;
+  from came s where s.status in ('waiting', 'queued', 'failed') and s.revision > 0;
   return null;
 end
 $$;
