@@ -222,7 +222,8 @@ begin
 end
 $$;
 
--- Counts what fits, and deals out anew where this session's stripe has no share that is large enough. The day is locked.
+-- Counts what fits, and deals out anew where this session's stripe has no share that is large enough; where there is no limit, none is
+-- needed. The day is locked.
 create function ops.count_caps(p_day date, p_units ops.cap_unit[]) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -232,7 +233,7 @@ declare
   v_short ops.cap_unit[] := array(
     select u from unnest(p_units) u
     left join ops.cap_stripes c on c.day = p_day and c.scope = u.scope and c.name = u.name and c.stripe = v_stripe
-    where c.day is null or c.max_units is distinct from u.max_units or c.max_usd is distinct from u.max_usd
+    where c.max_units is distinct from u.max_units or c.max_usd is distinct from u.max_usd
       or c.room < u.units or (u.usd > 0 and c.room_usd < u.usd));
 begin
   insert into ops.cap_stripes as c (day, scope, name, stripe, used, used_usd)
@@ -246,7 +247,8 @@ begin
 end
 $$;
 
--- Deals what is left under limits to the stripes of their counters, in equal shares. The day is locked.
+-- Deals what is left under limits to the stripes of their counters, in equal shares. The day is locked, so that the rows that were read are
+-- those that are changed: found where they stand, each costs the same however many there are.
 create function ops.deal_caps(p_day date, p_units ops.cap_unit[]) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -256,13 +258,12 @@ begin
   set max_units = d.max_units, max_usd = d.max_usd, room_usd = trunc(d.left_usd / d.stripes, 6),
     room = d.left_units / d.stripes + case when d.at <= d.left_units % d.stripes then 1 else 0 end
   from (
-    select s.stripe, u.scope, u.name, u.max_units, u.max_usd, count(*) over counter as stripes,
-      row_number() over (counter order by s.stripe) as at,
+    select s.ctid as row, u.max_units, u.max_usd, count(*) over counter as stripes, row_number() over (counter order by s.stripe) as at,
       case when u.max_units is not null then greatest(u.max_units - sum(s.used) over counter, 0) end as left_units,
       case when u.max_usd is not null then greatest(u.max_usd - sum(s.used_usd) over counter, 0) end as left_usd
     from unnest(p_units) u join ops.cap_stripes s on s.day = p_day and s.scope = u.scope and s.name = u.name
     window counter as (partition by u.scope, u.name)) d
-  where c.day = p_day and c.scope = d.scope and c.name = d.name and c.stripe = d.stripe;
+  where c.ctid = d.row;
 end
 $$;
 
