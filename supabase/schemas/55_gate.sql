@@ -211,15 +211,17 @@ begin
   if p_item.dedupe_minutes = 'NaN' then
     return '{"code": "OPS_011", "path": "dedupe_minutes", "message": "dedupe_minutes must be a number"}';
   end if;
-  -- Most templates have just these fields, and then this says that they are valid, at a fifth of what it costs to read them.
+  -- Most templates have just these fields, and then this says that they are valid, at a part of what it costs to read them. One path
+  -- instead of as many expressions: each of those would be set up anew for every call.
   if (case when p_item.template @@ '$.type() == "object" && $.title.type() == "string" && $.title != ""
       && (!exists($.risk_level) || $.risk_level.type() == "string"
         && ($.risk_level == "low" || $.risk_level == "medium" || $.risk_level == "high" || $.risk_level == "critical"))
       && $.steps.type() == "array" && $.steps.size() == 1 && $.steps[0].type() == "object"
       && $.steps[0].kind.type() == "string" && $.steps[0].kind like_regex "^[A-Za-z0-9_.-]+$"
       && (!exists($.steps[0].params) || $.steps[0].params.type() == "object")'
-    then p_item.template - '{title,risk_level,steps}'::text[] = '{}' and length(p_item.template ->> 'title') <= 200
-      and length(p_item.template #>> '{steps,0,kind}') <= 100 and (p_item.template #> '{steps,0}') - '{kind,params}'::text[] = '{}' and strpos(p_item.template::text, '{{') = 0 end) is not true
+    then p_item.template - '{title,risk_level,steps}'::text[] = '{}' and (p_item.template #> '{steps,0}') - '{kind,params}'::text[] = '{}'
+      and length(p_item.template ->> 'title') <= 200 and length(p_item.template #>> '{steps,0,kind}') <= 100
+      and strpos(p_item.template::text, '{{') = 0 end) is not true
   then
     v_wrong := ops.template_fault(p_item.template);
   end if;
