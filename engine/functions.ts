@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { plainRows, row, rows, value, values } from './signature.js'
+import { plainRow, plainRows, row, rows, value, values } from './signature.js'
 import * as events from './types/events.js'
 import * as installation from './types/installation.js'
 import { count, id } from './types/json.js'
@@ -21,24 +21,28 @@ const page = { p_filter: 'jsonb?', p_limit: 'int?', p_after: 'uuid?' } as const
  * the database says of itself (`database.types.ts`).
  */
 export const sqlFunctions = {
-  emitEvents: rows('ops_emit_events', { p_events: 'jsonb' }, events.emittedEvent),
-  pendingEvents: rows('ops_pending_events', { p_limit: 'int' }, events.pendingEvent),
-  settleEvents: rows(
+  emitEvents: plainRows('ops_emit_events', { p_events: 'jsonb' }, events.emittedEvent),
+  pendingEvents: plainRows('ops_pending_events', { p_limit: 'int' }, events.pendingEvent),
+  settleEvents: plainRows(
     'ops_settle_events',
     { p_policy_version: 'int', p_events: 'jsonb' },
     events.settledEvent,
   ),
-  runReactions: rows('ops_run_reactions', { p_limit: 'int' }, events.reactionOutcome),
+  runReactions: plainRows('ops_run_reactions', { p_limit: 'int' }, events.reactionOutcome),
 
   dueSchedules: rows('ops_due_schedules', { p_limit: 'int?' }, schedules.dueSchedule),
   settleSchedules: rows('ops_settle_schedules', { p_items: 'jsonb' }, schedules.settledSchedule),
 
-  createProposal: row(
+  createProposal: plainRow(
     'ops_create_proposal_and_maybe_autoapprove',
     { p_dedupe_key: 'text', p_source: 'text', p_template: 'jsonb' },
     proposals.proposalOutcome,
   ),
-  createProposals: rows('ops_create_proposals', { p_proposals: 'jsonb' }, proposals.proposalBatchOutcome),
+  createProposals: plainRows(
+    'ops_create_proposals',
+    { p_proposals: 'jsonb' },
+    proposals.proposalBatchOutcome,
+  ),
   gateTemplate: row('ops_gate_proposal', { p_template: 'jsonb' }, proposals.gateVerdict),
   gateProposal: row('ops_gate_proposal', { p_proposal_id: 'uuid' }, proposals.gateVerdict),
   approveProposal: row(

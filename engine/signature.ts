@@ -74,6 +74,15 @@ export function row<N extends Name, const A extends Declaration<N>, R>(
   return declare(name, args, 'table', only(schema))
 }
 
+/** The same where every column is of a plain type. */
+export function plainRow<N extends Name, const A extends Declaration<N>, R>(
+  name: N,
+  args: A,
+  schema: z.ZodType<R>,
+) {
+  return { ...row(name, args, schema), plain: true }
+}
+
 /** A function that answers with a set of JSON objects. */
 export function values<N extends Name, const A extends Declaration<N>, R>(
   name: N,

@@ -42,8 +42,7 @@ end
 $$;
 
 -- Ids for a batch, in their order: up to 16,384 have one moment and share what is random, and are numbered in between, which costs a
--- tenth of calling ops.new_id() for each. The two digits after the number are 00, for ids that hang on these. The last four, by
--- which people call them, are other ones for each.
+-- tenth of calling ops.new_id() for each. The last five digits, by which people call them, are other ones for each.
 create function ops.new_ids(p_count integer) returns uuid[]
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
@@ -54,14 +53,14 @@ declare
   v_end integer;
 begin
   if p_count = 1 then
-    return array[overlay(ops.new_id()::text placing '00' from 25 for 2)::uuid];
+    return array[ops.new_id()];
   end if;
   v_head := left(ops.new_id()::text, 18) || '-';
-  v_middle := '-00' || right(gen_random_uuid()::text, 5);
-  v_end := floor(random() * 65536);
+  v_middle := '-' || right(gen_random_uuid()::text, 7);
+  v_end := floor(random() * 983040);
   return array(
-      -- With 65,536 more there are always five digits.
-      select (v_head || to_hex(32768 + n) || v_middle || to_hex(65536 + (v_end + n * 40503) % 65536))::uuid
+      -- 983,040 numbers have five digits; a step that has no divisor in common with them meets each before any comes again.
+      select (v_head || to_hex(32768 + n) || v_middle || to_hex(65536 + (v_end + n * 40507) % 983040))::uuid
       from generate_series(0, least(p_count, 16384) - 1) n)
     || case when p_count > 16384 then ops.new_ids(p_count - 16384) end;
 end

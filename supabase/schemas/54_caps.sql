@@ -159,34 +159,35 @@ end
 $$;
 
 -- Counts one proposal in the stripe of this session: in all of its counters, or in none and null, when one of them has no room there.
--- Answers, as JSON text, what the counters with a limit then say. The day's own counter comes first, before all others.
+-- Answers, as JSON text, what the counters with a limit then say. The day's own counter comes first, before all others; it alone counts money.
 create function ops.count_one(p_day date, p_units ops.cap_unit[]) returns text
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_stripe integer := pg_backend_pid() % 16; -- ops.cap_stripe(), without the call
-  v_unit ops.cap_unit;
+  v_unit ops.cap_unit := p_units[case when p_units[1].scope = 'daily' then 1 else 2 end]; -- an agent comes before it
+  v_others integer;
   v_used bigint;
   v_used_usd numeric;
   v_counted text := '';
-  v_daily integer := case when p_units[1].scope = 'daily' then 1 else 2 end; -- an agent comes before it
-  v_at integer := v_daily;
 begin
   begin
-    loop
-      v_unit := p_units[v_at];
-      update ops.cap_stripes c set used = c.used + v_unit.units, used_usd = c.used_usd + v_unit.usd,
-        room = c.room - v_unit.units, room_usd = c.room_usd - v_unit.usd
-      where c.day = p_day and c.scope = v_unit.scope and c.name = v_unit.name and c.stripe = v_stripe
-        and c.max_units is not distinct from v_unit.max_units and c.max_usd is not distinct from v_unit.max_usd
-        and (c.room >= v_unit.units) is not false and (v_unit.usd = 0 or c.room_usd >= v_unit.usd) is not false;
-      if not found then
-        raise exception using errcode = 'OPCAP'; -- lets go of the stripe
-      end if;
-      v_at := case when v_at = v_daily and v_daily > 1 then 1 when v_at < v_daily then v_daily + 1 else v_at + 1 end;
-      exit when v_at > array_length(p_units, 1);
-    end loop;
+    update ops.cap_stripes c set used = c.used + v_unit.units, used_usd = c.used_usd + v_unit.usd,
+      room = c.room - v_unit.units, room_usd = c.room_usd - v_unit.usd
+    where c.day = p_day and c.scope = 'daily' and c.name = '' and c.stripe = v_stripe
+      and c.max_units is not distinct from v_unit.max_units and c.max_usd is not distinct from v_unit.max_usd
+      and (c.room >= v_unit.units) is not false and (v_unit.usd = 0 or c.room_usd >= v_unit.usd) is not false;
+    if found then
+      update ops.cap_stripes c set used = c.used + u.units, room = c.room - u.units
+      from unnest(p_units) u
+      where u.scope <> 'daily' and c.day = p_day and c.scope = u.scope and c.name = u.name and c.stripe = v_stripe
+        and c.max_units is not distinct from u.max_units and (c.room >= u.units) is not false;
+      get diagnostics v_others = row_count;
+    end if;
+    if v_others is distinct from array_length(p_units, 1) - 1 then
+      raise exception using errcode = 'OPCAP'; -- lets go of the stripe
+    end if;
   exception when sqlstate 'OPCAP' then
     return null;
   end;
@@ -221,7 +222,8 @@ begin
 end
 $$;
 
--- Counts what fits, and deals out anew where this session's stripe has no share that is large enough. The day is locked.
+-- Counts what fits, and deals out anew where this session's stripe has no share that is large enough; where there is no limit, none is
+-- needed. The day is locked.
 create function ops.count_caps(p_day date, p_units ops.cap_unit[]) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -231,7 +233,7 @@ declare
   v_short ops.cap_unit[] := array(
     select u from unnest(p_units) u
     left join ops.cap_stripes c on c.day = p_day and c.scope = u.scope and c.name = u.name and c.stripe = v_stripe
-    where c.day is null or c.max_units is distinct from u.max_units or c.max_usd is distinct from u.max_usd
+    where c.max_units is distinct from u.max_units or c.max_usd is distinct from u.max_usd
       or c.room < u.units or (u.usd > 0 and c.room_usd < u.usd));
 begin
   insert into ops.cap_stripes as c (day, scope, name, stripe, used, used_usd)
@@ -245,7 +247,8 @@ begin
 end
 $$;
 
--- Deals what is left under limits to the stripes of their counters, in equal shares. The day is locked.
+-- Deals what is left under limits to the stripes of their counters, in equal shares. The day is locked, so that the rows that were read are
+-- those that are changed: found where they stand, each costs the same however many there are.
 create function ops.deal_caps(p_day date, p_units ops.cap_unit[]) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -255,13 +258,12 @@ begin
   set max_units = d.max_units, max_usd = d.max_usd, room_usd = trunc(d.left_usd / d.stripes, 6),
     room = d.left_units / d.stripes + case when d.at <= d.left_units % d.stripes then 1 else 0 end
   from (
-    select s.stripe, u.scope, u.name, u.max_units, u.max_usd, count(*) over counter as stripes,
-      row_number() over (counter order by s.stripe) as at,
+    select s.ctid as row, u.max_units, u.max_usd, count(*) over counter as stripes, row_number() over (counter order by s.stripe) as at,
       case when u.max_units is not null then greatest(u.max_units - sum(s.used) over counter, 0) end as left_units,
       case when u.max_usd is not null then greatest(u.max_usd - sum(s.used_usd) over counter, 0) end as left_usd
     from unnest(p_units) u join ops.cap_stripes s on s.day = p_day and s.scope = u.scope and s.name = u.name
     window counter as (partition by u.scope, u.name)) d
-  where c.day = p_day and c.scope = d.scope and c.name = d.name and c.stripe = d.stripe;
+  where c.ctid = d.row;
 end
 $$;
 

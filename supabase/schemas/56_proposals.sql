@@ -11,16 +11,22 @@ set enable_mergejoin = off
 set random_page_cost = 1.1
 set plan_cache_mode = force_generic_plan
 as $$
-#variable_conflict use_column
+declare
+  v_answer ops.gate_answer;
 begin
   if p_dedupe_key is not null then
     perform ops.lock_keys(array[p_dedupe_key]);
   end if;
-  select * into proposal_id, status, mission_id, reason, code, verdict
-  from ops.pass_one(row(1, ops.new_id(), p_template, p_source, p_dedupe_key, null, null, null, null, null, null, 0, null, null));
-  if status = 'invalid' then
-    perform ops.fail(code, reason, verdict ->> 'path');
+  v_answer := ops.pass_one(row(1, ops.new_id(), p_template, p_source, p_dedupe_key, null, null, null, null, null, null, 0, null, null));
+  if v_answer.status = 'invalid' then
+    perform ops.fail(v_answer.code, v_answer.reason, v_answer.verdict ->> 'path');
   end if;
+  proposal_id := v_answer.proposal_id;
+  status := v_answer.status;
+  mission_id := v_answer.mission_id;
+  reason := v_answer.reason;
+  code := v_answer.code;
+  verdict := v_answer.verdict;
   return next;
 end
 $$;
@@ -40,8 +46,8 @@ as $$
 declare
   v_ids uuid[] := ops.new_ids(ops.require_array(p_proposals, 'p_proposals', 1000));
 begin
-  perform ops.lock_keys(array(
-    select unnest(array[i ->> 'dedupe_key', i ->> 'idempotency_key']) from jsonb_array_elements(p_proposals) i));
+  perform ops.lock_keys(array(select jsonb_array_elements_text(
+    jsonb_path_query_array(p_proposals, '$[*].dedupe_key') || jsonb_path_query_array(p_proposals, '$[*].idempotency_key'))));
   return query
   select a.* from ops.pass_gate(array(
     select row(e.n, v_ids[e.n], e.item -> 'template', e.item ->> 'source', e.item ->> 'dedupe_key',

@@ -147,6 +147,7 @@ declare
   v_decisions jsonb[];
   v_stops text[];
   v_outcomes text[];
+  v_payloads jsonb[];
   v_reactions integer;
   v_shadows integer;
   v_reaction_ids uuid[];
@@ -156,6 +157,7 @@ begin
   perform pg_advisory_xact_lock(hashtextextended('ops settle', 0));
   v_now := ops.now();
 
+  -- Found by their ids: the index of what is unprocessed would give all that waits, for each call.
   select array_agg(l.id), array_agg(l.type), array_agg(l.created_at), array_agg(l.depth), array_agg(l.item)
     into v_ids, v_types, v_times, v_depths, v_items
   from (
@@ -163,7 +165,7 @@ begin
     from (select distinct on (g.item ->> 'event_id') (g.item ->> 'event_id')::uuid as id, g.item
           from jsonb_array_elements(p_events) with ordinality g(item, n) order by g.item ->> 'event_id', g.n) i
     join public.ops_agent_events e on e.id = i.id
-    where e.processed_at is null
+    where e.id = any (array(select (g ->> 'event_id')::uuid from jsonb_array_elements(p_events) g)) and num_nulls(e.processed_at) = 1
     order by e.created_at, e.id
     for no key update of e) l;
   -- An event that no pattern decided about has one decision, null.
@@ -172,18 +174,21 @@ begin
     left join lateral jsonb_array_elements(case when jsonb_typeof(e.item -> 'decisions') = 'array' then e.item -> 'decisions' end) d(value) on true;
   v_errors := array(select i.item ->> 'error' from unnest(v_items) with ordinality i(item, at) order by i.at);
   v_stops := ops.hold_back(v_ids, v_times, v_depths, v_events, v_decisions);
-  select array_agg(o.outcome), count(*) filter (where o.outcome = 'reaction'), count(*) filter (where o.outcome = 'shadow')
-    into v_outcomes, v_reactions, v_shadows
-  from unnest(v_decisions, v_stops) d(value, stop), lateral (
+  select array_agg(o.outcome), count(*) filter (where o.outcome = 'reaction'), count(*) filter (where o.outcome = 'shadow'),
+      array_agg(case when o.outcome <> 'none' then jsonb_build_object('event_type', v_types[d.event], 'pattern_id', d.value -> 'pattern_id',
+          'proposal_source', coalesce(d.value ->> 'proposal_source', 'reaction'), 'proposal_template', d.value -> 'template')
+        || case when d.value ->> 'dedupe_key' is null then '{}' else jsonb_build_object('dedupe_key', d.value -> 'dedupe_key') end end)
+    into v_outcomes, v_reactions, v_shadows, v_payloads
+  from unnest(v_events, v_decisions, v_stops) d(event, value, stop), lateral (
     select case when d.stop is not null or d.value ->> 'decision' is distinct from 'matched' then 'none'
-      when d.value ->> 'mode' = 'shadow' then 'shadow' else 'reaction' end as outcome) o;
+      when d.value ->> 'mode' = 'shadow' then 'shadow' else 'reaction' end as outcome offset 0) o;
 
   if v_reactions > 0 then
     v_reaction_ids := ops.new_ids(v_reactions);
     with inserted as (
       insert into public.ops_agent_reactions (id, event_id, payload, created_at, updated_at)
-      select v_reaction_ids[row_number() over ()], v_ids[d.event], ops.reaction_payload(v_types[d.event], d.value), v_now, v_now
-      from unnest(v_events, v_decisions, v_outcomes) d(event, value, outcome) where d.outcome = 'reaction'
+      select v_reaction_ids[row_number() over ()], v_ids[d.event], d.payload, v_now, v_now
+      from unnest(v_events, v_payloads, v_outcomes) d(event, payload, outcome) where d.outcome = 'reaction'
       on conflict (event_id, pattern_id) do nothing
       returning event_id
     )
@@ -191,15 +196,15 @@ begin
   end if;
   if v_shadows > 0 then
     insert into ops.shadow_reactions (event_id, pattern_id, payload)
-    select v_ids[d.event], d.value ->> 'pattern_id', ops.reaction_payload(v_types[d.event], d.value)
-    from unnest(v_events, v_decisions, v_outcomes) with ordinality d(event, value, outcome, number)
+    select v_ids[d.event], d.payload ->> 'pattern_id', d.payload
+    from unnest(v_events, v_payloads, v_outcomes) with ordinality d(event, payload, outcome, number)
     where d.outcome = 'shadow' order by d.number
     on conflict do nothing;
   end if;
 
   insert into ops.event_verdicts (event_id, policy_version, decisions, error, settled_at)
-  select v_ids[d.event], p_policy_version, coalesce(jsonb_agg(jsonb_strip_nulls(case when d.stop is null then d.value - array['template', 'proposal_source']
-      else d.value - array['template', 'proposal_source'] || jsonb_build_object('decision', d.stop) end) order by d.number) filter (where d.value is not null),
+  select v_ids[d.event], p_policy_version, coalesce(jsonb_strip_nulls(jsonb_agg(case when d.stop is null then d.value - array['template', 'proposal_source']
+      else d.value - array['template', 'proposal_source'] || jsonb_build_object('decision', d.stop) end order by d.number) filter (where d.value is not null)),
       '[]'), v_errors[d.event], v_now
   from unnest(v_events, v_decisions, v_stops) with ordinality d(event, value, stop, number) group by d.event order by d.event
   on conflict (event_id) do update set policy_version = excluded.policy_version, decisions = excluded.decisions,
@@ -213,17 +218,6 @@ begin
     select distinct (i ->> 'event_id')::uuid, 'skipped', 0 from jsonb_array_elements(p_events) i
     where (i ->> 'event_id')::uuid <> all (coalesce(v_ids, '{}'));
   end if;
-end
-$$;
-
-create function ops.reaction_payload(p_event_type text, p_decision jsonb) returns jsonb
-language plpgsql immutable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return jsonb_build_object('pattern_id', p_decision -> 'pattern_id', 'event_type', p_event_type,
-    'proposal_source', coalesce(p_decision ->> 'proposal_source', 'reaction'), 'proposal_template', p_decision -> 'template')
-    || case when p_decision ->> 'dedupe_key' is null then '{}' else jsonb_build_object('dedupe_key', p_decision -> 'dedupe_key') end;
 end
 $$;
 
@@ -268,8 +262,8 @@ begin
   set status = case a.status when 'invalid' then 'failed' else 'done' end,
     payload = r.payload || case a.status
       when 'invalid' then jsonb_build_object('error', jsonb_build_object('code', a.code, 'message', a.reason))
-      else jsonb_build_object('result', jsonb_strip_nulls(jsonb_build_object('proposal_id', a.proposal_id, 'status', a.status,
-        'mission_id', a.mission_id, 'reason', a.reason, 'code', a.code))) end
+      else jsonb_build_object('result', jsonb_strip_nulls(jsonb_build_object('code', a.code, 'reason', a.reason, 'status', a.status,
+        'mission_id', a.mission_id, 'proposal_id', a.proposal_id))) end
   from unnest(v_answers) a where r.id = a.reaction_id;
 
   return query

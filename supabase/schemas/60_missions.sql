@@ -24,7 +24,7 @@ end
 $$;
 
 -- The missions and steps of proposals that have been decided on. Params are each item's own, all else of a step is its shape's.
--- Ids of steps are their mission's but for two digits and the last four, so that steps are claimed in the order of their proposals.
+-- Ids of steps begin as their mission's and go on with their position, so that steps are claimed in the order of their proposals.
 create function ops.make_missions(p_items ops.gate_item[], p_shapes ops.gate_shape[], p_snapshot jsonb) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -32,39 +32,42 @@ as $$
 declare
   v_now timestamptz := ops.now();
   v_ids uuid[] := ops.new_ids(array_length(p_items, 1));
+  v_middle text := right(gen_random_uuid()::text, 5);
+  v_end integer := floor(random() * 983040);
 begin
-  insert into public.ops_missions (id, proposal_id, policy_snapshot, title, source, agent, dedupe_key, root_event_id, depth,
-    steps_total, steps_open, created_at, updated_at)
-  select i.mission_id, i.id, p_snapshot, i.template ->> 'title', i.source, i.template ->> 'agent', i.dedupe_key,
-    coalesce(i.root_event_id, i.id), coalesce(i.depth, 0), jsonb_array_length(i.template -> 'steps'), jsonb_array_length(i.template -> 'steps'), v_now, v_now
-  from unnest(p_items, v_ids) i(n, id, template, source, dedupe_key, dedupe_minutes, idempotency_key, proposed_by, reaction_id, pattern_id,
-    root_event_id, depth, shape, digest, mission_id);
-
   with step as materialized (
-    select h.shape, s.*, array['steps', (s."position" - 1)::text, 'params'] as path,
+    select h.shape, s.*, array['steps', (s."position" - 1)::text, 'params'] as path, to_hex(s."position" + 15) || v_middle as middle,
       greatest(v_now + coalesce((s.step -> 'delay_seconds')::integer, 0) * interval '1 second', (s.step ->> 'run_at')::timestamptz) as run_at,
       (case when s.depends_on = '{}' then 'queued' else 'waiting' end)::public.ops_step_status as status,
       coalesce((s.step -> 'delay_seconds')::integer, 0) as delay_seconds, (s.step -> 'timeout_seconds')::integer as timeout_seconds,
-      (s.step -> 'max_retries')::integer as max_retries, coalesce((s.step -> 'cost_usd')::numeric, 0) as cost_usd
+      (s.step -> 'max_retries')::integer as max_retries, coalesce((s.step -> 'cost_usd')::numeric, 0) as cost_usd, s.step ->> 'service' as service
     from (select distinct i.shape from unnest(p_items) i) i, unnest(p_shapes[i.shape:i.shape]) h, ops.template_steps(h.template) s
+  ), item as materialized (
+    select i.id, i.template, i.source, i.dedupe_key, i.root_event_id, i.depth, i.shape, i.mission_id, i.at,
+      left(i.mission_id::text, 24) as head, jsonb_array_length(i.template -> 'steps') as steps
+    from unnest(p_items, v_ids) with ordinality i(n, id, template, source, dedupe_key, dedupe_minutes, idempotency_key, proposed_by,
+      reaction_id, pattern_id, root_event_id, depth, shape, digest, mission_id, at)
+  ), mission as (
+    insert into public.ops_missions (id, proposal_id, policy_snapshot, title, source, agent, dedupe_key, root_event_id, depth,
+      steps_total, steps_open, created_at, updated_at)
+    select i.mission_id, i.id, p_snapshot, i.template ->> 'title', i.source, i.template ->> 'agent', i.dedupe_key,
+      coalesce(i.root_event_id, i.id), coalesce(i.depth, 0), i.steps, i.steps, v_now, v_now
+    from item i
   )
   insert into public.ops_mission_steps (id, mission_id, kind, params, status, executor, created_at, updated_at, key, position, agent,
     depends_on, uses_results, priority, run_at, delay_seconds, ready, timeout_seconds, declared_retries, cost_reserved_usd, revision, service)
-  select (left(i.mission_id::text, 24) || to_hex(s."position" + 15) || substr(i.mission_id::text, 27, 6)
-      || lpad(to_hex((('x' || right(i.mission_id::text, 4))::bit(16)::integer + s."position" * 24593) % 65536), 4, '0'))::uuid, i.mission_id, s.kind, p.params, s.status,
-    s.executor, v_now, v_now, s.key, s."position", s.agent, s.depends_on,
+  select (i.head || s.middle || to_hex(65536 + (v_end + (i.at * 100 + s."position") * 40507) % 983040))::uuid, i.mission_id, s.kind, p.params,
+    s.status, s.executor, v_now, v_now, s.key, s."position", s.agent, s.depends_on,
     strpos(p.params::text, '{{') > 0 and p.params::text ~ '\{\{\s*steps\.', s.priority, s.run_at, s.delay_seconds, s.run_at <= v_now,
-    s.timeout_seconds, s.max_retries, s.cost_usd, 1, s.step ->> 'service'
-  from unnest(p_items, v_ids) i(n, id, template, source, dedupe_key, dedupe_minutes, idempotency_key, proposed_by, reaction_id, pattern_id,
-      root_event_id, depth, shape, digest, mission_id)
-    join step s on s.shape = i.shape
+    s.timeout_seconds, s.max_retries, s.cost_usd, 1, s.service
+  from item i join step s on s.shape = i.shape
     cross join lateral (select coalesce(i.template #> s.path, '{}') as params offset 0) p;
   perform ops.wake_workers();
 end
 $$;
 
--- The same for one proposal of one step, with single values instead of sets; more steps are made above. Its ids are the proposal's but
--- for one digit and the last four, by which people call them.
+-- The same for one proposal of one step, with single values instead of sets; more steps are made above. Its ids are the proposal's with
+-- the last twelve digits in another order, so that each ends, as people call it, in digits of its own.
 create function ops.make_mission(p_item ops.gate_item, p_snapshot jsonb) returns uuid
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -72,13 +75,9 @@ as $$
 declare
   v_now timestamptz := ops.now();
   v_name text := p_item.id::text;
-  v_digit text := substr(v_name, 25, 1);
-  v_end integer := ('x' || right(v_name, 4))::bit(16)::integer;
-  v_id uuid := left(v_name, 24) || translate(v_digit, '0123456789abcdef', '123456789abcdef0') || substr(v_name, 26, 7)
-    || lpad(to_hex((v_end + 24593) % 65536), 4, '0');
+  v_id uuid := (left(v_name, 24) || right(v_name, 8) || substr(v_name, 25, 4))::uuid;
   v_step jsonb := p_item.template #> '{steps,0}';
   v_kind text := v_step ->> 'kind';
-  v_params jsonb := coalesce(v_step -> 'params', '{}');
   v_run_at timestamptz := v_now;
 begin
   if jsonb_array_length(p_item.template -> 'steps') > 1 then
@@ -86,20 +85,21 @@ begin
     perform ops.make_missions(array[p_item], array[row(1, p_item.template, null, null)::ops.gate_shape], p_snapshot);
     return (select m.id from public.ops_missions m where m.proposal_id = p_item.id);
   end if;
-  insert into public.ops_missions (id, proposal_id, policy_snapshot, title, source, agent, dedupe_key, root_event_id, depth,
-    steps_total, steps_open, created_at, updated_at)
-  values (v_id, p_item.id, p_snapshot, p_item.template ->> 'title', p_item.source, p_item.template ->> 'agent', p_item.dedupe_key,
-    coalesce(p_item.root_event_id, p_item.id), coalesce(p_item.depth, 0), 1, 1, v_now, v_now);
-  if v_step ?| array['delay_seconds', 'run_at'] then
+  if v_step ?| '{delay_seconds,run_at}' then
     v_run_at := greatest(v_now + coalesce((v_step -> 'delay_seconds')::integer, 0) * interval '1 second', (v_step ->> 'run_at')::timestamptz);
   end if;
+  with mission as (
+    insert into public.ops_missions (id, proposal_id, policy_snapshot, title, source, agent, dedupe_key, root_event_id, depth,
+      steps_total, steps_open, created_at, updated_at)
+    values (v_id, p_item.id, p_snapshot, p_item.template ->> 'title', p_item.source, p_item.template ->> 'agent', p_item.dedupe_key,
+      coalesce(p_item.root_event_id, p_item.id), coalesce(p_item.depth, 0), 1, 1, v_now, v_now)
+  )
   insert into public.ops_mission_steps (id, mission_id, kind, params, status, executor, created_at, updated_at, key, position, agent,
     depends_on, uses_results, priority, run_at, delay_seconds, ready, timeout_seconds, declared_retries, cost_reserved_usd, revision, service)
-  values ((left(v_name, 24) || translate(v_digit, '0123456789abcdef', '23456789abcdef01') || substr(v_name, 26, 7)
-    || lpad(to_hex((v_end + 2 * 24593) % 65536), 4, '0'))::uuid, v_id, v_kind, v_params, 'queued', coalesce(v_step ->> 'executor', split_part(v_kind, ':', 1)), v_now, v_now,
-    coalesce(v_step ->> 'key', 'step-1'), 1,
+  values ((left(v_name, 24) || right(v_name, 4) || substr(v_name, 25, 8))::uuid, v_id, v_kind, coalesce(v_step -> 'params', '{}'), 'queued',
+    coalesce(v_step ->> 'executor', split_part(v_kind, ':', 1)), v_now, v_now, coalesce(v_step ->> 'key', 'step-1'), 1,
     coalesce(v_step ->> 'agent', nullif(split_part(v_kind, ':', 2), ''), p_item.template ->> 'agent'), '{}',
-    v_params::text ~ '\{\{\s*steps\.',
+    coalesce((v_step -> 'params')::text ~ '\{\{\s*steps\.', false),
     coalesce((v_step -> 'priority')::smallint, (p_item.template -> 'priority')::smallint, 0::smallint), v_run_at,
     coalesce((v_step -> 'delay_seconds')::integer, 0), v_run_at <= v_now, (v_step -> 'timeout_seconds')::integer,
     (v_step -> 'max_retries')::integer, coalesce((v_step -> 'cost_usd')::numeric, 0), 1, v_step ->> 'service');

@@ -10,10 +10,7 @@ as $$
 begin
   insert into ops.queue (step_id, mission_id, status, executor, priority, run_at, ready, service, ended_at)
   select s.id, s.mission_id, s.status, s.executor, s.priority, s.run_at, s.ready, s.service, case when s.status = 'failed' then s.completed_at end
-  from came s where s.status in ('waiting', 'queued', 'failed') and s.revision > 0
-  on conflict do nothing;
-  insert into ops.claims (steps, claimed_at, look_at)
-  select array_agg(s.id), ops.now(), min(s.lease_expires_at) from came s where s.status = 'running' having count(*) > 0;
+  from came s where s.status in ('waiting', 'queued', 'failed') and s.revision > 0;
   return null;
 end
 $$;
@@ -87,8 +84,8 @@ $$;
 create trigger ops_mission_steps_queue_truncated after truncate on public.ops_mission_steps
   for each statement execute function ops.queue_truncated();
 
--- A lease that was made shorter, by its worker or by hand, is looked at the sooner.
-create function ops.lease_shortened() returns trigger
+-- A step that came running is looked at when its lease is over, and one whose lease was made shorter, by its worker or by hand, the sooner.
+create function ops.look_at_lease() returns trigger
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
@@ -99,7 +96,9 @@ end
 $$;
 create trigger ops_mission_steps_lease_shortened after update of lease_expires_at on public.ops_mission_steps
   for each row when (new.status = 'running' and new.lease_expires_at < old.lease_expires_at)
-  execute function ops.lease_shortened();
+  execute function ops.look_at_lease();
+create trigger ops_mission_steps_running_inserted after insert on public.ops_mission_steps
+  for each row when (new.status = 'running') execute function ops.look_at_lease();
 
 -- Looks at claims whose time has come since p_since, at most p_limit, oldest first: what has ended leaves them, and they come up again
 -- when they are twice as old, or when the first of their leases is over. What somebody else looks at is passed over.
