@@ -57,7 +57,7 @@ const breaches: Record<string, string> = {
 
   ops_missions_proposal_once: `insert into ops_missions (proposal_id, steps_total, steps_open) select proposal_id, 1, 1 from ops_missions`,
   ops_missions_open_within_total: `update ops_missions set steps_open = steps_total + 1 where status = 'running'`,
-  ops_missions_terminal_iff_no_open_step: `update ops_missions set steps_open = 0 where status = 'running'`,
+  ops_missions_terminal_iff_no_open_step: `update ops_missions set steps_open = 0, completed_at = now() where status = 'running'`,
   ops_missions_terminal_iff_completed: `update ops_missions set completed_at = now() where status = 'running'`,
   ops_missions_success_has_no_loss: `update ops_missions set steps_failed = 1 where status = 'succeeded'`,
 
