@@ -15,13 +15,13 @@ end
 $$;
 
 -- In the order of making, as the real ones are: the number stands in front, where those have their time, also in ids that share
--- one stamp. All simulated ids begin with five zeros.
+-- one stamp. All simulated ids begin with five zeros. The last digits may be put in another order for ids that hang on these.
 create sequence sim.ids;
 create or replace function ops.new_id() returns uuid
 language plpgsql volatile
 as $$
 begin
-  return (overlay(lpad(to_hex(nextval('sim.ids')), 12, '0') placing '-' from 9 for 0) || '-7000-8000-000000000000')::uuid;
+  return (overlay(lpad(to_hex(nextval('sim.ids')), 12, '0') placing '-' from 9 for 0) || '-7000-8000-000100020003')::uuid;
 end
 $$;
 
