@@ -1,4 +1,4 @@
-// pg-boss with batches of 1,000, four workers, and NOTIFY to wake them.
+// pg-boss with batches of 1,000, four workers that fetch on without a pause while their batches are full, and NOTIFY to wake them.
 
 import pg from 'pg'
 import { PgBoss } from 'pg-boss'
@@ -8,6 +8,7 @@ const QUEUE = 'nothing'
 const work = {
   batchSize: 1000,
   localConcurrency: 4,
+  burstWhenBatchFull: true,
   pollingIntervalSeconds: 0.5,
   notifyPollingIntervalSeconds: 2,
 }
