@@ -418,8 +418,8 @@ create table public.ops_missions (
     check ((steps_open = 0) = (completed_at is not null)),
   constraint ops_missions_success_has_no_loss
     check (status <> 'succeeded' or (steps_failed = 0 and steps_cancelled = 0))
--- Half a page stays free: a call starts or ends all missions of a page at once, and their new rows then fit beside the old ones, which
--- spares the indexes.
+-- Two thirds of a page stay free, for the three versions of a row: none can be pruned between its start and its end while calls overlap, and
+-- versions that stay in their page spare the indexes.
 ) with (autovacuum_vacuum_scale_factor = 0.02, fillfactor = 33);
 
 -- No index knows whether a mission is open: its start and its end then touch none. Open missions are found by their open steps
@@ -502,6 +502,7 @@ create table public.ops_mission_steps (
     check ((status in ('succeeded', 'failed', 'cancelled')) = (completed_at is not null)),
   constraint ops_mission_steps_counts_from_zero
     check (least(failure_count, attempt, max_retries, delay_seconds) >= 0)
+-- Two thirds of a page stay free, as for missions.
 ) with (autovacuum_vacuum_scale_factor = 0.02, fillfactor = 30);
 
 create index ops_mission_steps_created on public.ops_mission_steps using brin (created_at) with (autosummarize = on);

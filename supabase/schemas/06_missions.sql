@@ -36,8 +36,8 @@ create table public.ops_missions (
     check ((steps_open = 0) = (completed_at is not null)),
   constraint ops_missions_success_has_no_loss
     check (status <> 'succeeded' or (steps_failed = 0 and steps_cancelled = 0))
--- Half a page stays free: a call starts or ends all missions of a page at once, and their new rows then fit beside the old ones, which
--- spares the indexes.
+-- Two thirds of a page stay free, for the three versions of a row: none can be pruned between its start and its end while calls overlap, and
+-- versions that stay in their page spare the indexes.
 ) with (autovacuum_vacuum_scale_factor = 0.02, fillfactor = 33);
 
 -- No index knows whether a mission is open: its start and its end then touch none. Open missions are found by their open steps

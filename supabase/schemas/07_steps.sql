@@ -59,6 +59,7 @@ create table public.ops_mission_steps (
     check ((status in ('succeeded', 'failed', 'cancelled')) = (completed_at is not null)),
   constraint ops_mission_steps_counts_from_zero
     check (least(failure_count, attempt, max_retries, delay_seconds) >= 0)
+-- Two thirds of a page stay free, as for missions.
 ) with (autovacuum_vacuum_scale_factor = 0.02, fillfactor = 30);
 
 create index ops_mission_steps_created on public.ops_mission_steps using brin (created_at) with (autosummarize = on);
