@@ -182,9 +182,11 @@ $$;
 
 -- Ends attempts as failures: back to the queue after a backoff, or dead when attempts are used up or the error is permanent;
 -- a death ends the mission. The missions of steps that may die are locked. Answers the steps whose token held, and how many died.
+-- Planned once: with the statistics of full tables, planning would take longer than the work.
 create function ops.fail_attempts(p_failures jsonb, out steps uuid[], out tokens uuid[], out died integer)
 language plpgsql
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_now timestamptz := ops.now();
