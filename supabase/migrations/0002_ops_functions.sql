@@ -3576,78 +3576,25 @@ begin
 end
 $$;
 
--- Locks up to p_limit claimable steps and starts their missions: most urgent first (lower priority number), then the longest
--- due. p_blocked names executors that are kept from it, p_due says whether scheduled steps have come due; p_room says how many of single
--- executors it may be, p_past where to begin in the order of each (see ops_claim_steps). Answers them in the order of their claim, each with
--- its mission and the place of its row, which stays there as long as the lock. No bitmap scans: the claim stops after a few rows of its
--- index, however many are claimable.
-create function ops.pick_steps(p_executors text[], p_blocked text[], p_due boolean, p_limit integer, p_room jsonb, p_past jsonb,
-  out steps uuid[], out missions uuid[], out places tid[])
+-- Steps whose time has come join the claimable ones, the longest due first, at most 500.
+create function ops.ready_due_steps() returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
 set enable_bitmapscan = off
 as $$
 declare
   v_now timestamptz := ops.now();
-  v_due uuid[];
-  v_queued tid[];
-  v_dequeued integer;
+  v_steps uuid[];
 begin
-  -- Steps whose time has come join the claimable ones.
-  if p_due then
-    with due as materialized (
-      select d.id from ops.queue q join public.ops_mission_steps d on d.id = q.step_id
-      where q.status = 'queued' and not q.ready and q.run_at <= v_now and d.status = 'queued' and not d.ready and d.run_at <= v_now
-      order by q.run_at limit 500 for no key update of d skip locked
-    ), come as (
-      update public.ops_mission_steps s set ready = true, revision = s.revision + 1 from due where s.id = due.id returning s.id
-    )
-    select array_agg(id) into v_due from come;
-    perform ops.queue_again(v_due);
-  end if;
-
-  with open as materialized (
-    select e.executor, least(p_limit, (p_room ->> e.executor)::integer) as room,
-      coalesce((p_past #>> array[e.executor, 'priority'])::integer, -32768) as priority,
-      coalesce((p_past #>> array[e.executor, 'run_at'])::timestamptz, '-infinity') as run_at,
-      coalesce((p_past #>> array[e.executor, 'step_id'])::uuid, '00000000-0000-0000-0000-000000000000') as id
-    from (select distinct unnest(p_executors) as executor) e
-    where e.executor <> all (p_blocked)
-  ), candidates as materialized (
-    select c.*
-    from open o,
-      lateral (
-        select s.id, s.mission_id, q.priority, q.run_at, s.ctid as place, q.ctid as queued
-        from ops.queue q join public.ops_mission_steps s on s.id = q.step_id
-        where q.status = 'queued' and q.ready and q.executor = o.executor and q.run_at <= v_now
-          and (q.priority, q.run_at, q.step_id) > (o.priority, o.run_at, o.id)
-          -- Judged again once the step is locked: the queue's row is as old as this statement.
-          and s.status = 'queued' and s.ready and s.run_at <= v_now
-        order by q.priority, q.run_at, q.step_id
-        limit o.room
-        for no key update of s skip locked) c
+  with due as materialized (
+    select d.id from ops.queue q join public.ops_mission_steps d on d.id = q.step_id
+    where q.status = 'queued' and not q.ready and q.run_at <= v_now and d.status = 'queued' and not d.ready and d.run_at <= v_now
+    order by q.run_at limit 500 for no key update of d skip locked
+  ), come as (
+    update public.ops_mission_steps s set ready = true, revision = s.revision + 1 from due where s.id = due.id returning s.id
   )
-  select array_agg(c.id), array_agg(c.mission_id), array_agg(c.place), array_agg(c.queued) into steps, missions, places, v_queued
-  from (select * from candidates order by priority, run_at, id limit p_limit) c;
-  if steps is null then
-    return;
-  end if;
-
-  -- A mission starts with its first claim. One that is locked is being started, or ended, by somebody else.
-  with dequeued as (
-    delete from ops.queue q using unnest(v_queued, steps) t(place, step_id) where q.ctid = t.place and q.step_id = t.step_id returning q.step_id
-  ), started as (
-    update public.ops_missions m set status = 'running', started_at = coalesce(m.started_at, v_now), updated_at = v_now
-    from (select f.ctid as place from public.ops_missions f
-          where f.id = any (missions) and f.status = 'approved'
-          for no key update skip locked) first
-    where m.ctid = first.place
-  )
-  select count(*) into v_dequeued from dequeued;
-  if v_dequeued < cardinality(steps) then
-    -- A row that was rewritten meanwhile stands elsewhere.
-    delete from ops.queue q where q.step_id = any (steps);
-  end if;
+  select array_agg(id) into v_steps from come;
+  perform ops.queue_again(v_steps);
 end
 $$;
 
@@ -3670,6 +3617,7 @@ set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
 set enable_hashjoin = off
 set enable_mergejoin = off
+set enable_bitmapscan = off
 set random_page_cost = 1.1
 set enable_nestloop = on
 set enable_tidscan = on
@@ -3680,7 +3628,11 @@ declare
   v_terms record := ops.claim_terms(p_worker_id);
   v_lease integer := coalesce(p_lease_seconds, v_terms.lease_seconds);
   v_now timestamptz;
-  v_picked record;
+  v_steps uuid[];
+  v_missions uuid[];
+  -- The rows of the steps, which stay where they are as long as they are locked, and those of the queue.
+  v_places tid[];
+  v_queued tid[];
   v_tokens uuid[];
   v_leased integer;
 begin
@@ -3708,22 +3660,61 @@ begin
   if v_terms.held then
     return;
   end if;
-  -- A statement of its own: the next one then sees the results that made these steps claimable.
-  v_picked := ops.pick_steps(p_executors, v_terms.blocked, v_terms.due, p_limit, p_room, p_past);
-  if v_picked.steps is null then
-    return;
+  if v_terms.due then
+    perform ops.ready_due_steps();
   end if;
   v_now := ops.now();
-  v_tokens := ops.new_ids(cardinality(v_picked.steps));
-  insert into ops.claims (id, steps, claimed_at, look_at)
-  values (v_tokens[1], v_picked.steps, v_now, v_now + least(v_lease, 1) * interval '1 second');
+
+  -- The most urgent of each executor, then of all: the lower priority number, then the longest due. They are locked.
+  select array_agg(c.id), array_agg(c.mission_id), array_agg(c.place), array_agg(c.queued) into v_steps, v_missions, v_places, v_queued
+  from (
+    select c.*
+    from unnest(p_executors) with ordinality e(executor, n),
+      lateral (
+        select s.id, s.mission_id, q.priority, q.run_at, s.ctid as place, q.ctid as queued
+        from ops.queue q join public.ops_mission_steps s on s.id = q.step_id
+        where q.status = 'queued' and q.ready and q.executor = e.executor and q.run_at <= v_now
+          and (q.priority, q.run_at, q.step_id) > (
+            coalesce((p_past #>> array[e.executor, 'priority'])::integer, -32768),
+            coalesce((p_past #>> array[e.executor, 'run_at'])::timestamptz, '-infinity'),
+            coalesce((p_past #>> array[e.executor, 'step_id'])::uuid, '00000000-0000-0000-0000-000000000000'))
+          -- Judged again once the step is locked: the queue's row is as old as this statement.
+          and s.status = 'queued' and s.ready and s.run_at <= v_now
+        order by q.priority, q.run_at, q.step_id
+        limit least(p_limit, (p_room ->> e.executor)::integer)
+        for no key update of s skip locked) c
+    -- Each executor once, whatever the worker says.
+    where e.executor <> all (v_terms.blocked) and e.n = array_position(p_executors, e.executor)
+    order by c.priority, c.run_at, c.id limit p_limit) c;
+  if v_steps is null then
+    return;
+  end if;
+
+  v_tokens := ops.new_ids(cardinality(v_steps));
+  -- A statement of its own: it sees the results that made these steps claimable.
   return query
+  with dequeued as (
+    delete from ops.queue q using unnest(v_queued, v_steps) t(place, step_id) where q.ctid = t.place and q.step_id = t.step_id returning q.step_id
+  ), rewritten as (
+    -- A row that was rewritten meanwhile stands elsewhere.
+    delete from ops.queue q where q.step_id = any (case when (select count(*) from dequeued) < cardinality(v_steps) then v_steps end)
+  ), started as (
+    -- A mission starts with its first claim. One that is locked is being started, or ended, by somebody else.
+    update public.ops_missions m set status = 'running', started_at = coalesce(m.started_at, v_now), updated_at = v_now
+    from (select f.ctid as place from public.ops_missions f
+          where f.id = any (v_missions) and f.status = 'approved'
+          for no key update skip locked) first
+    where m.ctid = first.place
+  ), noted as (
+    insert into ops.claims (id, steps, claimed_at, look_at)
+    values (v_tokens[1], v_steps, v_now, v_now + least(v_lease, 1) * interval '1 second')
+  )
   update public.ops_mission_steps s
   set status = 'running', lease_token = c.token, reserved_at = v_now,
     lease_expires_at = v_now + v_lease * interval '1 second', worker_id = p_worker_id, attempt = s.attempt + 1, updated_at = v_now,
     revision = s.revision + 1, max_retries = coalesce(s.declared_retries, v_terms.default_retries)
   -- In the order of the claim: with the settings above, rows can only be looked up one after the other, as the places come.
-  from unnest(v_picked.places, v_picked.missions, v_tokens) c(place, mission_id, token) join public.ops_missions m on m.id = c.mission_id
+  from unnest(v_places, v_missions, v_tokens) c(place, mission_id, token) join public.ops_missions m on m.id = c.mission_id
   where s.ctid = c.place
   returning s.id, s.lease_token, s.mission_id, s.key, s.kind, s.executor, s.agent, s.params,
     case when s.uses_results then (
@@ -3731,8 +3722,8 @@ begin
       where d.mission_id = s.mission_id and d.status = 'succeeded') end,
     s.attempt, s.failure_count, s.max_retries, s.timeout_seconds, s.lease_expires_at, v_lease, m.title, m.depth, s.priority, s.run_at;
   get diagnostics v_leased = row_count;
-  if v_leased <> cardinality(v_picked.steps) then
-    raise exception 'claimed % steps and leased %', cardinality(v_picked.steps), v_leased using errcode = 'serialization_failure';
+  if v_leased <> cardinality(v_steps) then
+    raise exception 'claimed % steps and leased %', cardinality(v_steps), v_leased using errcode = 'serialization_failure';
   end if;
 end
 $$;
@@ -4608,12 +4599,14 @@ language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  insert into ops.claims (steps, claimed_at, look_at) values (array[new.id], ops.now(), new.lease_expires_at);
+  if new.status = 'running' then
+    insert into ops.claims (steps, claimed_at, look_at) values (array[new.id], ops.now(), new.lease_expires_at);
+  end if;
   return null;
 end
 $$;
 create trigger ops_mission_steps_lease_shortened after update of lease_expires_at on public.ops_mission_steps
-  for each row when (new.status = 'running' and new.lease_expires_at < old.lease_expires_at)
+  for each row when (new.lease_expires_at < old.lease_expires_at)
   execute function ops.look_at_lease();
 create trigger ops_mission_steps_running_inserted after insert on public.ops_mission_steps
   for each row when (new.status = 'running') execute function ops.look_at_lease();
@@ -5745,6 +5738,9 @@ as $$
 declare
   v_retry_at timestamptz;
 begin
+  if new.status <> 'queued' or not new.ready then
+    return new;
+  end if;
   select s.retry_at into v_retry_at from ops.services s join ops.listed_services() l on l.name = s.name
   where s.name = new.service and s.state = 'open';
   new.held := found;
@@ -5756,7 +5752,7 @@ begin
 end
 $$;
 create trigger ops_mission_steps_hold before insert or update of status, ready, run_at on public.ops_mission_steps
-  for each row when (new.service is not null and new.status = 'queued' and new.ready)
+  for each row when (new.service is not null)
   execute function ops.hold_for_service();
 
 -- A service that leaves the policy, or is switched off there, holds nobody any more.

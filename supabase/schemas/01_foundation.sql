@@ -77,6 +77,8 @@ begin
 end
 $$;
 
+-- Statuses that end a mission or a step come last, so that a check can say `status >= 'succeeded'`: every statement that writes reads the
+-- checks of its table from their text, and a list of statuses is long.
 create type public.ops_proposal_status as enum ('pending', 'approved', 'rejected', 'auto_approved', 'expired');
 create type public.ops_mission_status as enum ('approved', 'running', 'succeeded', 'failed', 'cancelled');
 create type public.ops_step_status as enum ('waiting', 'queued', 'running', 'succeeded', 'failed', 'cancelled');

@@ -31,7 +31,7 @@ create table public.ops_missions (
   constraint ops_missions_proposal_once unique (proposal_id),
   constraint ops_missions_open_within_total check (steps_open between 0 and steps_total),
   constraint ops_missions_terminal_iff_no_open_step
-    check ((status in ('succeeded', 'failed', 'cancelled')) = (steps_open = 0)),
+    check ((status >= 'succeeded') = (steps_open = 0)),
   constraint ops_missions_terminal_iff_completed
     check ((steps_open = 0) = (completed_at is not null)),
   constraint ops_missions_success_has_no_loss

@@ -56,7 +56,7 @@ create table public.ops_mission_steps (
       then lease_token is not null and lease_expires_at is not null and reserved_at is not null and attempt > 0
       else lease_token is null end),
   constraint ops_mission_steps_terminal_iff_completed
-    check ((status in ('succeeded', 'failed', 'cancelled')) = (completed_at is not null)),
+    check ((status >= 'succeeded') = (completed_at is not null)),
   constraint ops_mission_steps_counts_from_zero
     check (least(failure_count, attempt, max_retries, delay_seconds) >= 0)
 -- Two thirds of a page stay free, as for missions.

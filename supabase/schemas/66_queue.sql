@@ -90,12 +90,14 @@ language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  insert into ops.claims (steps, claimed_at, look_at) values (array[new.id], ops.now(), new.lease_expires_at);
+  if new.status = 'running' then
+    insert into ops.claims (steps, claimed_at, look_at) values (array[new.id], ops.now(), new.lease_expires_at);
+  end if;
   return null;
 end
 $$;
 create trigger ops_mission_steps_lease_shortened after update of lease_expires_at on public.ops_mission_steps
-  for each row when (new.status = 'running' and new.lease_expires_at < old.lease_expires_at)
+  for each row when (new.lease_expires_at < old.lease_expires_at)
   execute function ops.look_at_lease();
 create trigger ops_mission_steps_running_inserted after insert on public.ops_mission_steps
   for each row when (new.status = 'running') execute function ops.look_at_lease();

@@ -130,6 +130,9 @@ as $$
 declare
   v_retry_at timestamptz;
 begin
+  if new.status <> 'queued' or not new.ready then
+    return new;
+  end if;
   select s.retry_at into v_retry_at from ops.services s join ops.listed_services() l on l.name = s.name
   where s.name = new.service and s.state = 'open';
   new.held := found;
@@ -141,7 +144,7 @@ begin
 end
 $$;
 create trigger ops_mission_steps_hold before insert or update of status, ready, run_at on public.ops_mission_steps
-  for each row when (new.service is not null and new.status = 'queued' and new.ready)
+  for each row when (new.service is not null)
   execute function ops.hold_for_service();
 
 -- A service that leaves the policy, or is switched off there, holds nobody any more.

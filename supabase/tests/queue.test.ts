@@ -129,31 +129,42 @@ describe('the queue', () => {
   })
 })
 
+/** Runs `body` while the claim's text is another one. */
+async function withClaim<T>(
+  words: string,
+  others: string,
+  beforehand: string,
+  body: () => Promise<T>,
+): Promise<T> {
+  const admin = postgres(adminUrlFor(db), { max: 1, onnotice: () => undefined })
+  const [engine] = await admin<
+    { claim: string }[]
+  >`select pg_get_functiondef('public.ops_claim_steps'::regproc) as claim`
+  if (engine?.claim.split(words).length !== 2) throw new Error(`the claim does not say once: ${words}`)
+  try {
+    await admin.unsafe(`${beforehand}; ${engine.claim.replace(words, others)}`)
+    return await body()
+  } finally {
+    await admin.unsafe(`${engine.claim}; drop function if exists ops.turnstile()`)
+    await admin.end()
+  }
+}
+
 describe('a claim that is slower than a hand', () => {
   /** Claims by a session that has read the queue, waits at its first row for `edit` to commit, and then goes on. */
   async function claimAround(edit: (sql: Connection) => PromiseLike<unknown>) {
-    const admin = postgres(adminUrlFor(db), { max: 1, onnotice: () => undefined })
     const [slow, other] = await openSessions(db, 2)
     if (!slow || !other) throw new Error('unreachable')
-    const [engine] = await admin<
-      { pick: string }[]
-    >`select pg_get_functiondef('ops.pick_steps'::regproc) as pick`
-    if (!engine?.pick.includes("where q.status = 'queued' and q.ready")) throw new Error('no place to wait')
-    try {
-      await admin.unsafe(`
-        create function ops.turnstile() returns boolean language plpgsql volatile as
-          $$ begin perform pg_advisory_xact_lock_shared(42); return true; end $$;
-        ${engine.pick.replace('and q.ready', 'and q.ready and ops.turnstile()')}`)
+    const turnstile = `create function ops.turnstile() returns boolean language plpgsql volatile as
+      $$ begin perform pg_advisory_xact_lock_shared(42); return true; end $$`
+    return withClaim('and q.ready', 'and q.ready and ops.turnstile()', turnstile, async () => {
       await other.begin()
       await other.sql`select pg_advisory_xact_lock(42)`
       const { answer } = await whileBlocked(db.sql, slow, (sql) => claim(sql, worker))
       await edit(db.sql)
       await other.commit()
       return await answer
-    } finally {
-      await admin.unsafe(`${engine.pick}; drop function ops.turnstile()`)
-      await admin.end()
-    }
+    })
   }
 
   test('leaves what was put off meanwhile', async () => {
@@ -173,6 +184,18 @@ describe('a claim that is slower than a hand', () => {
     expect(taken).toHaveLength(1)
     expect(await queued(mission.id)).toEqual({})
   })
+})
+
+test('a claim that leases fewer steps than it took out of the queue takes none, and may be sent again', async () => {
+  const mission = await startMission(db.sql, [{ key: 'a' }, { key: 'b', depends_on: [] }])
+  await withClaim('where s.ctid = c.place', "where s.ctid = c.place and s.key <> 'a'", '', async () => {
+    await expect(claim(db.sql, worker)).rejects.toMatchObject({
+      code: '40001',
+      message: 'claimed 2 steps and leased 1',
+    })
+  })
+  expect(await queued(mission.id)).toEqual({ a: 'queued', b: 'queued' })
+  expect(await claim(db.sql, worker)).toHaveLength(2)
 })
 
 describe('claims', () => {

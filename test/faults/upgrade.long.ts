@@ -26,7 +26,7 @@ test('old workers finish what they hold, record it, and stop with a clear messag
   const version = String(SCHEMA_VERSION + 1).padStart(4, '0')
   const functions = await site.sql<{ text: string }[]>`
     select pg_get_functiondef(p.oid) || ';' as text from pg_proc p
-    where p.proname in ('ops_claim_steps', 'ops_complete_steps', 'pick_steps', 'fail_attempts')`
+    where p.proname in ('ops_claim_steps', 'ops_complete_steps', 'ready_due_steps', 'fail_attempts')`
   const text = functions
     .map((fn) => fn.text.replace(/\nbegin\n/i, '\nbegin\n  -- As of the next version.\n'))
     .join('\n')
