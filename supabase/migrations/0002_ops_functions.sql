@@ -5411,7 +5411,8 @@ begin
     perform ops.add_to_total('attempts', ops.told_kind(v_row.kind), v_row.status, v_row.seconds);
     -- An attempt that killed its step has an event that says so, and is asked for it: events of a window of time would all have to be looked at.
     select array_agg(null::double precision) into v_deaths
-    from unnest(v_row.failed) f(id) where exists (select from public.ops_agent_events e where e.run_id = f.id and e.type like 'step:%:failed');
+    from unnest(v_row.failed) f(id), lateral (
+      select from public.ops_agent_events e where e.run_id = f.id and e.type like 'step:%:failed' limit 1) e;
     if v_deaths is not null then
       perform ops.add_to_total('deaths', ops.told_kind(v_row.kind), 'failed', v_deaths);
     end if;
