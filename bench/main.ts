@@ -72,6 +72,7 @@ function contextOf(
     emptyDatabase: server.emptyDatabase,
     ourDatabase: server.ourDatabase,
     log,
+    at: console.error,
     async contender(name, database) {
       signal.throwIfAborted()
       const contender = await startContender(name, database ?? (await server.emptyDatabase()))

@@ -1478,6 +1478,7 @@ export type Database = {
       ops_hold: {
         Args: Record<PropertyKey, never>
         Returns: {
+          counted_up_to: number
           held: boolean
           here: string
           home: string

@@ -65,6 +65,7 @@ const hold = http.guardedRoute('observe:read', {
           here: z.string().openapi({ description: 'This database.' }),
           steps_running: z.int().openapi({ description: 'In flight when the copy was taken.' }),
           steps_queued: z.int(),
+          counted_up_to: z.int().openapi({ description: 'Where the count of what is queued ends.' }),
         })
         .openapi('Hold'),
       'What waits in it.',

@@ -1,4 +1,4 @@
-import { median, show } from '../harness/numbers.js'
+import { median, type Paired, paired, show } from '../harness/numbers.js'
 import { verdict } from '../harness/report.js'
 import type { Goal } from '../harness/types.js'
 import type { Samples } from './verbs.js'
@@ -25,13 +25,13 @@ interface VerbResult {
   verb: string
   empty: number
   loaded: number
-  ratio: number
-  ratio_before_analyze: number
+  after_analyze: Paired
+  before_analyze: Paired
   /** Milliseconds of each round after ANALYZE. */
   rounds: { empty: readonly number[]; loaded: readonly number[] }
 }
 
-/** Ratios are those of the medians. */
+/** Ratios are medians of the rounds' ratios, of two measurements that followed one another, and not ratios of medians. */
 export function caseResult(
   name: string,
   load: string,
@@ -40,23 +40,22 @@ export function caseResult(
   reads: string[],
 ): CaseResult {
   const all = [...after.keys()].map((verb): VerbResult => {
-    const rounds = { empty: after.get(verb)?.get('empty') ?? [], loaded: after.get(verb)?.get(name) ?? [] }
-    const [empty, loaded] = [median(rounds.empty), median(rounds.loaded)]
+    const of = (samples: Samples, subject: string) => samples.get(verb)?.get(subject) ?? []
+    const rounds = { empty: of(after, 'empty'), loaded: of(after, name) }
     return {
       verb,
-      empty,
-      loaded,
-      ratio: loaded / empty,
-      ratio_before_analyze:
-        median(before.get(verb)?.get(name) ?? []) / median(before.get(verb)?.get('empty') ?? []),
+      empty: median(rounds.empty),
+      loaded: median(rounds.loaded),
+      after_analyze: paired(rounds.loaded, rounds.empty),
+      before_analyze: paired(of(before, name), of(before, 'empty')),
       rounds,
     }
   })
   const verbs = all.filter(({ verb }) => !verb.includes(': '))
-  const goals = verbs.map(({ verb, ratio, ratio_before_analyze }) => ({
+  const goals = verbs.map(({ verb, after_analyze, before_analyze }) => ({
     goal: `${verb} within ${MOST} × of empty tables`,
-    measured: `${ratio.toFixed(2)} ×, before ANALYZE ${ratio_before_analyze.toFixed(2)} ×`,
-    reached: Math.max(ratio, ratio_before_analyze) <= MOST,
+    measured: `${spread(after_analyze)} ×, before ANALYZE ${spread(before_analyze)} ×`,
+    reached: Math.max(after_analyze.ratio, before_analyze.ratio) <= MOST,
   }))
   goals.push({
     goal: 'no plan reads a large table from end to end',
@@ -68,11 +67,15 @@ export function caseResult(
 
 /** A case as Markdown, so that it can go into README.md as it is. */
 export function caseMarkdown({ load, verbs, phases, goals, reads }: CaseResult): string {
-  const row = ({ verb, empty, loaded, ratio, ratio_before_analyze }: VerbResult) =>
-    `| ${verb} | ${show(empty)} | ${show(loaded)} | ${ratio.toFixed(2)} | ${ratio_before_analyze.toFixed(2)} |`
+  const rounds = verbs[0]?.rounds.loaded.length ?? 0
+  const row = ({ verb, empty, loaded, after_analyze, before_analyze }: VerbResult) =>
+    `| ${verb} | ${show(empty)} | ${show(loaded)} | ${spread(after_analyze)} | ${spread(before_analyze)} |`
   const grown = phases.filter(({ empty, loaded }) => loaded - empty >= WORTH_NAMING_MS)
   return [
     `**${load}**`,
+    '',
+    `Milliseconds are medians of ${rounds} rounds. A ratio is the median of the rounds' own ratios, each of two measurements in direct succession; half of the`,
+    'rounds lie within the brackets.',
     '',
     '| | empty, ms | loaded, ms | ratio | ratio before `ANALYZE` |',
     '|---|---|---|---|---|',
@@ -82,3 +85,5 @@ export function caseMarkdown({ load, verbs, phases, goals, reads }: CaseResult):
     ...(reads.length > 0 ? ['', ...reads.map((read) => `- ${read}`)] : []),
   ].join('\n')
 }
+
+const spread = ({ ratio, low, high }: Paired) => `${ratio.toFixed(2)} [${low.toFixed(2)}–${high.toFixed(2)}]`

@@ -78,8 +78,8 @@ const parts: Part[] = [
 ]
 
 /**
- * Milliseconds of each verb in each subject. Each part of a round is done in all subjects in turn, in another order each time, so that whatever else the
- * machine does hits all.
+ * Milliseconds of each verb in each subject, round by round. Each part of a round is done in all subjects in turn, and who is first changes with the round,
+ * so that whatever else the machine does hits all, and what stands at one place in the lists is of the same moment.
  */
 export async function measure(
   subjects: readonly Subject[],

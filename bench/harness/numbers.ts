@@ -11,6 +11,21 @@ export function percentile(list: readonly number[], percent: number): number {
   return sorted[Math.max(0, rank - 1)] ?? Number.NaN
 }
 
+/** What was measured in the same rounds, compared within each: a machine that gets slower meanwhile is slower for both. */
+export interface Paired {
+  /** The median of the rounds' ratios. */
+  ratio: number
+  /** The middle half of them lies between these two. */
+  low: number
+  high: number
+}
+
+/** How many times `list` is of `base`, round by round. A round that one of them lacks does not count. */
+export function paired(list: readonly number[], base: readonly number[]): Paired {
+  const ratios = list.slice(0, base.length).map((value, round) => value / (base[round] ?? Number.NaN))
+  return { ratio: median(ratios), low: percentile(ratios, 25), high: percentile(ratios, 75) }
+}
+
 /** How many times better the table's first subject is than this one; above 1 it is ahead, whichever way the metric runs. */
 export function ratio(table: Table, subject: Subject): number {
   const ours = median(table.subjects[0]?.rounds ?? [])

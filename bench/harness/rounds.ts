@@ -33,6 +33,7 @@ export async function allInTurn(context: Context, measurements: readonly Measure
   for (let round = 1; round <= context.rounds; round++) {
     for (const subject of subjects) {
       if (subject.missing !== undefined) continue
+      context.at(`  round ${round} of ${context.rounds}: ${subject.name} …`)
       try {
         const value = await oneRound(context, subject.measurement)
         subject.rounds.push(value)
@@ -71,6 +72,7 @@ export async function oursInTurn(
 ): Promise<Subject> {
   const rounds: number[] = []
   for (let round = 1; round <= context.rounds; round++) {
+    context.at(`  round ${round} of ${context.rounds}: ${name} …`)
     const database = await context.ourDatabase()
     try {
       const value = await measure(database)

@@ -20,8 +20,10 @@ export interface Context {
   ourDatabase(): Promise<Database>
   /** One of us in a process of its own, with a fresh database or, beside others, the one given. Rejects with the reason when it cannot be had here. */
   contender(name: ContenderName, database?: Database): Promise<Contender>
-  /** For people who watch. */
+  /** For people who watch: what was found. */
   log(line: string): void
+  /** For people who wait: what is being measured, on stderr, also where the rest goes to a file. */
+  at(line: string): void
 }
 
 export interface Database {

@@ -81,13 +81,11 @@ function line(
   ].join(' ')
 }
 
-function view(health: Health, { now, executors, workers }: Overview, watched: WatchState): string {
+function view(health: Health, overview: Overview, watched: WatchState): string {
+  const { now, executors, workers } = overview
   const colors = colorsFor(process.stdout)
   const at = Date.parse(now)
-  const queues = table(
-    ['executor', 'queued', 'oldest', 'later', 'running', 'workers'],
-    executors.map(queueCells),
-  )
+  const queues = table(['executor', 'queued', 'oldest', 'later', 'running', 'workers'], queueRows(overview))
   const who = table(
     ['worker', 'version', 'steps', 'seen', 'executors'],
     workers.map((worker) => workerCells(worker, at)),
@@ -103,14 +101,20 @@ function view(health: Health, { now, executors, workers }: Overview, watched: Wa
   ].join('\n')
 }
 
-function queueCells(queue: ExecutorQueue): string[] {
+/** A number that was not counted to its end has a plus behind it. */
+export function queueRows({ executors, counted_up_to: most }: Overview): string[][] {
+  const scheduled = executors.reduce((sum, queue) => sum + queue.scheduled, 0)
+  return executors.map((queue) => queueCells(queue, most, scheduled >= most))
+}
+
+function queueCells(queue: ExecutorQueue, most: number, moreScheduled: boolean): string[] {
   const { executor, queued, oldest_seconds, scheduled, running, live_workers, blocked } = queue
   const waits = queued > 0 ? `${oldest_seconds} s` : ''
   return [
     executor,
-    String(queued),
+    `${queued}${queued < most ? '' : '+'}`,
     waits,
-    String(scheduled),
+    `${scheduled}${moreScheduled ? '+' : ''}`,
     String(running),
     blocked ? 'blocked' : String(live_workers),
   ]

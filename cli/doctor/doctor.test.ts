@@ -358,6 +358,7 @@ test('what is blocked on purpose is no trouble', () => {
   }
   const overview = {
     now: '',
+    counted_up_to: 10_000,
     executors: [{ executor: 'http', ...queued }],
     workers: [worker],
     expired_leases: 0,

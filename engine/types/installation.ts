@@ -5,9 +5,9 @@ import { severity } from './watch.js'
 
 const executorQueue = z.looseObject({
   executor: z.string(),
-  /** Claimable now. */
+  /** Claimable now, up to `counted_up_to`. */
   queued: count,
-  /** Claimable later. */
+  /** Claimable later: of all executors' steps `counted_up_to` are counted, those that are due first. */
   scheduled: count,
   running: count,
   /** How long the oldest claimable step has been due. */
@@ -36,6 +36,7 @@ export type WorkerRow = z.infer<typeof workerRow>
 
 export const overview = z.looseObject({
   now: timestamp,
+  counted_up_to: count,
   executors: z.array(executorQueue),
   /** Seen within ten minutes. */
   workers: z.array(workerRow),

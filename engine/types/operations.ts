@@ -146,7 +146,9 @@ export const hold = z.object({
   here: z.string(),
   /** Steps in flight: while held, other workers may have done them, or be at them. */
   steps_running: count,
+  /** Up to `counted_up_to`. */
   steps_queued: count,
+  counted_up_to: count,
 })
 export type Hold = z.infer<typeof hold>
 

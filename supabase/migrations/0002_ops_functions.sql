@@ -4704,17 +4704,23 @@ end
 $$;
 
 -- Whether this is a restored copy that waits for an operator, and what was in flight in it: those steps may have been done, or are
--- being done, by workers of the database that the copy was taken from.
+-- being done, by workers of the database that the copy was taken from. What is queued is counted up to counted_up_to.
 create function public.ops_hold()
-returns table (held boolean, home text, home_since timestamptz, here text, steps_running integer, steps_queued integer)
+returns table (held boolean, home text, home_since timestamptz, here text, steps_running integer, steps_queued integer, counted_up_to integer)
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_bitmapscan = off
 as $$
+declare
+  v_most constant integer := 10000;
 begin
   return query
   select coalesce(h.identity <> i.identity, false), h.identity, h.since, i.identity,
     (select count(*)::integer from ops.running_steps),
-    (select count(*)::integer from ops.queue where status = 'queued')
+    (select count(*)::integer from (
+      (select from ops.queue where status = 'queued' and ready limit v_most) union all
+      (select from ops.queue where status = 'queued' and not ready limit v_most) limit v_most) q), v_most
   from (select ops.identity() as identity) i left join (select * from ops.homes order by id desc limit 1) h on true;
 end
 $$;
@@ -5364,7 +5370,7 @@ $$;
 
 -- Adds up one more window of finished attempts and of deaths: five minutes at most, ending a minute ago, since what ended a moment
 -- ago may not be committed yet. Answers whether there is another one. Whoever comes while somebody else adds up does nothing. Planned once, for any window:
--- statistics of full tables make planning dearer than the work.
+-- statistics of full tables make planning dearer than the work, and so would compiling what such a plan expects to read.
 create function public.ops_roll_up_metrics() returns boolean
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
@@ -5373,12 +5379,14 @@ set enable_hashjoin = off
 set enable_mergejoin = off
 set plan_cache_mode = force_generic_plan
 set random_page_cost = 1.1
+set jit = off
 as $$
 declare
   v_end timestamptz := ops.now() - interval '1 minute';
   v_from timestamptz;
   v_to timestamptz;
   v_row record;
+  v_deaths double precision[];
 begin
   if not pg_try_advisory_xact_lock(hashtextextended('ops metrics', 0)) then
     return false;
@@ -5393,20 +5401,20 @@ begin
   v_to := least(v_end, v_from + interval '5 minutes');
 
   for v_row in
-    select s.kind, r.status, array_agg(extract(epoch from r.completed_at - r.started_at)::double precision) as seconds
+    select s.kind, r.status, array_agg(extract(epoch from r.completed_at - r.started_at)::double precision) as seconds,
+      array_agg(r.id) filter (where r.status = 'failed') as failed
     from public.ops_action_runs r join public.ops_mission_steps s on s.id = r.step_id
     where r.completed_at > v_from and r.completed_at <= v_to
     group by 1, 2 order by 1, 2
   loop
     perform ops.add_to_total('attempts', ops.told_kind(v_row.kind), v_row.status, v_row.seconds);
-  end loop;
-  for v_row in
-    select e.data ->> 'kind' as kind, array_agg(null::double precision) as deaths
-    from public.ops_agent_events e
-    where e.created_at > v_from and e.created_at <= v_to and e.type like 'step:%:failed'
-    group by 1 order by 1
-  loop
-    perform ops.add_to_total('deaths', ops.told_kind(v_row.kind), 'failed', v_row.deaths);
+    -- An attempt that killed its step has an event that says so, and is asked for it: events of a window of time would all have to be looked at.
+    select array_agg(null::double precision) into v_deaths
+    from unnest(v_row.failed) f(id), lateral (
+      select from public.ops_agent_events e where e.run_id = f.id and e.type like 'step:%:failed' limit 1) e;
+    if v_deaths is not null then
+      perform ops.add_to_total('deaths', ops.told_kind(v_row.kind), 'failed', v_deaths);
+    end if;
   end loop;
   update ops.totals_until set at = v_to;
   return v_to < v_end;
@@ -5966,8 +5974,8 @@ begin
 end
 $$;
 
--- Since when the longest waiting step has been due that can be claimed; hops from each executor and priority to the next.
-create function ops.oldest_queued() returns timestamptz
+-- Since when the longest waiting step of each executor and priority has been due that can be claimed; hops from one to the next.
+create function ops.queue_heads() returns table (executor text, priority smallint, run_at timestamptz)
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
@@ -5975,7 +5983,8 @@ set enable_bitmapscan = off
 set enable_sort = off
 as $$
 begin
-  return (with recursive hop as (
+  return query
+  with recursive hop as (
     (select q.executor, q.priority, q.run_at from ops.queue q where q.status = 'queued' and q.ready
      order by q.executor, q.priority, q.run_at limit 1)
     union all
@@ -5984,7 +5993,7 @@ begin
       where q.status = 'queued' and q.ready and (q.executor, q.priority) > (h.executor, h.priority)
       order by q.executor, q.priority, q.run_at limit 1) n
   )
-  select min(run_at) from hop);
+  select h.executor, h.priority, h.run_at from hop h;
 end
 $$;
 
@@ -6001,7 +6010,7 @@ as $$
     'schema_version', ops.schema_version(),
     'queues', ops.count_queues(10000, 10000),
     'counted_up_to', 10000,
-    'oldest_queued_seconds', coalesce(round(extract(epoch from ops.now() - ops.oldest_queued())), 0),
+    'oldest_queued_seconds', coalesce(round(extract(epoch from ops.now() - (select min(q.run_at) from ops.queue_heads() q))), 0),
     'workers', jsonb_build_object('live', (select count(*) from ops.workers where last_seen_at > ops.now() - interval '2 minutes')),
     'last_heartbeat_at', h.at,
     'last_heartbeat_ok', h.ok,
@@ -6089,14 +6098,18 @@ $$;
 -- What people look at who watch the engine or wonder why it stands still: queues and workers at this moment, and what is wrong with
 -- roles, rights and connections. Read only.
 
--- Queues by executor, and the workers that were seen within the last ten minutes. A worker is live when it was seen within two.
+-- Queues by executor, and the workers that were seen within the last ten minutes. A worker is live when it was seen within two. Of each executor's
+-- queue up to `counted_up_to` steps are counted, and of what is scheduled as many of those that are due first, all executors together.
 create function public.ops_overview() returns jsonb
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
+set enable_bitmapscan = off
+set jit = off
 as $$
 declare
   v_now timestamptz := ops.now();
+  v_most constant integer := 10000;
 begin
   return (
     with workers as materialized (
@@ -6104,27 +6117,32 @@ begin
         w.last_seen_at > v_now - interval '2 minutes' as live
       from ops.workers w where w.last_seen_at > v_now - interval '10 minutes'
     ), queued as materialized (
-      select s.executor, count(*) filter (where s.ready) as ready, count(*) filter (where not s.ready) as later,
-        min(s.run_at) filter (where s.ready) as oldest
-      from ops.queue s where s.status = 'queued' group by s.executor
+      select h.executor, h.oldest, (
+          select count(*) from (
+            select from ops.queue s where s.status = 'queued' and s.ready and s.executor = h.executor limit v_most) s) as ready
+      from (select q.executor, min(q.run_at) as oldest from ops.queue_heads() q group by q.executor) h
+    ), scheduled as materialized (
+      select s.executor, count(*) as later
+      from (select q.executor from ops.queue q where q.status = 'queued' and not q.ready order by q.run_at limit v_most) s group by s.executor
     ), running as materialized (
       select s.executor, s.worker_id, count(*) as steps, count(*) filter (where s.lease_expires_at < v_now - interval '5 minutes') as expired
       from ops.running_steps s group by s.executor, s.worker_id
     ), executors as (
-      select executor from queued union select executor from running union select unnest(executors) from workers where live
+      select executor from queued union select executor from scheduled union select executor from running union select unnest(executors) from workers where live
     )
     select jsonb_build_object(
       'now', v_now,
+      'counted_up_to', v_most,
       'executors', (
         select coalesce(jsonb_agg(jsonb_build_object(
           'executor', e.executor,
           'queued', coalesce(q.ready, 0),
-          'scheduled', coalesce(q.later, 0),
+          'scheduled', coalesce(l.later, 0),
           'running', coalesce((select sum(r.steps) from running r where r.executor = e.executor), 0),
           'oldest_seconds', coalesce(greatest(round(extract(epoch from v_now - q.oldest)), 0), 0),
           'live_workers', (select count(*) from workers w where w.live and e.executor = any (w.executors)),
           'blocked', e.executor = any (ops.blocked_executors())) order by e.executor), '[]')
-        from executors e left join queued q on q.executor = e.executor
+        from executors e left join queued q on q.executor = e.executor left join scheduled l on l.executor = e.executor
         where e.executor is not null),
       'workers', (
         select coalesce(jsonb_agg(jsonb_build_object(

@@ -48,17 +48,23 @@ end
 $$;
 
 -- Whether this is a restored copy that waits for an operator, and what was in flight in it: those steps may have been done, or are
--- being done, by workers of the database that the copy was taken from.
+-- being done, by workers of the database that the copy was taken from. What is queued is counted up to counted_up_to.
 create function public.ops_hold()
-returns table (held boolean, home text, home_since timestamptz, here text, steps_running integer, steps_queued integer)
+returns table (held boolean, home text, home_since timestamptz, here text, steps_running integer, steps_queued integer, counted_up_to integer)
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_bitmapscan = off
 as $$
+declare
+  v_most constant integer := 10000;
 begin
   return query
   select coalesce(h.identity <> i.identity, false), h.identity, h.since, i.identity,
     (select count(*)::integer from ops.running_steps),
-    (select count(*)::integer from ops.queue where status = 'queued')
+    (select count(*)::integer from (
+      (select from ops.queue where status = 'queued' and ready limit v_most) union all
+      (select from ops.queue where status = 'queued' and not ready limit v_most) limit v_most) q), v_most
   from (select ops.identity() as identity) i left join (select * from ops.homes order by id desc limit 1) h on true;
 end
 $$;

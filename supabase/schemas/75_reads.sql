@@ -170,8 +170,8 @@ begin
 end
 $$;
 
--- Since when the longest waiting step has been due that can be claimed; hops from each executor and priority to the next.
-create function ops.oldest_queued() returns timestamptz
+-- Since when the longest waiting step of each executor and priority has been due that can be claimed; hops from one to the next.
+create function ops.queue_heads() returns table (executor text, priority smallint, run_at timestamptz)
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
@@ -179,7 +179,8 @@ set enable_bitmapscan = off
 set enable_sort = off
 as $$
 begin
-  return (with recursive hop as (
+  return query
+  with recursive hop as (
     (select q.executor, q.priority, q.run_at from ops.queue q where q.status = 'queued' and q.ready
      order by q.executor, q.priority, q.run_at limit 1)
     union all
@@ -188,7 +189,7 @@ begin
       where q.status = 'queued' and q.ready and (q.executor, q.priority) > (h.executor, h.priority)
       order by q.executor, q.priority, q.run_at limit 1) n
   )
-  select min(run_at) from hop);
+  select h.executor, h.priority, h.run_at from hop h;
 end
 $$;
 
@@ -205,7 +206,7 @@ as $$
     'schema_version', ops.schema_version(),
     'queues', ops.count_queues(10000, 10000),
     'counted_up_to', 10000,
-    'oldest_queued_seconds', coalesce(round(extract(epoch from ops.now() - ops.oldest_queued())), 0),
+    'oldest_queued_seconds', coalesce(round(extract(epoch from ops.now() - (select min(q.run_at) from ops.queue_heads() q))), 0),
     'workers', jsonb_build_object('live', (select count(*) from ops.workers where last_seen_at > ops.now() - interval '2 minutes')),
     'last_heartbeat_at', h.at,
     'last_heartbeat_ok', h.ok,

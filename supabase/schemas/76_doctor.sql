@@ -1,14 +1,18 @@
 -- What people look at who watch the engine or wonder why it stands still: queues and workers at this moment, and what is wrong with
 -- roles, rights and connections. Read only.
 
--- Queues by executor, and the workers that were seen within the last ten minutes. A worker is live when it was seen within two.
+-- Queues by executor, and the workers that were seen within the last ten minutes. A worker is live when it was seen within two. Of each executor's
+-- queue up to `counted_up_to` steps are counted, and of what is scheduled as many of those that are due first, all executors together.
 create function public.ops_overview() returns jsonb
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
+set enable_bitmapscan = off
+set jit = off
 as $$
 declare
   v_now timestamptz := ops.now();
+  v_most constant integer := 10000;
 begin
   return (
     with workers as materialized (
@@ -16,27 +20,32 @@ begin
         w.last_seen_at > v_now - interval '2 minutes' as live
       from ops.workers w where w.last_seen_at > v_now - interval '10 minutes'
     ), queued as materialized (
-      select s.executor, count(*) filter (where s.ready) as ready, count(*) filter (where not s.ready) as later,
-        min(s.run_at) filter (where s.ready) as oldest
-      from ops.queue s where s.status = 'queued' group by s.executor
+      select h.executor, h.oldest, (
+          select count(*) from (
+            select from ops.queue s where s.status = 'queued' and s.ready and s.executor = h.executor limit v_most) s) as ready
+      from (select q.executor, min(q.run_at) as oldest from ops.queue_heads() q group by q.executor) h
+    ), scheduled as materialized (
+      select s.executor, count(*) as later
+      from (select q.executor from ops.queue q where q.status = 'queued' and not q.ready order by q.run_at limit v_most) s group by s.executor
     ), running as materialized (
       select s.executor, s.worker_id, count(*) as steps, count(*) filter (where s.lease_expires_at < v_now - interval '5 minutes') as expired
       from ops.running_steps s group by s.executor, s.worker_id
     ), executors as (
-      select executor from queued union select executor from running union select unnest(executors) from workers where live
+      select executor from queued union select executor from scheduled union select executor from running union select unnest(executors) from workers where live
     )
     select jsonb_build_object(
       'now', v_now,
+      'counted_up_to', v_most,
       'executors', (
         select coalesce(jsonb_agg(jsonb_build_object(
           'executor', e.executor,
           'queued', coalesce(q.ready, 0),
-          'scheduled', coalesce(q.later, 0),
+          'scheduled', coalesce(l.later, 0),
           'running', coalesce((select sum(r.steps) from running r where r.executor = e.executor), 0),
           'oldest_seconds', coalesce(greatest(round(extract(epoch from v_now - q.oldest)), 0), 0),
           'live_workers', (select count(*) from workers w where w.live and e.executor = any (w.executors)),
           'blocked', e.executor = any (ops.blocked_executors())) order by e.executor), '[]')
-        from executors e left join queued q on q.executor = e.executor
+        from executors e left join queued q on q.executor = e.executor left join scheduled l on l.executor = e.executor
         where e.executor is not null),
       'workers', (
         select coalesce(jsonb_agg(jsonb_build_object(

@@ -23,6 +23,8 @@ const calls = (): [statement: string, most: number][] => [
   ['select * from ops_housekeeping(1000, 0)', 3000],
   // The queue is counted, and so are its missions, both due and scheduled.
   ['select ops_health()', 20_001],
+  ['select ops_overview()', 10_100],
+  ['select * from ops_hold()', 10_001],
   [`select ops_list_missions('{"status": "approved"}')`, 3000],
   [`select ops_list_steps('{"status": "queued"}')`, 3000],
   [
@@ -113,6 +115,17 @@ test('before the planner knows of it', async () => {
 test('when the planner knows of it', async () => {
   await db.sql`analyze`
   expect(await tooMuch(db.sql)).toEqual([])
+})
+
+test('what counts it says where it stopped', async () => {
+  const [overview] = await db.sql`
+    select o -> 'counted_up_to' as most, o -> 'executors' as executors from ops_overview() o`
+  expect(overview).toMatchObject({
+    most: 10_000,
+    executors: [{ executor: 'noop', queued: 10_000, scheduled: 10_000, running: 0 }],
+  })
+  const [hold] = await db.sql`select steps_queued, counted_up_to from ops_hold()`
+  expect(hold).toEqual({ steps_queued: 10_000, counted_up_to: 10_000 })
 })
 
 test.each([

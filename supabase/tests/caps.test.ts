@@ -1,6 +1,7 @@
 /** Caps: how much may start in a day, whoever asks and however many ask at once. */
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { holdCounter, openSession, openSessions, type Session, whileBlocked } from './contention.js'
+import { openPlanner } from './plans.js'
 import {
   type Answer,
   approve,
@@ -412,4 +413,25 @@ test('a mission that failed keeps the place it took', async () => {
   const claimed = await claimOne(db.sql, await registerWorker(db.sql))
   await fail(db.sql, [{ ...lease(claimed), error: 'no', permanent: true }])
   expect(await propose(db.sql)).toMatchObject({ code: 'cap_daily' })
+})
+
+test.each([50, 400])('dealing shares costs each of %i counters the same', async (counters) => {
+  const { sql, ran } = await openPlanner(db)
+  const undo = new Error('undo')
+  await sql
+    .begin(async (tx) => {
+      await tx`
+        insert into ops.cap_stripes (day, scope, name, stripe)
+        select current_date, 'source', n::text, stripe from generate_series(1, ${counters}::int) n, generate_series(0, 15) stripe`
+      await tx`select ops.deal_caps(current_date, array(
+        select row('source', n::text, 1, 0, 100, null)::ops.cap_unit from generate_series(1, ${counters}::int) n))`
+      throw undo
+    })
+    .catch((error: unknown) => {
+      if (error !== undo) throw error
+    })
+  const dealt = ran().find(({ query }) => query.includes('update ops.cap_stripes'))
+  const each = (dealt?.rows ?? 0) / counters
+  expect(each, 'its 16 stripes').toBeGreaterThan(16)
+  expect(each, 'which a few nodes of the plan hand on').toBeLessThan(250)
 })

@@ -217,6 +217,22 @@ describe('claims', () => {
     expect(await claims()).toEqual([])
   })
 
+  test('leave by completions alone, of which one in eight looks after those of all', async () => {
+    const parallel = Array.from({ length: 80 }, () => ({ depends_on: [] }))
+    for (let i = 0; i < 2; i++) await startMission(db.sql, parallel)
+    const own = await claim(db.sql, worker, { limit: 120, leaseSeconds: 600 })
+    const others = []
+    for (let i = 0; i < 40; i++) others.push(await claimOne(db.sql, worker, { leaseSeconds: 600 }))
+    const [atWork, ...ended] = others
+    await clock.advance(2)
+    await complete(db.sql, ended.map(lease))
+    // That fewer than two of so many look happens once in half a million times.
+    for (const step of own) await complete(db.sql, [lease(step)])
+    const left =
+      await db.sql`select steps from ops.claims where not steps && ${own.map((c) => c.step_id)}::uuid[]`
+    expect(left).toEqual([{ steps: [atWork?.step_id] }])
+  })
+
   test('are looked at when a lease is over that was prolonged', async () => {
     await startMission(db.sql, [{ key: 'a' }])
     const taken = await claimOne(db.sql, worker, { leaseSeconds: 60 })
