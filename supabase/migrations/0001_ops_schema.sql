@@ -591,7 +591,7 @@ create table public.ops_action_runs (
   constraint ops_action_runs_ended_has_time check ((status = 'started') = (completed_at is null))
 ) with (autovacuum_vacuum_scale_factor = 0.02);
 
-create index ops_action_runs_completed on public.ops_action_runs using brin (completed_at) with (autosummarize = on);
+create index ops_action_runs_completed on public.ops_action_runs using brin (completed_at) with (autosummarize = on, pages_per_range = 64);
 
 alter table public.ops_agent_events
   add constraint ops_agent_events_run_fkey foreign key (run_id) references public.ops_action_runs on delete set null;
