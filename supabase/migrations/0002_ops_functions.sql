@@ -1281,26 +1281,22 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_stripe integer := pg_backend_pid() % 16; -- ops.cap_stripe(), without the call
-  v_unit ops.cap_unit := p_units[case when p_units[1].scope = 'daily' then 1 else 2 end]; -- an agent comes before it
-  v_others integer;
+  v_unit ops.cap_unit;
+  v_counters integer;
   v_used bigint;
   v_used_usd numeric;
   v_counted text := '';
 begin
   begin
-    update ops.cap_stripes c set used = c.used + v_unit.units, used_usd = c.used_usd + v_unit.usd,
-      room = c.room - v_unit.units, room_usd = c.room_usd - v_unit.usd
-    where c.day = p_day and c.scope = 'daily' and c.name = '' and c.stripe = v_stripe
-      and c.max_units is not distinct from v_unit.max_units and c.max_usd is not distinct from v_unit.max_usd
-      and (c.room >= v_unit.units) is not false and (v_unit.usd = 0 or c.room_usd >= v_unit.usd) is not false;
-    if found then
-      update ops.cap_stripes c set used = c.used + u.units, room = c.room - u.units
-      from unnest(p_units) u
-      where u.scope <> 'daily' and c.day = p_day and c.scope = u.scope and c.name = u.name and c.stripe = v_stripe
-        and c.max_units is not distinct from u.max_units and (c.room >= u.units) is not false;
-      get diagnostics v_others = row_count;
-    end if;
-    if v_others is distinct from array_length(p_units, 1) - 1 then
+    update ops.cap_stripes c set used = c.used + u.units, used_usd = c.used_usd + u.usd, room = c.room - u.units, room_usd = c.room_usd - u.usd
+    from unnest(p_units) u
+    where c.stripe = (select s.stripe from ops.cap_stripes s
+        where s.day = p_day and s.scope = 'daily' and s.name = '' and s.stripe = v_stripe for no key update)
+      and c.day = p_day and c.scope = u.scope and c.name = u.name
+      and c.max_units is not distinct from u.max_units and c.max_usd is not distinct from u.max_usd
+      and (c.room >= u.units) is not false and (u.usd = 0 or c.room_usd >= u.usd) is not false;
+    get diagnostics v_counters = row_count;
+    if v_counters is distinct from array_length(p_units, 1) then
       raise exception using errcode = 'OPCAP'; -- lets go of the stripe
     end if;
   exception when sqlstate 'OPCAP' then
@@ -1810,6 +1806,11 @@ declare
   v_usd numeric;
   v_now timestamptz;
   v_mission_id uuid;
+  v_steps integer;
+  v_step jsonb;
+  v_kind text;
+  v_run_at timestamptz;
+  v_name text;
 begin
   if v_problem is not null then
     return row(null, 'invalid', null, v_problem ->> 'message', v_problem ->> 'code', jsonb_build_object('path', v_problem ->> 'path'))::ops.gate_answer;
@@ -1857,16 +1858,51 @@ begin
     perform ops.tell_pending(array[p_item]);
     return row(p_item.id, 'pending', null, 'waits for approval: ' || v_obstacle, 'pending_approval', v_verdict)::ops.gate_answer;
   end if;
+  v_steps := jsonb_array_length(p_item.template -> 'steps');
+  v_step := p_item.template #> '{steps,0}';
+  v_kind := v_step ->> 'kind';
+  v_name := p_item.id::text;
+  -- A mission of one step comes into being with its proposal. Ids are the proposal's with the last twelve digits in another order, so that
+  -- each ends, as people call it, in digits of its own.
+  if v_step ?| '{delay_seconds,run_at}' then
+    v_run_at := greatest(v_now + coalesce((v_step -> 'delay_seconds')::integer, 0) * interval '1 second', (v_step ->> 'run_at')::timestamptz);
+  else
+    v_run_at := v_now;
+  end if;
+  v_mission_id := (left(v_name, 24) || right(v_name, 8) || substr(v_name, 25, 4))::uuid;
   with decision as (
     insert into ops.decisions (proposal_id, decision, digest, actor, actor_context, at)
     values (p_item.id, 'auto_approved', v_digest, 'policy:auto_approve', ops.actor_context(), v_now)
+  ), proposal as (
+    insert into public.ops_mission_proposals (id, dedupe_key, source, status, template, reason, policy_snapshot, approved_at, created_at, code,
+      verdict, digest, idempotency_key, proposed_by, pattern_id, cap_day, reserved_usd, decided_at, decided_by, updated_at)
+    values (p_item.id, p_item.dedupe_key, p_item.source, 'auto_approved', p_item.template, 'admitted by policy auto_approve',
+      v_policies -> 'snapshot', v_now, v_now, 'auto_approved', v_verdict, v_digest, p_item.idempotency_key,
+      coalesce(p_item.proposed_by, p_item.template ->> 'agent'), p_item.pattern_id, v_day, v_usd, v_now, 'policy:auto_approve', v_now)
+  ), mission as (
+    insert into public.ops_missions (id, proposal_id, policy_snapshot, title, source, agent, dedupe_key, root_event_id, depth,
+      steps_total, steps_open, created_at, updated_at)
+    select v_mission_id, p_item.id, v_policies -> 'snapshot', p_item.template ->> 'title', p_item.source, p_item.template ->> 'agent',
+      p_item.dedupe_key, coalesce(p_item.root_event_id, p_item.id), coalesce(p_item.depth, 0), 1, 1, v_now, v_now
+    where v_steps = 1
   )
-  insert into public.ops_mission_proposals (id, dedupe_key, source, status, template, reason, policy_snapshot, approved_at, created_at, code, verdict,
-    digest, idempotency_key, proposed_by, pattern_id, cap_day, reserved_usd, decided_at, decided_by, updated_at)
-  values (p_item.id, p_item.dedupe_key, p_item.source, 'auto_approved', p_item.template, 'admitted by policy auto_approve', v_policies -> 'snapshot',
-    v_now, v_now, 'auto_approved', v_verdict, v_digest, p_item.idempotency_key, coalesce(p_item.proposed_by, p_item.template ->> 'agent'),
-    p_item.pattern_id, v_day, v_usd, v_now, 'policy:auto_approve', v_now);
-  v_mission_id := ops.make_mission(p_item, v_policies -> 'snapshot');
+  insert into public.ops_mission_steps (id, mission_id, kind, params, status, executor, created_at, updated_at, key, position, agent,
+    depends_on, uses_results, priority, run_at, delay_seconds, ready, timeout_seconds, declared_retries, cost_reserved_usd, revision, service)
+  select (left(v_name, 24) || right(v_name, 4) || substr(v_name, 25, 8))::uuid, v_mission_id, v_kind, coalesce(v_step -> 'params', '{}'),
+    'queued', coalesce(v_step ->> 'executor', split_part(v_kind, ':', 1)), v_now, v_now, coalesce(v_step ->> 'key', 'step-1'), 1,
+    coalesce(v_step ->> 'agent', nullif(split_part(v_kind, ':', 2), ''), p_item.template ->> 'agent'), '{}',
+    coalesce((v_step -> 'params')::text ~ '\{\{\s*steps\.', false),
+    coalesce((v_step -> 'priority')::smallint, (p_item.template -> 'priority')::smallint, 0::smallint), v_run_at,
+    coalesce((v_step -> 'delay_seconds')::integer, 0), v_run_at <= v_now, (v_step -> 'timeout_seconds')::integer,
+    (v_step -> 'max_retries')::integer, coalesce((v_step -> 'cost_usd')::numeric, 0), 1, v_step ->> 'service'
+  where v_steps = 1;
+  if v_steps = 1 then
+    perform ops.wake_workers();
+  else
+    p_item.shape := 1;
+    perform ops.make_missions(array[p_item], array[row(1, p_item.template, null, null)::ops.gate_shape], v_policies -> 'snapshot');
+    select m.id into v_mission_id from public.ops_missions m where m.proposal_id = p_item.id;
+  end if;
   return row(p_item.id, 'auto_approved', v_mission_id, 'admitted by policy auto_approve', 'auto_approved', v_verdict)::ops.gate_answer;
 end
 $$;
@@ -2914,48 +2950,6 @@ begin
   from item i join step s on s.shape = i.shape
     cross join lateral (select coalesce(i.template #> s.path, '{}') as params offset 0) p;
   perform ops.wake_workers();
-end
-$$;
-
--- The same for one proposal of one step, with single values instead of sets; more steps are made above. Its ids are the proposal's with
--- the last twelve digits in another order, so that each ends, as people call it, in digits of its own.
-create function ops.make_mission(p_item ops.gate_item, p_snapshot jsonb) returns uuid
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_now timestamptz := ops.now();
-  v_name text := p_item.id::text;
-  v_id uuid := (left(v_name, 24) || right(v_name, 8) || substr(v_name, 25, 4))::uuid;
-  v_step jsonb := p_item.template #> '{steps,0}';
-  v_kind text := v_step ->> 'kind';
-  v_run_at timestamptz := v_now;
-begin
-  if jsonb_array_length(p_item.template -> 'steps') > 1 then
-    p_item.shape := 1;
-    perform ops.make_missions(array[p_item], array[row(1, p_item.template, null, null)::ops.gate_shape], p_snapshot);
-    return (select m.id from public.ops_missions m where m.proposal_id = p_item.id);
-  end if;
-  if v_step ?| '{delay_seconds,run_at}' then
-    v_run_at := greatest(v_now + coalesce((v_step -> 'delay_seconds')::integer, 0) * interval '1 second', (v_step ->> 'run_at')::timestamptz);
-  end if;
-  with mission as (
-    insert into public.ops_missions (id, proposal_id, policy_snapshot, title, source, agent, dedupe_key, root_event_id, depth,
-      steps_total, steps_open, created_at, updated_at)
-    values (v_id, p_item.id, p_snapshot, p_item.template ->> 'title', p_item.source, p_item.template ->> 'agent', p_item.dedupe_key,
-      coalesce(p_item.root_event_id, p_item.id), coalesce(p_item.depth, 0), 1, 1, v_now, v_now)
-  )
-  insert into public.ops_mission_steps (id, mission_id, kind, params, status, executor, created_at, updated_at, key, position, agent,
-    depends_on, uses_results, priority, run_at, delay_seconds, ready, timeout_seconds, declared_retries, cost_reserved_usd, revision, service)
-  values ((left(v_name, 24) || right(v_name, 4) || substr(v_name, 25, 8))::uuid, v_id, v_kind, coalesce(v_step -> 'params', '{}'), 'queued',
-    coalesce(v_step ->> 'executor', split_part(v_kind, ':', 1)), v_now, v_now, coalesce(v_step ->> 'key', 'step-1'), 1,
-    coalesce(v_step ->> 'agent', nullif(split_part(v_kind, ':', 2), ''), p_item.template ->> 'agent'), '{}',
-    coalesce((v_step -> 'params')::text ~ '\{\{\s*steps\.', false),
-    coalesce((v_step -> 'priority')::smallint, (p_item.template -> 'priority')::smallint, 0::smallint), v_run_at,
-    coalesce((v_step -> 'delay_seconds')::integer, 0), v_run_at <= v_now, (v_step -> 'timeout_seconds')::integer,
-    (v_step -> 'max_retries')::integer, coalesce((v_step -> 'cost_usd')::numeric, 0), 1, v_step ->> 'service');
-  perform ops.wake_workers();
-  return v_id;
 end
 $$;
 

@@ -166,26 +166,22 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_stripe integer := pg_backend_pid() % 16; -- ops.cap_stripe(), without the call
-  v_unit ops.cap_unit := p_units[case when p_units[1].scope = 'daily' then 1 else 2 end]; -- an agent comes before it
-  v_others integer;
+  v_unit ops.cap_unit;
+  v_counters integer;
   v_used bigint;
   v_used_usd numeric;
   v_counted text := '';
 begin
   begin
-    update ops.cap_stripes c set used = c.used + v_unit.units, used_usd = c.used_usd + v_unit.usd,
-      room = c.room - v_unit.units, room_usd = c.room_usd - v_unit.usd
-    where c.day = p_day and c.scope = 'daily' and c.name = '' and c.stripe = v_stripe
-      and c.max_units is not distinct from v_unit.max_units and c.max_usd is not distinct from v_unit.max_usd
-      and (c.room >= v_unit.units) is not false and (v_unit.usd = 0 or c.room_usd >= v_unit.usd) is not false;
-    if found then
-      update ops.cap_stripes c set used = c.used + u.units, room = c.room - u.units
-      from unnest(p_units) u
-      where u.scope <> 'daily' and c.day = p_day and c.scope = u.scope and c.name = u.name and c.stripe = v_stripe
-        and c.max_units is not distinct from u.max_units and (c.room >= u.units) is not false;
-      get diagnostics v_others = row_count;
-    end if;
-    if v_others is distinct from array_length(p_units, 1) - 1 then
+    update ops.cap_stripes c set used = c.used + u.units, used_usd = c.used_usd + u.usd, room = c.room - u.units, room_usd = c.room_usd - u.usd
+    from unnest(p_units) u
+    where c.stripe = (select s.stripe from ops.cap_stripes s
+        where s.day = p_day and s.scope = 'daily' and s.name = '' and s.stripe = v_stripe for no key update)
+      and c.day = p_day and c.scope = u.scope and c.name = u.name
+      and c.max_units is not distinct from u.max_units and c.max_usd is not distinct from u.max_usd
+      and (c.room >= u.units) is not false and (u.usd = 0 or c.room_usd >= u.usd) is not false;
+    get diagnostics v_counters = row_count;
+    if v_counters is distinct from array_length(p_units, 1) then
       raise exception using errcode = 'OPCAP'; -- lets go of the stripe
     end if;
   exception when sqlstate 'OPCAP' then

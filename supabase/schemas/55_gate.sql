@@ -357,6 +357,11 @@ declare
   v_usd numeric;
   v_now timestamptz;
   v_mission_id uuid;
+  v_steps integer;
+  v_step jsonb;
+  v_kind text;
+  v_run_at timestamptz;
+  v_name text;
 begin
   if v_problem is not null then
     return row(null, 'invalid', null, v_problem ->> 'message', v_problem ->> 'code', jsonb_build_object('path', v_problem ->> 'path'))::ops.gate_answer;
@@ -404,16 +409,51 @@ begin
     perform ops.tell_pending(array[p_item]);
     return row(p_item.id, 'pending', null, 'waits for approval: ' || v_obstacle, 'pending_approval', v_verdict)::ops.gate_answer;
   end if;
+  v_steps := jsonb_array_length(p_item.template -> 'steps');
+  v_step := p_item.template #> '{steps,0}';
+  v_kind := v_step ->> 'kind';
+  v_name := p_item.id::text;
+  -- A mission of one step comes into being with its proposal. Ids are the proposal's with the last twelve digits in another order, so that
+  -- each ends, as people call it, in digits of its own.
+  if v_step ?| '{delay_seconds,run_at}' then
+    v_run_at := greatest(v_now + coalesce((v_step -> 'delay_seconds')::integer, 0) * interval '1 second', (v_step ->> 'run_at')::timestamptz);
+  else
+    v_run_at := v_now;
+  end if;
+  v_mission_id := (left(v_name, 24) || right(v_name, 8) || substr(v_name, 25, 4))::uuid;
   with decision as (
     insert into ops.decisions (proposal_id, decision, digest, actor, actor_context, at)
     values (p_item.id, 'auto_approved', v_digest, 'policy:auto_approve', ops.actor_context(), v_now)
+  ), proposal as (
+    insert into public.ops_mission_proposals (id, dedupe_key, source, status, template, reason, policy_snapshot, approved_at, created_at, code,
+      verdict, digest, idempotency_key, proposed_by, pattern_id, cap_day, reserved_usd, decided_at, decided_by, updated_at)
+    values (p_item.id, p_item.dedupe_key, p_item.source, 'auto_approved', p_item.template, 'admitted by policy auto_approve',
+      v_policies -> 'snapshot', v_now, v_now, 'auto_approved', v_verdict, v_digest, p_item.idempotency_key,
+      coalesce(p_item.proposed_by, p_item.template ->> 'agent'), p_item.pattern_id, v_day, v_usd, v_now, 'policy:auto_approve', v_now)
+  ), mission as (
+    insert into public.ops_missions (id, proposal_id, policy_snapshot, title, source, agent, dedupe_key, root_event_id, depth,
+      steps_total, steps_open, created_at, updated_at)
+    select v_mission_id, p_item.id, v_policies -> 'snapshot', p_item.template ->> 'title', p_item.source, p_item.template ->> 'agent',
+      p_item.dedupe_key, coalesce(p_item.root_event_id, p_item.id), coalesce(p_item.depth, 0), 1, 1, v_now, v_now
+    where v_steps = 1
   )
-  insert into public.ops_mission_proposals (id, dedupe_key, source, status, template, reason, policy_snapshot, approved_at, created_at, code, verdict,
-    digest, idempotency_key, proposed_by, pattern_id, cap_day, reserved_usd, decided_at, decided_by, updated_at)
-  values (p_item.id, p_item.dedupe_key, p_item.source, 'auto_approved', p_item.template, 'admitted by policy auto_approve', v_policies -> 'snapshot',
-    v_now, v_now, 'auto_approved', v_verdict, v_digest, p_item.idempotency_key, coalesce(p_item.proposed_by, p_item.template ->> 'agent'),
-    p_item.pattern_id, v_day, v_usd, v_now, 'policy:auto_approve', v_now);
-  v_mission_id := ops.make_mission(p_item, v_policies -> 'snapshot');
+  insert into public.ops_mission_steps (id, mission_id, kind, params, status, executor, created_at, updated_at, key, position, agent,
+    depends_on, uses_results, priority, run_at, delay_seconds, ready, timeout_seconds, declared_retries, cost_reserved_usd, revision, service)
+  select (left(v_name, 24) || right(v_name, 4) || substr(v_name, 25, 8))::uuid, v_mission_id, v_kind, coalesce(v_step -> 'params', '{}'),
+    'queued', coalesce(v_step ->> 'executor', split_part(v_kind, ':', 1)), v_now, v_now, coalesce(v_step ->> 'key', 'step-1'), 1,
+    coalesce(v_step ->> 'agent', nullif(split_part(v_kind, ':', 2), ''), p_item.template ->> 'agent'), '{}',
+    coalesce((v_step -> 'params')::text ~ '\{\{\s*steps\.', false),
+    coalesce((v_step -> 'priority')::smallint, (p_item.template -> 'priority')::smallint, 0::smallint), v_run_at,
+    coalesce((v_step -> 'delay_seconds')::integer, 0), v_run_at <= v_now, (v_step -> 'timeout_seconds')::integer,
+    (v_step -> 'max_retries')::integer, coalesce((v_step -> 'cost_usd')::numeric, 0), 1, v_step ->> 'service'
+  where v_steps = 1;
+  if v_steps = 1 then
+    perform ops.wake_workers();
+  else
+    p_item.shape := 1;
+    perform ops.make_missions(array[p_item], array[row(1, p_item.template, null, null)::ops.gate_shape], v_policies -> 'snapshot');
+    select m.id into v_mission_id from public.ops_missions m where m.proposal_id = p_item.id;
+  end if;
   return row(p_item.id, 'auto_approved', v_mission_id, 'admitted by policy auto_approve', 'auto_approved', v_verdict)::ops.gate_answer;
 end
 $$;

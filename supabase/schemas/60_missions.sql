@@ -66,48 +66,6 @@ begin
 end
 $$;
 
--- The same for one proposal of one step, with single values instead of sets; more steps are made above. Its ids are the proposal's with
--- the last twelve digits in another order, so that each ends, as people call it, in digits of its own.
-create function ops.make_mission(p_item ops.gate_item, p_snapshot jsonb) returns uuid
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_now timestamptz := ops.now();
-  v_name text := p_item.id::text;
-  v_id uuid := (left(v_name, 24) || right(v_name, 8) || substr(v_name, 25, 4))::uuid;
-  v_step jsonb := p_item.template #> '{steps,0}';
-  v_kind text := v_step ->> 'kind';
-  v_run_at timestamptz := v_now;
-begin
-  if jsonb_array_length(p_item.template -> 'steps') > 1 then
-    p_item.shape := 1;
-    perform ops.make_missions(array[p_item], array[row(1, p_item.template, null, null)::ops.gate_shape], p_snapshot);
-    return (select m.id from public.ops_missions m where m.proposal_id = p_item.id);
-  end if;
-  if v_step ?| '{delay_seconds,run_at}' then
-    v_run_at := greatest(v_now + coalesce((v_step -> 'delay_seconds')::integer, 0) * interval '1 second', (v_step ->> 'run_at')::timestamptz);
-  end if;
-  with mission as (
-    insert into public.ops_missions (id, proposal_id, policy_snapshot, title, source, agent, dedupe_key, root_event_id, depth,
-      steps_total, steps_open, created_at, updated_at)
-    values (v_id, p_item.id, p_snapshot, p_item.template ->> 'title', p_item.source, p_item.template ->> 'agent', p_item.dedupe_key,
-      coalesce(p_item.root_event_id, p_item.id), coalesce(p_item.depth, 0), 1, 1, v_now, v_now)
-  )
-  insert into public.ops_mission_steps (id, mission_id, kind, params, status, executor, created_at, updated_at, key, position, agent,
-    depends_on, uses_results, priority, run_at, delay_seconds, ready, timeout_seconds, declared_retries, cost_reserved_usd, revision, service)
-  values ((left(v_name, 24) || right(v_name, 4) || substr(v_name, 25, 8))::uuid, v_id, v_kind, coalesce(v_step -> 'params', '{}'), 'queued',
-    coalesce(v_step ->> 'executor', split_part(v_kind, ':', 1)), v_now, v_now, coalesce(v_step ->> 'key', 'step-1'), 1,
-    coalesce(v_step ->> 'agent', nullif(split_part(v_kind, ':', 2), ''), p_item.template ->> 'agent'), '{}',
-    coalesce((v_step -> 'params')::text ~ '\{\{\s*steps\.', false),
-    coalesce((v_step -> 'priority')::smallint, (p_item.template -> 'priority')::smallint, 0::smallint), v_run_at,
-    coalesce((v_step -> 'delay_seconds')::integer, 0), v_run_at <= v_now, (v_step -> 'timeout_seconds')::integer,
-    (v_step -> 'max_retries')::integer, coalesce((v_step -> 'cost_usd')::numeric, 0), 1, v_step ->> 'service');
-  perform ops.wake_workers();
-  return v_id;
-end
-$$;
-
 -- The mission of one admitted proposal, made if it is not there yet.
 create function ops.start_mission(p_proposal_id uuid) returns uuid
 language plpgsql
