@@ -314,7 +314,6 @@ create table public.ops_mission_proposals (
   decided_by text,
   updated_at timestamptz not null default ops.now(),
 
-  constraint ops_mission_proposals_idempotency_key_unique unique (idempotency_key),
   constraint ops_mission_proposals_reaction_once unique (reaction_id),
   constraint ops_mission_proposals_template_is_object check (jsonb_typeof(template) = 'object'),
   constraint ops_mission_proposals_pending_expires check (status <> 'pending' or expires_at is not null),
@@ -322,6 +321,8 @@ create table public.ops_mission_proposals (
   constraint ops_mission_proposals_rejection_says_why check (status <> 'rejected' or (code is not null and reason is not null))
 ) with (autovacuum_vacuum_scale_factor = 0.02, fillfactor = 85);
 
+create unique index ops_mission_proposals_idempotency_key_unique on public.ops_mission_proposals (idempotency_key)
+  where idempotency_key is not null;
 create index ops_mission_proposals_pending on public.ops_mission_proposals (expires_at, id) where status = 'pending';
 create index ops_mission_proposals_by_dedupe on public.ops_mission_proposals (dedupe_key, created_at) where dedupe_key is not null;
 create index ops_mission_proposals_created on public.ops_mission_proposals using brin (created_at) with (autosummarize = on);

@@ -1278,6 +1278,10 @@ $$;
 create function ops.count_one(p_day date, p_units ops.cap_unit[]) returns text
 language plpgsql
 set search_path = pg_catalog, pg_temp
+set enable_bitmapscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+set enable_seqscan = off
 as $$
 declare
   v_stripe integer := pg_backend_pid() % 16; -- ops.cap_stripe(), without the call
@@ -1472,6 +1476,7 @@ $$;
 create function ops.gate_policies() returns jsonb
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
+set enable_bitmapscan = off
 as $$
 begin
   return (select coalesce(jsonb_object_agg(key, value) filter (where key in ('auto_approve', 'proposal_caps', 'control', 'approvals')), '{}')

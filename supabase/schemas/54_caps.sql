@@ -163,6 +163,10 @@ $$;
 create function ops.count_one(p_day date, p_units ops.cap_unit[]) returns text
 language plpgsql
 set search_path = pg_catalog, pg_temp
+set enable_bitmapscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+set enable_seqscan = off
 as $$
 declare
   v_stripe integer := pg_backend_pid() % 16; -- ops.cap_stripe(), without the call

@@ -23,6 +23,7 @@ $$;
 create function ops.gate_policies() returns jsonb
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
+set enable_bitmapscan = off
 as $$
 begin
   return (select coalesce(jsonb_object_agg(key, value) filter (where key in ('auto_approve', 'proposal_caps', 'control', 'approvals')), '{}')

@@ -123,7 +123,9 @@ test('every named constraint has its case', async () => {
   const rows = await sql<{ name: string }[]>`
     select conname as name from pg_constraint
     where connamespace in ('public'::regnamespace, 'ops'::regnamespace) and contype in ('c', 'u', 'x', 'f')
-      and conname !~ '_(id_fkey|check)$' order by 1`
+      and conname !~ '_(id_fkey|check)$'
+    union select relname from pg_class where relnamespace = 'public'::regnamespace and relkind = 'i' and relname ~ '_unique$'
+    order by 1`
   expect(rows.map((row) => row.name)).toEqual(Object.keys(breaches).sort())
 })
 
