@@ -1,6 +1,7 @@
 import postgres from 'postgres'
 import { median } from '../harness/numbers.js'
 import { allInTurn, type Measurement } from '../harness/rounds.js'
+import { analyze } from '../harness/statistics.js'
 import type { Contender, ContenderName, Context, Scenario } from '../harness/types.js'
 
 const JOBS = 400_000
@@ -45,6 +46,7 @@ function jobs({ quick }: Context): number {
 async function drained(context: Context, contender: Contender): Promise<number> {
   const steps = jobs(context)
   await contender.call('fill', { missions: steps, shape: 'single' })
+  await analyze(contender.database)
   const { ms } = await contender.call('drain', { steps })
   return steps / (ms / 1000)
 }

@@ -356,7 +356,7 @@ create table ops.cap_stripes (
   room_usd numeric,
   primary key (day, scope, name, stripe),
   constraint cap_stripes_room_iff_limit check ((room is null) = (max_units is null) and (room_usd is null) = (max_usd is null)),
-  constraint cap_stripes_gives_only_its_share check (room >= 0 and room_usd >= 0)
+  constraint cap_stripes_gives_only_its_share check (least(room, room_usd) >= 0)
 ) with (fillfactor = 50);
 
 -- What the counters say: the sum of their stripes.
