@@ -177,6 +177,7 @@ declare
   v_counted text := '';
 begin
   begin
+    -- The day's own row is locked before any other is looked at: the others are found by the stripe that this lock answers.
     update ops.cap_stripes c set used = c.used + u.units, used_usd = c.used_usd + u.usd, room = c.room - u.units, room_usd = c.room_usd - u.usd
     from unnest(p_units) u
     where c.stripe = (select s.stripe from ops.cap_stripes s
