@@ -15,6 +15,8 @@ const files: Record<ContenderName, { file: string; setting: string }> = {
   openworkflow: { file: 'openworkflow.mjs', setting: 'best' },
   absurd: { file: 'absurd.mjs', setting: 'best' },
   pgflow: { file: 'pgflow.mjs', setting: 'best' },
+  'bare writes': { file: 'bare.ts', setting: 'alone' },
+  'bare writes, foreign keys': { file: 'bare.ts', setting: 'keys' },
 }
 
 /** What some peers need; the rest run on whatever runs the bench. All contenders of one run share one Node. */

@@ -11,14 +11,14 @@ export interface Measurement {
  * Measures each contender once in every round, one after the other, so that whatever else the machine does hits all. Each
  * measurement has a process and a database of its own. One that cannot be had is missing, with the reason.
  */
-export function inTurn(
+export function inTurn<Name extends ContenderName>(
   context: Context,
-  names: readonly ContenderName[],
-  measure: (contender: Contender) => Promise<number>,
+  names: readonly Name[],
+  measure: (contender: Contender, name: Name) => Promise<number>,
 ): Promise<Subject[]> {
   return allInTurn(
     context,
-    names.map((name) => ({ name, contender: name, measure })),
+    names.map((name) => ({ name, contender: name, measure: (contender) => measure(contender, name) })),
   )
 }
 

@@ -44,7 +44,11 @@ export const contenderNames = [
   'absurd',
   'pgflow',
 ] as const
-export type ContenderName = (typeof contenderNames)[number]
+export type PeerName = (typeof contenderNames)[number]
+
+/** No peers but a floor: the rows that a step writes, in bare tables, without and with foreign keys. */
+export const bareNames = ['bare writes', 'bare writes, foreign keys'] as const
+export type ContenderName = PeerName | (typeof bareNames)[number]
 
 /** A contender in its own process. Calls go over IPC to `contenders/<file>`, see `harness/contract.d.ts`. */
 export interface Contender {

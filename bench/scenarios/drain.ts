@@ -3,10 +3,10 @@ import { inTurn } from '../harness/rounds.js'
 import { analyze } from '../harness/statistics.js'
 import {
   type Contender,
-  type ContenderName,
   type Context,
   contenderNames,
   type Goal,
+  type PeerName,
   type Scenario,
   type Shape,
   type Subject,
@@ -14,7 +14,7 @@ import {
 } from '../harness/types.js'
 
 /** Jobs that each contender drains: enough for some seconds of work, as fast as it is. */
-const jobs: Record<ContenderName, number> = {
+const jobs: Record<PeerName, number> = {
   'ops-loop': 100_000,
   'graphile-worker, best': 100_000,
   'graphile-worker': 20_000,
@@ -25,7 +25,7 @@ const jobs: Record<ContenderName, number> = {
   pgflow: 3_000,
 }
 /** Those whose drain takes less time than Postgres takes to notice what has been stored. */
-const fastest: ContenderName[] = ['ops-loop', 'graphile-worker, best', 'pg-boss, best']
+const fastest: PeerName[] = ['ops-loop', 'graphile-worker, best', 'pg-boss, best']
 const durableWorkflows = ['dbos', 'openworkflow', 'absurd', 'pgflow']
 
 /** How fast work that is there gets done. */
@@ -37,8 +37,8 @@ export const drain: Scenario = {
       metric: 'Drain of one-step missions (jobs that do nothing)',
       unit: 'jobs/s',
       better: 'higher',
-      subjects: await inTurn(context, contenderNames, (contender) =>
-        drained(context, contender, 'single', jobs[contender.name]),
+      subjects: await inTurn(context, contenderNames, (contender, name) =>
+        drained(context, contender, 'single', jobs[name]),
       ),
     }
     const ours = median(single.subjects[0]?.rounds ?? [])
@@ -46,8 +46,8 @@ export const drain: Scenario = {
       metric: 'The same right after they were stored, before Postgres has counted them',
       unit: 'jobs/s',
       better: 'higher',
-      subjects: await inTurn(context, fastest, (contender) =>
-        drained(context, contender, 'single', jobs[contender.name], { counted: false }),
+      subjects: await inTurn(context, fastest, (contender, name) =>
+        drained(context, contender, 'single', jobs[name], { counted: false }),
       ),
     }
     const tables: Table[] = [{ ...single, goals: goals(ours, single.subjects) }, burst]
@@ -71,7 +71,7 @@ export const drain: Scenario = {
 }
 
 /** Steps per second of one drain, after a small one that warms the process up. Without `counted` the planner knows of that one only. */
-async function drained(
+export async function drained(
   context: Context,
   contender: Contender,
   shape: Shape,

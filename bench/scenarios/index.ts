@@ -2,6 +2,7 @@ import type { Scenario } from '../harness/types.js'
 import { controlPlane } from './control-plane.js'
 import { drain } from './drain.js'
 import { events } from './events.js'
+import { floor } from './floor.js'
 import { gate } from './gate.js'
 import { idle } from './idle.js'
 import { memory } from './memory.js'
@@ -14,6 +15,7 @@ import { processes } from './processes.js'
 export const scenarios: readonly Scenario[] = [
   drain,
   pickup,
+  floor,
   idle,
   openTransaction,
   processes,
