@@ -64,7 +64,9 @@ export default function bare({ url, setting }: { url: string; setting: string })
         await recorded
         if (leases.length === 0) break
         past = leases.at(-1)
-        recorded = complete(leases).then((n) => void (done += n))
+        recorded = complete(leases).then((count) => {
+          done += count
+        })
       }
       const ms = performance.now() - began
       if (done !== steps) throw new Error(`${done} of ${steps} steps were done`)
