@@ -1349,6 +1349,7 @@ export type Database = {
       ops_claim_steps: {
         Args: {
           p_executors: string[]
+          p_handed?: boolean
           p_lease_seconds?: number
           p_limit: number
           p_past?: Json
@@ -1474,6 +1475,30 @@ export type Database = {
               verdict: Json
             }[]
           }
+      ops_handed_steps: {
+        Args: { p_worker_id: string }
+        Returns: {
+          agent: string
+          attempt: number
+          depth: number
+          executor: string
+          failure_count: number
+          inputs: Json
+          key: string
+          kind: string
+          lease_expires_at: string
+          lease_seconds: number
+          max_retries: number
+          mission_id: string
+          mission_title: string
+          params: Json
+          priority: number
+          run_at: string
+          step_id: string
+          timeout_seconds: number
+          token: string
+        }[]
+      }
       ops_health: { Args: Record<PropertyKey, never>; Returns: Json }
       ops_hold: {
         Args: Record<PropertyKey, never>
@@ -1767,7 +1792,14 @@ export type Database = {
         }[]
       }
       ops_worker_heartbeat: {
-        Args: { p_health?: Json; p_listening?: boolean; p_worker_id: string }
+        Args: {
+          p_channel?: string
+          p_health?: Json
+          p_lease_seconds?: number
+          p_listening?: boolean
+          p_takes?: string[]
+          p_worker_id: string
+        }
         Returns: Json
       }
     }

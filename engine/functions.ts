@@ -72,7 +72,14 @@ export const sqlFunctions = {
   ),
   workerHeartbeat: value(
     'ops_worker_heartbeat',
-    { p_worker_id: 'uuid', p_listening: 'boolean?', p_health: 'jsonb?' },
+    {
+      p_worker_id: 'uuid',
+      p_listening: 'boolean?',
+      p_health: 'jsonb?',
+      p_takes: 'text[]?',
+      p_channel: 'text?',
+      p_lease_seconds: 'int?',
+    },
     steps.workerSettings,
   ),
   claimSteps: plainRows(
@@ -84,9 +91,11 @@ export const sqlFunctions = {
       p_lease_seconds: 'int?',
       p_room: 'jsonb?',
       p_past: 'jsonb?',
+      p_handed: 'boolean?',
     },
     steps.claimedStep,
   ),
+  handedSteps: plainRows('ops_handed_steps', { p_worker_id: 'uuid' }, steps.claimedStep),
   renewSteps: plainRows('ops_renew_steps', { p_leases: 'jsonb', p_lease_seconds: 'int?' }, steps.renewedStep),
   completeSteps: plainRows('ops_complete_steps', { p_results: 'jsonb' }, steps.completedStep),
   failSteps: plainRows('ops_fail_steps', { p_failures: 'jsonb' }, steps.failedStep),

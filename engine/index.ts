@@ -16,4 +16,5 @@ export {
   type OpsErrorOptions,
 } from './errors.js'
 export type { TransportName } from './faults.js'
+export { readHandedStep } from './handed.js'
 export type * from './types.js'

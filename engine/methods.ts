@@ -68,8 +68,15 @@ export function createEngine(transport: Transport): Engine {
         p_schema_version: schema_version,
         p_settings: settings,
       }),
-    workerHeartbeat: (workerId, listening, health) =>
-      call(sql.workerHeartbeat, { p_worker_id: workerId, p_listening: listening, p_health: health }),
+    workerHeartbeat: (workerId, listening, health, takes) =>
+      call(sql.workerHeartbeat, {
+        p_worker_id: workerId,
+        p_listening: listening,
+        p_health: health,
+        p_takes: takes?.executors,
+        p_channel: takes?.channel,
+        p_lease_seconds: takes?.lease_seconds,
+      }),
     claimSteps: ({ worker_id, executors, limit, lease_seconds, room, past }) =>
       call(sql.claimSteps, {
         p_worker_id: worker_id,
@@ -79,6 +86,7 @@ export function createEngine(transport: Transport): Engine {
         p_room: room,
         p_past: past,
       }),
+    handedSteps: (workerId) => call(sql.handedSteps, { p_worker_id: workerId }),
     renewSteps: async (leases, leaseSeconds) =>
       leases.length === 0 ? [] : call(sql.renewSteps, { p_leases: leases, p_lease_seconds: leaseSeconds }),
     completeSteps: async (results) =>
@@ -187,9 +195,9 @@ export function createEngine(transport: Transport): Engine {
       }),
 
     ...(listen && {
-      listen: async (channel: string, onNotify: () => void) => {
+      listen: async (channels, onNotify, onGap) => {
         try {
-          return await listen(channel, onNotify)
+          return await listen(channels, onNotify, onGap)
         } catch (error) {
           throw fromDatabaseError(error, transport.name)
         }

@@ -81,10 +81,11 @@ export function postgresTransport(
     },
     listen: pooled
       ? undefined
-      : (channel, onNotify) =>
+      : (channels, onNotify, onGap) =>
           subscribe({
-            channel,
+            channels,
             onNotify,
+            onGap,
             open: () => postgres(url, { ...options, max: 1 }),
             notify: (name) => answered((on) => on.notify(name, '')),
           }),

@@ -2,12 +2,13 @@ import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type postgres from 'postgres'
 import { OpsError } from './errors.js'
-import type { Subscription } from './types/engine.js'
+import type { OnNotify, Subscription } from './types/engine.js'
 
 export interface SubscriptionOptions {
-  channel: string
-  /** Also called when listening begins anew, because what was sent meanwhile is lost. */
-  onNotify(): void
+  channels: readonly string[]
+  onNotify: OnNotify
+  /** Called when listening begins anew, because what was sent meanwhile is lost. */
+  onGap(): void
   /** A client of a single connection, not yet open. */
   open(): postgres.Sql
   /** Notifies a channel over another connection. */
@@ -43,7 +44,7 @@ export async function subscribe(options: SubscriptionOptions): Promise<Subscript
       // Without a new one the next round tries again.
       line = await Line.open(options).catch(() => line)
       if (stopping.signal.aborted) await line.close()
-      else if (line.isOpen) options.onNotify()
+      else if (line.isOpen) options.onGap()
     }
   }
 
@@ -90,11 +91,13 @@ class Line {
   async #listen(): Promise<void> {
     let isFirst = true
     const onListening = () => {
-      if (!isFirst) this.options.onNotify()
+      if (!isFirst) this.options.onGap()
       isFirst = false
     }
-    await this.sql.listen(this.options.channel, this.options.onNotify, onListening)
-    await this.sql.listen(this.#echoChannel, () => this.#onEcho())
+    for (const channel of this.options.channels)
+      await this.sql.listen(channel, (payload) => this.options.onNotify(channel, payload))
+    // Listened to last, also when it begins anew.
+    await this.sql.listen(this.#echoChannel, () => this.#onEcho(), onListening)
   }
 
   /** Whether a notification arrives in time. `untold`: it could not be sent, which says nothing about this connection. */

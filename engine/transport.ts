@@ -1,5 +1,5 @@
 import type { TransportName } from './faults.js'
-import type { Subscription } from './types/engine.js'
+import type { OnNotify, Subscription } from './types/engine.js'
 
 /** A SQL function as both transports need to know it. */
 export interface Signature {
@@ -43,7 +43,9 @@ export interface Transport {
   readonly name: TransportName
   /** The answer as JSON values, the same over every transport: one for each row, or the single one. */
   rpc(fn: Signature, args: Args, options?: CallOptions): Promise<readonly unknown[]>
-  listen?: ((channel: string, onNotify: () => void) => Promise<Subscription>) | undefined
+  listen?:
+    | ((channels: readonly string[], onNotify: OnNotify, onGap: () => void) => Promise<Subscription>)
+    | undefined
   close(): Promise<void>
 }
 

@@ -71,6 +71,11 @@ export class InFlight {
     return room
   }
 
+  /** Whether this attempt has been taken already. */
+  has(lease: Lease): boolean {
+    return this.#leases.holds(lease)
+  }
+
   /** How many steps of this executor run now. */
   runningOf(executor: string): number {
     let running = 0

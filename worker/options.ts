@@ -11,6 +11,7 @@ export type WorkerEngine = Pick<
   | 'registerWorker'
   | 'workerHeartbeat'
   | 'claimSteps'
+  | 'handedSteps'
   | 'renewSteps'
   | 'completeSteps'
   | 'failSteps'

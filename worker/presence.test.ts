@@ -3,6 +3,7 @@ import { OpsError } from '../engine/index.js'
 import { Presence } from './presence.js'
 
 const settings = { schema_version: 1, worker_policy: {}, agent_roles: {}, control: {} }
+const takes = { executors: ['noop'], channel: 'ops_hand_00' }
 const log = { debug() {}, info() {}, warn() {}, error() {} }
 
 it('a worker whose two beats hear that it is forgotten registers again once', async () => {
@@ -25,7 +26,7 @@ it('a worker whose two beats hear that it is forgotten registers again once', as
     { name: 'w', version: '0', executors: ['noop'], concurrency: 1 },
     log,
   )
-  await Promise.all([presence.fallAsleep(), presence.fallAsleep()])
+  await Promise.all([presence.fallAsleep(takes), presence.fallAsleep(takes)])
   expect(presence.workerId).toBe('worker 2')
   expect(registered).toBe(2)
 })

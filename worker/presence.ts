@@ -2,6 +2,7 @@ import { totalmem } from 'node:os'
 import { z } from 'zod'
 import {
   type Engine,
+  type HandedSteps,
   isRetryable,
   OpsError,
   type WorkerRegistration,
@@ -29,8 +30,10 @@ const roleSchema = z.object({
 
 /** This worker as the database knows it: what it told about itself, and what it was told. */
 export class Presence {
-  /** Whether the database thinks that we sleep until notified. */
-  #asleep = false
+  /** What we are handed while we sleep until notified, as the database knows it; undefined while it thinks that we do not. */
+  #asleep: HandedSteps | undefined
+  /** How often we have been woken. */
+  #wakings = 0
   /** The database has been migrated past this worker. */
   #outdated: OpsError | undefined
   #registering: Promise<void> | undefined
@@ -67,42 +70,56 @@ export class Presence {
   }
 
   /**
-   * Asks to be notified of work from now on. Answers true when this is news to the database: work may have come in the
-   * meantime, so look once more before you fall asleep.
+   * Asks to be notified of work from now on, and to be handed some of it. Answers true when it is news to the database that we sleep:
+   * work may have come in the meantime, so look once more before you do.
    */
-  async fallAsleep(): Promise<boolean> {
-    if (this.#asleep) return false
-    await this.#beat(true)
-    return this.#asleep
+  async fallAsleep(takes: HandedSteps): Promise<boolean> {
+    const before = this.#asleep
+    if (before && same(before, takes)) return false
+    await this.#beat(takes)
+    return before === undefined && this.#asleep !== undefined
+  }
+
+  /** We were handed something: to the database we are awake until we fall asleep again. */
+  wakeUp(): void {
+    this.#wakings++
+    this.#asleep = undefined
+  }
+
+  /** Nothing is to be handed to us any more. */
+  async leave(): Promise<void> {
+    if (this.#asleep) await this.#beat(undefined)
   }
 
   /**
    * Sends a sign of life every now and then until the signal is aborted.
    *
-   * @param isAsleep whether a notification could wake the worker at this moment
+   * @param asleep what a notification could hand to the worker at this moment; undefined when none could wake it
    * @param onOutdated called when the database has been migrated past this worker
    */
   async keep(
     signal: AbortSignal,
-    isAsleep: () => boolean,
+    asleep: () => HandedSteps | undefined,
     onOutdated: (error: OpsError) => void,
     everyMs = HEARTBEAT_MS,
   ): Promise<void> {
     while (!signal.aborted) {
       await pause(jittered(everyMs), signal)
       if (signal.aborted) return
-      await this.#beat(isAsleep())
+      await this.#beat(asleep())
       if (this.#outdated) onOutdated(this.#outdated)
     }
   }
 
-  async #beat(asleep: boolean): Promise<void> {
+  async #beat(asleep: HandedSteps | undefined): Promise<void> {
     const { workerId } = this
+    const wakings = this.#wakings
     try {
-      this.settings = await this.engine.workerHeartbeat(workerId, asleep, {
-        memory_percent: memoryPercent(),
-      })
-      this.#asleep = asleep
+      const health = { memory_percent: memoryPercent() }
+      const takes = asleep && asleep.executors.length > 0 ? asleep : undefined
+      this.settings = await this.engine.workerHeartbeat(workerId, asleep !== undefined, health, takes)
+      // Who was woken while it lay down is awake.
+      if (wakings === this.#wakings) this.#asleep = asleep
       const { schema_version } = this.settings
       if (schema_version > SCHEMA_VERSION)
         this.#outdated = outdated(schema_version, this.registration.version)
@@ -125,13 +142,17 @@ export class Presence {
   async #register(): Promise<void> {
     try {
       this.settings = await this.engine.registerWorker(this.registration)
-      this.#asleep = false
+      this.#asleep = undefined
     } catch (error) {
       // So it refuses workers that it is too new for.
       if (error instanceof OpsError && error.code === 'OPS_011') this.#outdated = error
       this.log.error(`cannot register again: ${describeError(error)}`)
     }
   }
+}
+
+function same(one: HandedSteps, other: HandedSteps): boolean {
+  return String(one.executors) === String(other.executors)
 }
 
 function outdated(schema: number, version: string): OpsError {

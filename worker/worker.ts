@@ -1,4 +1,12 @@
-import type { ClaimedStep, ClaimRequest, Subscription } from '../engine/index.js'
+import { randomBytes } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
+import {
+  type ClaimedStep,
+  type ClaimRequest,
+  type HandedSteps,
+  readHandedStep,
+  type Subscription,
+} from '../engine/index.js'
 import { describeError, type Log } from '../executors/define.js'
 import type { ExecutorRegistry } from '../executors/registry.js'
 import { jittered } from './backoff.js'
@@ -17,6 +25,10 @@ import { endOfTurn, Wake } from './wake.js'
 export type { StopMode, Summary, Worker, WorkerEngine, WorkerOptions } from './options.js'
 
 const POLL_INTERVAL_MS = 1000
+/** How soon a worker says that it has begun what it was handed, if that runs so long, in milliseconds. The database waits for a minute. */
+const BEGUN_AFTER_MS = 1000
+/** How long a worker that leaves tries to say so, in milliseconds. */
+const LEAVE_PATIENCE_MS = 2000
 /** How long a worker that does not watch waits for a database that is away. */
 const ONE_SHOT_PATIENCE_MS = 60_000
 
@@ -52,6 +64,15 @@ class StepWorker implements Worker {
   #presence: Presence | undefined
   /** The last claim got all that it asked for: there may be more. */
   #moreToClaim = true
+  /** Where steps are handed to us: who knows the name may listen too. */
+  readonly #channel = `ops_hand_${randomBytes(16).toString('hex')}`
+  #wasHanded = false
+  /** Steps may have been handed to us that have not arrived. */
+  #missedHanded = false
+  /** Room has been asked steps for. */
+  #isClaiming = false
+  /** Handed to us meanwhile. */
+  readonly #arrived: { step: ClaimedStep; since: number }[] = []
   /** Executors that had no more room than was filled: there may be more of theirs. */
   #full = new Set<string>()
   #fatal: unknown
@@ -104,7 +125,7 @@ class StepWorker implements Worker {
     const subscription = await this.#listen()
     const beats = presence.keep(
       this.#stopping.signal,
-      () => subscription !== undefined && !this.#moreToClaim,
+      () => (subscription !== undefined && !this.#moreToClaim ? this.#takes() : undefined),
       (error) => this.#giveUp(error),
       this.#options.heartbeatMs,
     )
@@ -118,8 +139,9 @@ class StepWorker implements Worker {
       await this.#work(presence, subscription !== undefined)
     } finally {
       this.#stopping.abort()
-      await this.#inFlight.settled()
+      await this.#leave(presence)
       await subscription?.stop()
+      await this.#inFlight.settled()
       await beats
     }
     if (this.#fatal !== undefined) throw this.#fatal
@@ -130,12 +152,21 @@ class StepWorker implements Worker {
   async #work(presence: Presence, listening: boolean): Promise<void> {
     while (!this.#stopping.signal.aborted) {
       const wasEmpty = this.#inFlight.isEmpty()
-      const claimed = await this.#claim(presence.workerId)
+      const claimed = await this.#look(presence)
       if (claimed === 0 && wasEmpty && !this.#moreToClaim && !this.#options.watch) return
 
-      const lookAgain = listening && !this.#moreToClaim && (await presence.fallAsleep())
+      const lookAgain = listening && !this.#moreToClaim && (await presence.fallAsleep(this.#takes()))
       if (!lookAgain) await this.#wake.wait(jittered(this.#options.pollIntervalMs ?? POLL_INTERVAL_MS))
     }
+  }
+
+  /** Looks for work where some may be; answers how many steps it got. */
+  async #look(presence: Presence): Promise<number> {
+    if (this.#missedHanded) return this.#fetchHanded(presence)
+    // Who was handed a step lies down before it looks for more, and then does.
+    const wasHanded = this.#wasHanded
+    this.#wasHanded = false
+    return wasHanded && !this.#moreToClaim ? 0 : this.#claim(presence.workerId)
   }
 
   /** Takes as many steps as there is room for; answers how many it got. */
@@ -146,7 +177,9 @@ class StepWorker implements Worker {
     if (limit === 0) return 0
     const room = this.#roomOfExecutors()
     const past = this.#trail.ends
+    this.#isClaiming = true
     const { steps, since } = await this.#claimSteps({ worker_id: workerId, limit, room, past })
+    this.#isClaiming = false
     if (steps.length === limit) this.#trail.follow(steps)
     else this.#trail.leave()
     // A claim that began behind others has not seen everything.
@@ -155,7 +188,57 @@ class StepWorker implements Worker {
     this.#full = filled(room, steps)
     if (this.#stopping.signal.aborted) for (const step of steps) this.#inFlight.decline(step)
     else this.#inFlight.take(steps, since)
+    for (const handed of this.#arrived.splice(0)) this.#takeHanded(handed.step, handed.since)
     return steps.length
+  }
+
+  /** Asks for what was handed to us and has not come with a notification. Answers how much of it could begin. */
+  async #fetchHanded(presence: Presence): Promise<number> {
+    this.#missedHanded = false
+    presence.wakeUp()
+    const { steps, since } = await this.#receive('look for handed steps', () =>
+      this.#options.engine.handedSteps(presence.workerId),
+    )
+    return steps.filter((step) => this.#takeHanded(step, since)).length
+  }
+
+  /** Begins a step that was claimed for us; hands it back if there is no room for it any more. */
+  #takeHanded(step: ClaimedStep, since: number): boolean {
+    if (this.#inFlight.has(step)) return false
+    const isFitting =
+      !this.#stopping.signal.aborted &&
+      this.#inFlight.room(this.#options.concurrency) > 0 &&
+      this.#roomOfExecutors()[step.executor] !== 0
+    if (isFitting) {
+      this.#inFlight.take([step], since)
+      setTimeout(() => this.#sayBegun(step), BEGUN_AFTER_MS).unref()
+    } else this.#inFlight.decline(step)
+    return isFitting
+  }
+
+  /** What nobody prolongs within a minute counts as handed to a worker that has vanished. */
+  #sayBegun(step: ClaimedStep): void {
+    if (!this.#inFlight.has(step)) return
+    const { engine, leaseSeconds } = this.#options
+    // If this fails, the renewer's turn comes within half a minute.
+    engine.renewSteps([{ step_id: step.step_id, token: step.token }], leaseSeconds).catch(() => {})
+  }
+
+  /** Nothing is handed to a worker that leaves; what was handed to it at the last moment goes back. A database that is away is not waited for. */
+  async #leave(presence: Presence): Promise<void> {
+    await Promise.race([presence.leave(), sleep(LEAVE_PATIENCE_MS, undefined, { ref: false })])
+    if (this.#missedHanded) await this.#fetchHanded(presence)
+  }
+
+  /** What may be handed to this worker: a step of an executor that has room. */
+  #takes(): HandedSteps {
+    const roomOf = this.#roomOfExecutors()
+    const hasRoom = this.#inFlight.room(this.#options.concurrency) > 0 && !this.#stopping.signal.aborted
+    return {
+      executors: hasRoom ? [...this.#options.executors.keys()].filter((name) => roomOf[name] !== 0) : [],
+      channel: this.#channel,
+      lease_seconds: this.#options.leaseSeconds,
+    }
   }
 
   /** What is left to those executors whose concurrency is limited. */
@@ -176,10 +259,18 @@ class StepWorker implements Worker {
       lease_seconds: leaseSeconds,
       room: Object.keys(claim.room).length > 0 ? claim.room : undefined,
     }
+    return this.#receive('claim steps', () => engine.claimSteps(request))
+  }
+
+  /** `since`: from when the leases count here. */
+  async #receive(
+    what: string,
+    call: () => Promise<ClaimedStep[]>,
+  ): Promise<{ steps: ClaimedStep[]; since: number }> {
     try {
-      return await this.#rideOut('claim steps', async () => {
+      return await this.#rideOut(what, async () => {
         const since = performance.now()
-        return { since, steps: await engine.claimSteps(request) }
+        return { since, steps: await call() }
       })
     } catch (error) {
       // A worker that leaves does not mind that there is nothing to claim.
@@ -200,11 +291,33 @@ class StepWorker implements Worker {
     const { engine, watch } = this.#options
     if (!watch || !engine.listen) return undefined
     try {
-      return await engine.listen('ops_steps', () => this.#wake.ring())
+      return await engine.listen(
+        ['ops_steps', this.#channel],
+        (channel, payload) => this.#hear(channel, payload),
+        () => this.#missHanded(),
+      )
     } catch (error) {
       this.#log.warn(`cannot listen for work, so it is polled for: ${describeError(error)}`)
       return undefined
     }
+  }
+
+  /** There is work for whoever comes first, or a step for us. */
+  #hear(channel: string, payload: string): void {
+    if (channel === this.#channel) {
+      const step = readHandedStep(payload)
+      this.#presence?.wakeUp()
+      if (!step) this.#missedHanded = true
+      else if (this.#isClaiming) this.#arrived.push({ step, since: performance.now() })
+      else this.#takeHanded(step, performance.now())
+      this.#wasHanded = true
+    }
+    this.#wake.ring()
+  }
+
+  #missHanded(): void {
+    this.#missedHanded = true
+    this.#wake.ring()
   }
 
   #rideOut<T>(what: string, call: () => Promise<T>): Promise<T> {

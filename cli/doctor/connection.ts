@@ -17,7 +17,11 @@ async function mode({ transport, listen }: Engine): Promise<Verdict> {
     return ok('through a transaction pooler, without prepared statements; workers look for work every second')
   }
   try {
-    const subscription = await listen(CHANNEL, () => {})
+    const subscription = await listen(
+      [CHANNEL],
+      () => {},
+      () => {},
+    )
     await subscription.stop()
     return ok('direct, or through a session pooler: notifications come through')
   } catch (error) {

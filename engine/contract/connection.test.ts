@@ -147,14 +147,23 @@ test('a closed engine says so', async () => {
 test('a listener hears notifications, and is called again when its connection came back', async () => {
   const engine = connect({ databaseUrl: urlFor(database, 'service_role') })
   const heard = vi.fn()
-  const subscription = await engine.listen?.('ops_contract', heard)
-  await database.sql`select pg_notify('ops_contract', '')`
-  await vi.waitFor(() => expect(heard).toHaveBeenCalledTimes(1), 5000)
+  const missed = vi.fn()
+  const subscription = await engine.listen?.(['ops_contract', 'ops_contract_too'], heard, missed)
+  await database.sql`select pg_notify('ops_contract', ''), pg_notify('ops_contract_too', 'a step')`
+  await vi.waitFor(
+    () =>
+      expect(heard.mock.calls).toEqual([
+        ['ops_contract', ''],
+        ['ops_contract_too', 'a step'],
+      ]),
+    5000,
+  )
+  expect(missed).not.toHaveBeenCalled()
 
   await database.sql`select pg_terminate_backend(pid) from pg_stat_activity
                      where datname = current_database() and query ilike 'listen%'`
-  await vi.waitFor(() => expect(heard).toHaveBeenCalledTimes(2), 10_000)
-  await database.sql`select pg_notify('ops_contract', '')`
-  await vi.waitFor(() => expect(heard).toHaveBeenCalledTimes(3), 5000)
+  await vi.waitFor(() => expect(missed).toHaveBeenCalledTimes(1), 10_000)
+  await database.sql`select pg_notify('ops_contract', ''), pg_notify('ops_contract_too', '')`
+  await vi.waitFor(() => expect(heard).toHaveBeenCalledTimes(4), 5000)
   await subscription?.stop()
 })

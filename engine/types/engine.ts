@@ -63,6 +63,7 @@ import type {
   ClaimRequest,
   CompletedStep,
   FailedStep,
+  HandedSteps,
   Lease,
   LeaseRecovery,
   ReleasedStep,
@@ -155,11 +156,25 @@ export interface Engine {
   /** Errors: `OPS_011` when the database is newer than this worker. */
   registerWorker(registration: WorkerRegistration): Promise<WorkerSettings>
 
-  /** `listening`: this worker now sleeps until it is notified; `health`: how it is. Errors: `OPS_013` for an unknown worker. */
-  workerHeartbeat(workerId: string, listening?: boolean, health?: WorkerHealth): Promise<WorkerSettings>
+  /**
+   * `listening`: this worker now sleeps until it is notified; `health`: how it is; `takes`: of what it may be handed one step while it
+   * sleeps. Errors: `OPS_011` for a lease out of range, `OPS_013` for an unknown worker.
+   */
+  workerHeartbeat(
+    workerId: string,
+    listening?: boolean,
+    health?: WorkerHealth,
+    takes?: HandedSteps,
+  ): Promise<WorkerSettings>
 
   /** Leases up to `limit` due steps; each claim is an attempt. Claims nothing while claims are paused. */
   claimSteps(request: ClaimRequest): Promise<ClaimedStep[]>
+
+  /**
+   * Steps that were handed to this worker while it slept, for when the notification was lost or has no room for the step (see
+   * `readHandedStep`); those whose leases it has prolonged are not among them.
+   */
+  handedSteps(workerId: string): Promise<ClaimedStep[]>
 
   /** Moves the deadlines to `leaseSeconds` (default: the policy's) from now. */
   renewSteps(leases: readonly Lease[], leaseSeconds?: number): Promise<RenewedStep[]>
@@ -343,13 +358,16 @@ export interface Engine {
 
   /**
    * Only where the connection can wait for notifications (direct Postgres; not PostgREST, not a transaction pooler).
-   * `onNotify` is also called after each reconnect, because what was sent meanwhile is lost.
+   * `onGap` is called after each reconnect, because what was sent meanwhile is lost.
    */
-  listen?(channel: string, onNotify: () => void): Promise<Subscription>
+  listen?(channels: readonly string[], onNotify: OnNotify, onGap: () => void): Promise<Subscription>
 
   /** Finishes what is under way and closes all connections. May be called twice. */
   close(): Promise<void>
 }
+
+/** What came on which channel. */
+export type OnNotify = (channel: string, payload: string) => void
 
 export interface Subscription {
   stop(): Promise<void>

@@ -10,6 +10,14 @@ export const stepStatus = z.enum(Constants.public.Enums.ops_step_status)
 export type StepStatus = z.infer<typeof stepStatus>
 
 /** How a worker is, as it tells with each sign of life. */
+/** What a worker may be handed while it sleeps: one step of one of these executors, leased for so long (default: as policy has it). */
+export interface HandedSteps {
+  executors: readonly string[]
+  /** Where it listens for it: `ops_hand_` and 32 hexadecimal digits. Whoever knows them may listen too. */
+  channel: string
+  lease_seconds?: number | undefined
+}
+
 export interface WorkerHealth {
   /** Of what its machine or container allows it, in percent. */
   memory_percent: number

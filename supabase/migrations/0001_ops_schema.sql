@@ -538,11 +538,15 @@ create table ops.claims (
   id uuid primary key default ops.new_id(),
   steps uuid[] not null,
   claimed_at timestamptz not null,
-  look_at timestamptz not null
+  look_at timestamptz not null,
+  -- For whom the engine claimed while it slept (ops.wake_for), and when that lease is over unless its worker prolongs it.
+  handed_to uuid,
+  handed_until timestamptz
 ) with (autovacuum_vacuum_scale_factor = 0.02);
 -- Ids do not get shorter by being compressed.
 alter table ops.claims alter column steps set storage external;
 create index claims_by_look on ops.claims (look_at);
+create index claims_handed on ops.claims (handed_to) where handed_to is not null;
 
 -- Workers, one row for each start of a worker process.
 create table ops.workers (
@@ -562,7 +566,11 @@ create index workers_by_last_seen on ops.workers (last_seen_at);
 -- Workers that lie down until they are notified. Lost in a crash, which is harmless: they poll as well.
 create unlogged table ops.sleepers (
   worker_id uuid primary key,
-  until timestamptz not null
+  until timestamptz not null,
+  -- Executors of which it may be handed a step, on which channel, and for how long that is leased: null as policy has it.
+  takes text[],
+  channel text,
+  lease_seconds integer
 );
 
 -- 08_runs.sql -----------------------------------------------------------------------------------------------

@@ -1817,6 +1817,8 @@ declare
   v_kind text;
   v_run_at timestamptz;
   v_name text;
+  v_step_id uuid;
+  v_executor text;
 begin
   if v_problem is not null then
     return row(null, 'invalid', null, v_problem ->> 'message', v_problem ->> 'code', jsonb_build_object('path', v_problem ->> 'path'))::ops.gate_answer;
@@ -1901,9 +1903,10 @@ begin
     coalesce((v_step -> 'priority')::smallint, (p_item.template -> 'priority')::smallint, 0::smallint), v_run_at,
     coalesce((v_step -> 'delay_seconds')::integer, 0), v_run_at <= v_now, (v_step -> 'timeout_seconds')::integer,
     (v_step -> 'max_retries')::integer, coalesce((v_step -> 'cost_usd')::numeric, 0), 1, v_step ->> 'service'
-  where v_steps = 1;
+  where v_steps = 1
+  returning id, executor into v_step_id, v_executor;
   if v_steps = 1 then
-    perform ops.wake_workers();
+    perform ops.wake_for(v_step_id, v_executor);
   else
     p_item.shape := 1;
     perform ops.make_missions(array[p_item], array[row(1, p_item.template, null, null)::ops.gate_shape], v_policies -> 'snapshot');
@@ -3526,21 +3529,40 @@ end
 $$;
 
 -- A worker's sign of life, at least once a minute. `p_listening` says that it sleeps until it is notified on channel
--- `ops_steps`; `p_health` tells how it is: {"memory_percent"}. Returns the policies it works under. Errors: OPS_013 when it has never registered.
-create function public.ops_worker_heartbeat(p_worker_id uuid, p_listening boolean default false, p_health jsonb default null) returns jsonb
+-- `ops_steps`; `p_health` tells how it is: {"memory_percent"}. `p_takes` names executors of which it may be handed one step while it sleeps, leased
+-- for `p_lease_seconds` (1..86400, null: as policy has it). The step comes as the payload of a notification on `p_channel`, 'ops_hand_' and 32 hexadecimal
+-- digits that nobody can guess: whoever knows them may listen too. Where it is too long for one the payload is empty, and ops_handed_steps() gives the step.
+-- Returns the policies it works under. Errors: OPS_011 names the argument, OPS_013 when it has never registered.
+create function public.ops_worker_heartbeat(p_worker_id uuid, p_listening boolean default false, p_health jsonb default null,
+  p_takes text[] default null, p_channel text default null, p_lease_seconds integer default null)
+returns jsonb
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+  if p_lease_seconds not between 1 and 86400 then
+    perform ops.fail('OPS_011', 'a lease lasts 1 second to 24 hours', 'p_lease_seconds');
+  end if;
+  if p_takes is not null and (p_channel ~ '^ops_hand_[0-9a-f]{32}$') is not true then
+    perform ops.fail('OPS_011', 'who is handed steps names a channel: ops_hand_ and 32 hexadecimal digits', 'p_channel');
+  end if;
   update ops.workers set last_seen_at = ops.now(), health = coalesce(p_health, health) where id = p_worker_id;
   if not found then
     perform ops.fail('OPS_013', format('there is no worker %s', p_worker_id), 'p_worker_id', 'register first');
   end if;
-  if p_listening then
-    insert into ops.sleepers (worker_id, until) values (p_worker_id, ops.now() + interval '2 minutes')
-    on conflict (worker_id) do update set until = excluded.until;
-  else
-    delete from ops.sleepers where worker_id = p_worker_id;
+  -- Who is being handed a step at this moment is not waited for: that transaction may be anybody's, and long.
+  perform from ops.sleepers where worker_id = p_worker_id for update skip locked;
+  if found then
+    if p_listening then
+      update ops.sleepers set until = ops.now() + interval '2 minutes', takes = p_takes, channel = p_channel, lease_seconds = p_lease_seconds
+      where worker_id = p_worker_id;
+    else
+      delete from ops.sleepers where worker_id = p_worker_id;
+    end if;
+  elsif p_listening and not exists (select from ops.sleepers where worker_id = p_worker_id) then
+    insert into ops.sleepers (worker_id, until, takes, channel, lease_seconds)
+    values (p_worker_id, ops.now() + interval '2 minutes', p_takes, p_channel, p_lease_seconds)
+    on conflict (worker_id) do nothing;
   end if;
   return ops.worker_orders(p_worker_id);
 end
@@ -3607,8 +3629,10 @@ $$;
 -- claimed since the last vacuum lies at the head of the index, and a long transaction of anybody's keeps it there; who drains
 -- thousands need not read over it each time. What came to stand before the last step meanwhile is not seen, so a worker leaves
 -- this out once a second and whenever it gets less than it asked for.
+--
+-- `p_handed`: somebody else claims for a worker that sleeps (ops.wake_for).
 create function public.ops_claim_steps(p_worker_id uuid, p_executors text[], p_limit integer, p_lease_seconds integer default null,
-  p_room jsonb default null, p_past jsonb default null)
+  p_room jsonb default null, p_past jsonb default null, p_handed boolean default false)
 returns table (step_id uuid, token uuid, mission_id uuid, key text, kind text, executor text, agent text, params jsonb, inputs jsonb,
   attempt integer, failure_count integer, max_retries integer, timeout_seconds integer, lease_expires_at timestamptz,
   lease_seconds integer, mission_title text, depth integer, priority smallint, run_at timestamptz)
@@ -3648,7 +3672,7 @@ begin
   if jsonb_path_exists(p_room, 'strict $.* ? (@.type() != "number" || @ < 0 || @ > 1000)') then
     perform ops.fail('OPS_011', 'p_room holds whole numbers from 0 to 1000, by executor', 'p_room');
   end if;
-  if v_terms.unseen then
+  if v_terms.unseen and not p_handed then
     update ops.workers set last_seen_at = ops.now() where id = p_worker_id;
   end if;
   if v_terms.paused then
@@ -3706,8 +3730,9 @@ begin
           for no key update skip locked) first
     where m.ctid = first.place
   ), noted as (
-    insert into ops.claims (id, steps, claimed_at, look_at)
-    values (v_tokens[1], v_steps, v_now, v_now + least(v_lease, 1) * interval '1 second')
+    insert into ops.claims (id, steps, claimed_at, look_at, handed_to, handed_until)
+    values (v_tokens[1], v_steps, v_now, v_now + least(v_lease, 1) * interval '1 second',
+      case when p_handed then p_worker_id end, case when p_handed then v_now + v_lease * interval '1 second' end)
   )
   update public.ops_mission_steps s
   set status = 'running', lease_token = c.token, reserved_at = v_now,
@@ -3725,6 +3750,77 @@ begin
   if v_leased <> cardinality(v_steps) then
     raise exception 'claimed % steps and leased %', cardinality(v_steps), v_leased using errcode = 'serialization_failure';
   end if;
+end
+$$;
+
+-- Wakes somebody for a step that has just become claimable, if anybody sleeps. A sleeper that takes its executor is handed a step: claimed
+-- here, in the transaction that made the step, and told to the worker alone, it starts as soon as that has committed. Each sleeper is handed one, and
+-- the next when it has lain down again. Whoever has not been seen for 15 seconds is handed none, and what was not begun within a minute goes back
+-- and costs no failure (ops.take_back).
+create function ops.wake_for(p_step_id uuid, p_executor text) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_now timestamptz := ops.now();
+  v_sleeper record;
+  v_step record;
+  v_told text;
+begin
+  if not exists (select from ops.sleepers where until > v_now) then
+    return;
+  end if;
+  -- In other isolation levels a row that somebody changed meanwhile would be an error, and that the proposer's.
+  if current_setting('transaction_isolation') = 'read committed' then
+    select s.worker_id, s.channel, s.lease_seconds into v_sleeper
+    from ops.sleepers s join ops.workers w on w.id = s.worker_id
+    where s.until > v_now and p_executor = any (s.takes) and w.last_seen_at > v_now - interval '15 seconds'
+    order by w.last_seen_at desc limit 1 for update of s skip locked;
+    if found then
+      select c.* into v_step from public.ops_claim_steps(v_sleeper.worker_id, array[p_executor], 1, v_sleeper.lease_seconds, p_handed => true) c;
+      if found then
+        delete from ops.sleepers where worker_id = v_sleeper.worker_id;
+        v_told := to_json(v_step)::text;
+        -- Postgres takes less than 8,000 bytes.
+        perform pg_notify(v_sleeper.channel, case when octet_length(v_told) < 8000 then v_told else '' end);
+      end if;
+    end if;
+  end if;
+  -- What was more urgent may have been handed over instead.
+  if v_told is null or v_step.step_id <> p_step_id then
+    perform ops.wake_workers();
+  end if;
+end
+$$;
+
+-- Steps that were handed to a worker while it slept and that it has not prolonged yet, as a claim gives them; `lease_seconds` is what is left.
+create function public.ops_handed_steps(p_worker_id uuid)
+returns table (step_id uuid, token uuid, mission_id uuid, key text, kind text, executor text, agent text, params jsonb, inputs jsonb,
+  attempt integer, failure_count integer, max_retries integer, timeout_seconds integer, lease_expires_at timestamptz,
+  lease_seconds integer, mission_title text, depth integer, priority smallint, run_at timestamptz)
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+set enable_bitmapscan = off
+set plan_cache_mode = force_generic_plan
+as $$
+#variable_conflict use_column
+declare
+  v_now timestamptz := ops.now();
+begin
+  return query
+  select s.id, s.lease_token, s.mission_id, s.key, s.kind, s.executor, s.agent, s.params,
+    case when s.uses_results then (
+      select coalesce(jsonb_object_agg(d.key, d.result), '{}') from public.ops_mission_steps d
+      where d.mission_id = s.mission_id and d.status = 'succeeded') end,
+    s.attempt, s.failure_count, s.max_retries, s.timeout_seconds, s.lease_expires_at,
+    floor(extract(epoch from s.lease_expires_at - v_now))::integer, m.title, m.depth, s.priority, s.run_at
+  from ops.claims c
+    join public.ops_mission_steps s on s.id = c.steps[1] and s.status = 'running' and s.worker_id = p_worker_id and s.lease_expires_at = c.handed_until
+    join public.ops_missions m on m.id = s.mission_id
+  where c.handed_to = p_worker_id and c.handed_until >= v_now + interval '1 second';
 end
 $$;
 
@@ -4181,6 +4277,33 @@ begin
 end
 $$;
 
+-- Takes back what was handed to workers that have not begun it within a minute, up to p_limit steps: to run again at once, and no failure.
+-- Returns how many. Waits for nobody.
+create function ops.take_back(p_limit integer) returns integer
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+as $$
+declare
+  v_now timestamptz := ops.now();
+  v_items jsonb;
+begin
+  select jsonb_agg(jsonb_build_object('step_id', o.id, 'token', o.lease_token, 'reason', 'handed to a worker that did not begin it')) into v_items
+  from (select s.id, s.lease_token
+        from ops.claims c
+          join public.ops_mission_steps s on s.id = c.steps[1] and s.status = 'running' and s.lease_expires_at = c.handed_until
+          join public.ops_missions m on m.id = s.mission_id
+        where c.handed_to is not null and (c.claimed_at < v_now - interval '1 minute' or c.handed_until < v_now)
+        limit p_limit for no key update of m, s skip locked) o;
+  if v_items is null then
+    return 0;
+  end if;
+  return cardinality(ops.hand_back(v_items, 'released'));
+end
+$$;
+
 -- Fails overdue attempts: up to p_limit that can be tried again, and those that end up to p_limit missions.
 create function ops.recover(p_mode text, p_threshold interval, p_limit integer, out requeued integer, out died integer)
 language plpgsql
@@ -4193,11 +4316,15 @@ declare
   v_held uuid[] := '{}';
   v_failures jsonb;
   v_running uuid[];
+  v_taken integer := 0;
 begin
   requeued := 0;
   died := 0;
   if ops.on_hold() then
     return;
+  end if;
+  if p_mode = 'lease' then
+    v_taken := ops.take_back(p_limit);
   end if;
   -- Leases are over in claims whose time has come; what runs on and on may be in any. Far more are looked at than will be taken, so that those
   -- that somebody holds do not stand before the others; next time they come last (look_at_claims).
@@ -4245,6 +4372,7 @@ begin
     end if;
   end if;
 
+  requeued := requeued + v_taken;
   if p_mode = 'lease' then
     perform ops.look_at_claims('-infinity', 1000);
   end if;
@@ -6162,7 +6290,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   return query
-  select 'ops_worker'::name, unnest(array['ops_register_worker', 'ops_worker_heartbeat', 'ops_claim_steps', 'ops_renew_steps', 'ops_complete_steps',
+  select 'ops_worker'::name, unnest(array['ops_register_worker', 'ops_worker_heartbeat', 'ops_claim_steps', 'ops_handed_steps', 'ops_renew_steps', 'ops_complete_steps',
     'ops_fail_steps', 'ops_snooze_steps', 'ops_release_steps']::name[])
   union all
   select 'ops_operator'::name, unnest(array['ops_health', 'ops_read_policies', 'ops_list_proposals', 'ops_approve_proposal', 'ops_reject_proposal',
@@ -8104,7 +8232,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_object record;
-  v_worker text[] := array['ops_register_worker', 'ops_worker_heartbeat', 'ops_claim_steps', 'ops_claim_next_step', 'ops_renew_steps',
+  v_worker text[] := array['ops_register_worker', 'ops_worker_heartbeat', 'ops_claim_steps', 'ops_handed_steps', 'ops_claim_next_step', 'ops_renew_steps',
     'ops_complete_steps', 'ops_fail_steps', 'ops_snooze_steps', 'ops_release_steps', 'ops_radar_add', 'ops_radar_update', 'ops_radar_list',
     'ops_recover_expired_leases', 'ops_recover_stale_steps', 'ops_watch_heartbeat', 'ops_claim_silence_notices', 'ops_record_notice'];
   v_reader text[] := array['ops_hold', 'ops_overview', 'ops_doctor', 'ops_watch_state', 'ops_trace', 'ops_why', 'ops_timeline', 'ops_health', 'ops_read_policies', 'ops_list_events', 'ops_list_proposals',

@@ -363,6 +363,8 @@ declare
   v_kind text;
   v_run_at timestamptz;
   v_name text;
+  v_step_id uuid;
+  v_executor text;
 begin
   if v_problem is not null then
     return row(null, 'invalid', null, v_problem ->> 'message', v_problem ->> 'code', jsonb_build_object('path', v_problem ->> 'path'))::ops.gate_answer;
@@ -447,9 +449,10 @@ begin
     coalesce((v_step -> 'priority')::smallint, (p_item.template -> 'priority')::smallint, 0::smallint), v_run_at,
     coalesce((v_step -> 'delay_seconds')::integer, 0), v_run_at <= v_now, (v_step -> 'timeout_seconds')::integer,
     (v_step -> 'max_retries')::integer, coalesce((v_step -> 'cost_usd')::numeric, 0), 1, v_step ->> 'service'
-  where v_steps = 1;
+  where v_steps = 1
+  returning id, executor into v_step_id, v_executor;
   if v_steps = 1 then
-    perform ops.wake_workers();
+    perform ops.wake_for(v_step_id, v_executor);
   else
     p_item.shape := 1;
     perform ops.make_missions(array[p_item], array[row(1, p_item.template, null, null)::ops.gate_shape], v_policies -> 'snapshot');

@@ -79,21 +79,40 @@ end
 $$;
 
 -- A worker's sign of life, at least once a minute. `p_listening` says that it sleeps until it is notified on channel
--- `ops_steps`; `p_health` tells how it is: {"memory_percent"}. Returns the policies it works under. Errors: OPS_013 when it has never registered.
-create function public.ops_worker_heartbeat(p_worker_id uuid, p_listening boolean default false, p_health jsonb default null) returns jsonb
+-- `ops_steps`; `p_health` tells how it is: {"memory_percent"}. `p_takes` names executors of which it may be handed one step while it sleeps, leased
+-- for `p_lease_seconds` (1..86400, null: as policy has it). The step comes as the payload of a notification on `p_channel`, 'ops_hand_' and 32 hexadecimal
+-- digits that nobody can guess: whoever knows them may listen too. Where it is too long for one the payload is empty, and ops_handed_steps() gives the step.
+-- Returns the policies it works under. Errors: OPS_011 names the argument, OPS_013 when it has never registered.
+create function public.ops_worker_heartbeat(p_worker_id uuid, p_listening boolean default false, p_health jsonb default null,
+  p_takes text[] default null, p_channel text default null, p_lease_seconds integer default null)
+returns jsonb
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+  if p_lease_seconds not between 1 and 86400 then
+    perform ops.fail('OPS_011', 'a lease lasts 1 second to 24 hours', 'p_lease_seconds');
+  end if;
+  if p_takes is not null and (p_channel ~ '^ops_hand_[0-9a-f]{32}$') is not true then
+    perform ops.fail('OPS_011', 'who is handed steps names a channel: ops_hand_ and 32 hexadecimal digits', 'p_channel');
+  end if;
   update ops.workers set last_seen_at = ops.now(), health = coalesce(p_health, health) where id = p_worker_id;
   if not found then
     perform ops.fail('OPS_013', format('there is no worker %s', p_worker_id), 'p_worker_id', 'register first');
   end if;
-  if p_listening then
-    insert into ops.sleepers (worker_id, until) values (p_worker_id, ops.now() + interval '2 minutes')
-    on conflict (worker_id) do update set until = excluded.until;
-  else
-    delete from ops.sleepers where worker_id = p_worker_id;
+  -- Who is being handed a step at this moment is not waited for: that transaction may be anybody's, and long.
+  perform from ops.sleepers where worker_id = p_worker_id for update skip locked;
+  if found then
+    if p_listening then
+      update ops.sleepers set until = ops.now() + interval '2 minutes', takes = p_takes, channel = p_channel, lease_seconds = p_lease_seconds
+      where worker_id = p_worker_id;
+    else
+      delete from ops.sleepers where worker_id = p_worker_id;
+    end if;
+  elsif p_listening and not exists (select from ops.sleepers where worker_id = p_worker_id) then
+    insert into ops.sleepers (worker_id, until, takes, channel, lease_seconds)
+    values (p_worker_id, ops.now() + interval '2 minutes', p_takes, p_channel, p_lease_seconds)
+    on conflict (worker_id) do nothing;
   end if;
   return ops.worker_orders(p_worker_id);
 end
@@ -160,8 +179,10 @@ $$;
 -- claimed since the last vacuum lies at the head of the index, and a long transaction of anybody's keeps it there; who drains
 -- thousands need not read over it each time. What came to stand before the last step meanwhile is not seen, so a worker leaves
 -- this out once a second and whenever it gets less than it asked for.
+--
+-- `p_handed`: somebody else claims for a worker that sleeps (ops.wake_for).
 create function public.ops_claim_steps(p_worker_id uuid, p_executors text[], p_limit integer, p_lease_seconds integer default null,
-  p_room jsonb default null, p_past jsonb default null)
+  p_room jsonb default null, p_past jsonb default null, p_handed boolean default false)
 returns table (step_id uuid, token uuid, mission_id uuid, key text, kind text, executor text, agent text, params jsonb, inputs jsonb,
   attempt integer, failure_count integer, max_retries integer, timeout_seconds integer, lease_expires_at timestamptz,
   lease_seconds integer, mission_title text, depth integer, priority smallint, run_at timestamptz)
@@ -201,7 +222,7 @@ begin
   if jsonb_path_exists(p_room, 'strict $.* ? (@.type() != "number" || @ < 0 || @ > 1000)') then
     perform ops.fail('OPS_011', 'p_room holds whole numbers from 0 to 1000, by executor', 'p_room');
   end if;
-  if v_terms.unseen then
+  if v_terms.unseen and not p_handed then
     update ops.workers set last_seen_at = ops.now() where id = p_worker_id;
   end if;
   if v_terms.paused then
@@ -259,8 +280,9 @@ begin
           for no key update skip locked) first
     where m.ctid = first.place
   ), noted as (
-    insert into ops.claims (id, steps, claimed_at, look_at)
-    values (v_tokens[1], v_steps, v_now, v_now + least(v_lease, 1) * interval '1 second')
+    insert into ops.claims (id, steps, claimed_at, look_at, handed_to, handed_until)
+    values (v_tokens[1], v_steps, v_now, v_now + least(v_lease, 1) * interval '1 second',
+      case when p_handed then p_worker_id end, case when p_handed then v_now + v_lease * interval '1 second' end)
   )
   update public.ops_mission_steps s
   set status = 'running', lease_token = c.token, reserved_at = v_now,
@@ -278,6 +300,77 @@ begin
   if v_leased <> cardinality(v_steps) then
     raise exception 'claimed % steps and leased %', cardinality(v_steps), v_leased using errcode = 'serialization_failure';
   end if;
+end
+$$;
+
+-- Wakes somebody for a step that has just become claimable, if anybody sleeps. A sleeper that takes its executor is handed a step: claimed
+-- here, in the transaction that made the step, and told to the worker alone, it starts as soon as that has committed. Each sleeper is handed one, and
+-- the next when it has lain down again. Whoever has not been seen for 15 seconds is handed none, and what was not begun within a minute goes back
+-- and costs no failure (ops.take_back).
+create function ops.wake_for(p_step_id uuid, p_executor text) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_now timestamptz := ops.now();
+  v_sleeper record;
+  v_step record;
+  v_told text;
+begin
+  if not exists (select from ops.sleepers where until > v_now) then
+    return;
+  end if;
+  -- In other isolation levels a row that somebody changed meanwhile would be an error, and that the proposer's.
+  if current_setting('transaction_isolation') = 'read committed' then
+    select s.worker_id, s.channel, s.lease_seconds into v_sleeper
+    from ops.sleepers s join ops.workers w on w.id = s.worker_id
+    where s.until > v_now and p_executor = any (s.takes) and w.last_seen_at > v_now - interval '15 seconds'
+    order by w.last_seen_at desc limit 1 for update of s skip locked;
+    if found then
+      select c.* into v_step from public.ops_claim_steps(v_sleeper.worker_id, array[p_executor], 1, v_sleeper.lease_seconds, p_handed => true) c;
+      if found then
+        delete from ops.sleepers where worker_id = v_sleeper.worker_id;
+        v_told := to_json(v_step)::text;
+        -- Postgres takes less than 8,000 bytes.
+        perform pg_notify(v_sleeper.channel, case when octet_length(v_told) < 8000 then v_told else '' end);
+      end if;
+    end if;
+  end if;
+  -- What was more urgent may have been handed over instead.
+  if v_told is null or v_step.step_id <> p_step_id then
+    perform ops.wake_workers();
+  end if;
+end
+$$;
+
+-- Steps that were handed to a worker while it slept and that it has not prolonged yet, as a claim gives them; `lease_seconds` is what is left.
+create function public.ops_handed_steps(p_worker_id uuid)
+returns table (step_id uuid, token uuid, mission_id uuid, key text, kind text, executor text, agent text, params jsonb, inputs jsonb,
+  attempt integer, failure_count integer, max_retries integer, timeout_seconds integer, lease_expires_at timestamptz,
+  lease_seconds integer, mission_title text, depth integer, priority smallint, run_at timestamptz)
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+set enable_bitmapscan = off
+set plan_cache_mode = force_generic_plan
+as $$
+#variable_conflict use_column
+declare
+  v_now timestamptz := ops.now();
+begin
+  return query
+  select s.id, s.lease_token, s.mission_id, s.key, s.kind, s.executor, s.agent, s.params,
+    case when s.uses_results then (
+      select coalesce(jsonb_object_agg(d.key, d.result), '{}') from public.ops_mission_steps d
+      where d.mission_id = s.mission_id and d.status = 'succeeded') end,
+    s.attempt, s.failure_count, s.max_retries, s.timeout_seconds, s.lease_expires_at,
+    floor(extract(epoch from s.lease_expires_at - v_now))::integer, m.title, m.depth, s.priority, s.run_at
+  from ops.claims c
+    join public.ops_mission_steps s on s.id = c.steps[1] and s.status = 'running' and s.worker_id = p_worker_id and s.lease_expires_at = c.handed_until
+    join public.ops_missions m on m.id = s.mission_id
+  where c.handed_to = p_worker_id and c.handed_until >= v_now + interval '1 second';
 end
 $$;
 

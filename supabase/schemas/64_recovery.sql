@@ -27,6 +27,33 @@ begin
 end
 $$;
 
+-- Takes back what was handed to workers that have not begun it within a minute, up to p_limit steps: to run again at once, and no failure.
+-- Returns how many. Waits for nobody.
+create function ops.take_back(p_limit integer) returns integer
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+as $$
+declare
+  v_now timestamptz := ops.now();
+  v_items jsonb;
+begin
+  select jsonb_agg(jsonb_build_object('step_id', o.id, 'token', o.lease_token, 'reason', 'handed to a worker that did not begin it')) into v_items
+  from (select s.id, s.lease_token
+        from ops.claims c
+          join public.ops_mission_steps s on s.id = c.steps[1] and s.status = 'running' and s.lease_expires_at = c.handed_until
+          join public.ops_missions m on m.id = s.mission_id
+        where c.handed_to is not null and (c.claimed_at < v_now - interval '1 minute' or c.handed_until < v_now)
+        limit p_limit for no key update of m, s skip locked) o;
+  if v_items is null then
+    return 0;
+  end if;
+  return cardinality(ops.hand_back(v_items, 'released'));
+end
+$$;
+
 -- Fails overdue attempts: up to p_limit that can be tried again, and those that end up to p_limit missions.
 create function ops.recover(p_mode text, p_threshold interval, p_limit integer, out requeued integer, out died integer)
 language plpgsql
@@ -39,11 +66,15 @@ declare
   v_held uuid[] := '{}';
   v_failures jsonb;
   v_running uuid[];
+  v_taken integer := 0;
 begin
   requeued := 0;
   died := 0;
   if ops.on_hold() then
     return;
+  end if;
+  if p_mode = 'lease' then
+    v_taken := ops.take_back(p_limit);
   end if;
   -- Leases are over in claims whose time has come; what runs on and on may be in any. Far more are looked at than will be taken, so that those
   -- that somebody holds do not stand before the others; next time they come last (look_at_claims).
@@ -91,6 +122,7 @@ begin
     end if;
   end if;
 
+  requeued := requeued + v_taken;
   if p_mode = 'lease' then
     perform ops.look_at_claims('-infinity', 1000);
   end if;

@@ -65,7 +65,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   return query
-  select 'ops_worker'::name, unnest(array['ops_register_worker', 'ops_worker_heartbeat', 'ops_claim_steps', 'ops_renew_steps', 'ops_complete_steps',
+  select 'ops_worker'::name, unnest(array['ops_register_worker', 'ops_worker_heartbeat', 'ops_claim_steps', 'ops_handed_steps', 'ops_renew_steps', 'ops_complete_steps',
     'ops_fail_steps', 'ops_snooze_steps', 'ops_release_steps']::name[])
   union all
   select 'ops_operator'::name, unnest(array['ops_health', 'ops_read_policies', 'ops_list_proposals', 'ops_approve_proposal', 'ops_reject_proposal',

@@ -10,7 +10,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_object record;
-  v_worker text[] := array['ops_register_worker', 'ops_worker_heartbeat', 'ops_claim_steps', 'ops_claim_next_step', 'ops_renew_steps',
+  v_worker text[] := array['ops_register_worker', 'ops_worker_heartbeat', 'ops_claim_steps', 'ops_handed_steps', 'ops_claim_next_step', 'ops_renew_steps',
     'ops_complete_steps', 'ops_fail_steps', 'ops_snooze_steps', 'ops_release_steps', 'ops_radar_add', 'ops_radar_update', 'ops_radar_list',
     'ops_recover_expired_leases', 'ops_recover_stale_steps', 'ops_watch_heartbeat', 'ops_claim_silence_notices', 'ops_record_notice'];
   v_reader text[] := array['ops_hold', 'ops_overview', 'ops_doctor', 'ops_watch_state', 'ops_trace', 'ops_why', 'ops_timeline', 'ops_health', 'ops_read_policies', 'ops_list_events', 'ops_list_proposals',
