@@ -20,6 +20,7 @@ const elsewhere: Record<string, string> = {
   ops_worker_heartbeat: WORKER,
   ops_claim_steps: WORKER,
   ops_claim_next_step: WORKER,
+  ops_handed_steps: WORKER,
   ops_renew_steps: WORKER,
   ops_complete_steps: WORKER,
   ops_fail_steps: WORKER,

@@ -1,16 +1,10 @@
-import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import {
-  type ClaimedStep,
-  type ClaimRequest,
-  type HandedSteps,
-  readHandedStep,
-  type Subscription,
-} from '../engine/index.js'
+import type { ClaimedStep, ClaimRequest, HandedSteps, Subscription } from '../engine/index.js'
 import { describeError, type Log } from '../executors/define.js'
 import type { ExecutorRegistry } from '../executors/registry.js'
 import { jittered } from './backoff.js'
 import { type Environment, pickEnv, secretsOf } from './environment.js'
+import { type HandedStep, Handover } from './handover.js'
 import { InFlight } from './in-flight.js'
 import { createMask, maskedLog } from './mask.js'
 import type { StopMode, Summary, Worker, WorkerOptions } from './options.js'
@@ -64,15 +58,9 @@ class StepWorker implements Worker {
   #presence: Presence | undefined
   /** The last claim got all that it asked for: there may be more. */
   #moreToClaim = true
-  /** Where steps are handed to us: who knows the name may listen too. */
-  readonly #channel = `ops_hand_${randomBytes(16).toString('hex')}`
-  #wasHanded = false
-  /** Steps may have been handed to us that have not arrived. */
-  #missedHanded = false
-  /** Room has been asked steps for. */
+  readonly #handover = new Handover()
+  /** A claim is under way that may fill the room there is. */
   #isClaiming = false
-  /** Handed to us meanwhile. */
-  readonly #arrived: { step: ClaimedStep; since: number }[] = []
   /** Executors that had no more room than was filled: there may be more of theirs. */
   #full = new Set<string>()
   #fatal: unknown
@@ -162,11 +150,10 @@ class StepWorker implements Worker {
 
   /** Looks for work where some may be; answers how many steps it got. */
   async #look(presence: Presence): Promise<number> {
-    if (this.#missedHanded) return this.#fetchHanded(presence)
+    if (this.#handover.isIncomplete()) return this.#fetchHanded(presence)
     // Who was handed a step lies down before it looks for more, and then does.
-    const wasHanded = this.#wasHanded
-    this.#wasHanded = false
-    return wasHanded && !this.#moreToClaim ? 0 : this.#claim(presence.workerId)
+    if (this.#handover.isNews() && !this.#moreToClaim) return 0
+    return this.#claim(presence.workerId)
   }
 
   /** Takes as many steps as there is room for; answers how many it got. */
@@ -188,22 +175,25 @@ class StepWorker implements Worker {
     this.#full = filled(room, steps)
     if (this.#stopping.signal.aborted) for (const step of steps) this.#inFlight.decline(step)
     else this.#inFlight.take(steps, since)
-    for (const handed of this.#arrived.splice(0)) this.#takeHanded(handed.step, handed.since)
+    this.#takeArrived()
     return steps.length
   }
 
   /** Asks for what was handed to us and has not come with a notification. Answers how much of it could begin. */
   async #fetchHanded(presence: Presence): Promise<number> {
-    this.#missedHanded = false
     presence.wakeUp()
     const { steps, since } = await this.#receive('look for handed steps', () =>
       this.#options.engine.handedSteps(presence.workerId),
     )
-    return steps.filter((step) => this.#takeHanded(step, since)).length
+    return steps.filter((step) => this.#takeHanded({ step, since })).length
+  }
+
+  #takeArrived(): void {
+    for (const handed of this.#handover.arrived()) this.#takeHanded(handed)
   }
 
   /** Begins a step that was claimed for us; hands it back if there is no room for it any more. */
-  #takeHanded(step: ClaimedStep, since: number): boolean {
+  #takeHanded({ step, since }: HandedStep): boolean {
     if (this.#inFlight.has(step)) return false
     const isFitting =
       !this.#stopping.signal.aborted &&
@@ -227,7 +217,7 @@ class StepWorker implements Worker {
   /** Nothing is handed to a worker that leaves; what was handed to it at the last moment goes back. A database that is away is not waited for. */
   async #leave(presence: Presence): Promise<void> {
     await Promise.race([presence.leave(), sleep(LEAVE_PATIENCE_MS, undefined, { ref: false })])
-    if (this.#missedHanded) await this.#fetchHanded(presence)
+    if (this.#handover.isIncomplete()) await this.#fetchHanded(presence)
   }
 
   /** What may be handed to this worker: a step of an executor that has room. */
@@ -236,7 +226,7 @@ class StepWorker implements Worker {
     const hasRoom = this.#inFlight.room(this.#options.concurrency) > 0 && !this.#stopping.signal.aborted
     return {
       executors: hasRoom ? [...this.#options.executors.keys()].filter((name) => roomOf[name] !== 0) : [],
-      channel: this.#channel,
+      channel: this.#handover.channel,
       lease_seconds: this.#options.leaseSeconds,
     }
   }
@@ -292,9 +282,12 @@ class StepWorker implements Worker {
     if (!watch || !engine.listen) return undefined
     try {
       return await engine.listen(
-        ['ops_steps', this.#channel],
+        ['ops_steps', this.#handover.channel],
         (channel, payload) => this.#hear(channel, payload),
-        () => this.#missHanded(),
+        () => {
+          this.#handover.miss()
+          this.#wake.ring()
+        },
       )
     } catch (error) {
       this.#log.warn(`cannot listen for work, so it is polled for: ${describeError(error)}`)
@@ -304,19 +297,11 @@ class StepWorker implements Worker {
 
   /** There is work for whoever comes first, or a step for us. */
   #hear(channel: string, payload: string): void {
-    if (channel === this.#channel) {
-      const step = readHandedStep(payload)
+    if (channel === this.#handover.channel) {
       this.#presence?.wakeUp()
-      if (!step) this.#missedHanded = true
-      else if (this.#isClaiming) this.#arrived.push({ step, since: performance.now() })
-      else this.#takeHanded(step, performance.now())
-      this.#wasHanded = true
+      this.#handover.hear(payload)
+      if (!this.#isClaiming) this.#takeArrived()
     }
-    this.#wake.ring()
-  }
-
-  #missHanded(): void {
-    this.#missedHanded = true
     this.#wake.ring()
   }
 

@@ -134,6 +134,16 @@ describe('a step that is made while a worker sleeps', () => {
     expect(await handed()).toMatchObject([{ lease_seconds: 20 }])
   })
 
+  test('says nothing about whether that worker lives', async () => {
+    await lieDown()
+    const seen = () => db.sql`select last_seen_at from ops.workers where id = ${worker}`
+    const before = await seen()
+    await clock.advance(12)
+    await propose()
+    expect(await handed()).toHaveLength(1)
+    expect(await seen()).toEqual(before)
+  })
+
   test('stays queued for all when its transaction is rolled back, and the worker sleeps on', async () => {
     await lieDown()
     await holder.begin()
@@ -214,11 +224,10 @@ describe('a transaction that hands over and stays open', () => {
     await lieDown()
     await holder.begin()
     await propose({}, holder.sql)
-    await db.sql.begin(async (sql) => {
-      await sql`set local lock_timeout = '5s'`
-      await lieDown(['noop'], sql)
-      await sql`select ops_worker_heartbeat(${worker})`
-    })
+    const { sql } = await openSession(db)
+    await sql`set lock_timeout = '5s'`
+    await lieDown(['noop'], sql)
+    await sql`select ops_worker_heartbeat(${worker})`
     await holder.commit()
     expect(await handed()).toHaveLength(1)
   })

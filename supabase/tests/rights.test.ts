@@ -48,6 +48,7 @@ const workerFunctions = [
   'ops_claim_steps',
   'ops_complete_steps',
   'ops_fail_steps',
+  'ops_handed_steps',
   'ops_radar_add',
   'ops_radar_list',
   'ops_radar_update',

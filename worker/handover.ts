@@ -1,0 +1,49 @@
+import { randomBytes } from 'node:crypto'
+import { type ClaimedStep, readHandedStep } from '../engine/index.js'
+
+/** A step that was claimed for this worker. Its lease counts from `since`, by `performance.now()`. */
+export interface HandedStep {
+  step: ClaimedStep
+  since: number
+}
+
+/** What comes to a worker that sleeps: steps that whoever made them has claimed for it, by notifications that only it can hear. */
+export class Handover {
+  /** Whoever knows this name may listen too. */
+  readonly channel = `ops_hand_${randomBytes(16).toString('hex')}`
+  #arrived: HandedStep[] = []
+  #isNews = false
+  #isIncomplete = false
+
+  /** Takes in a notification on the channel. */
+  hear(payload: string): void {
+    this.#isNews = true
+    const step = readHandedStep(payload)
+    if (step) this.#arrived.push({ step, since: performance.now() })
+    else this.#isIncomplete = true
+  }
+
+  /** Notifications may have been lost. */
+  miss(): void {
+    this.#isIncomplete = true
+  }
+
+  /** What has arrived since it was last asked for. */
+  arrived(): HandedStep[] {
+    return this.#arrived.splice(0)
+  }
+
+  /** Whether a notification has come since this was last asked. */
+  isNews(): boolean {
+    const isNews = this.#isNews
+    this.#isNews = false
+    return isNews
+  }
+
+  /** Whether something may have been handed over that has not arrived; asked once, for then it is fetched. */
+  isIncomplete(): boolean {
+    const isIncomplete = this.#isIncomplete
+    this.#isIncomplete = false
+    return isIncomplete
+  }
+}
