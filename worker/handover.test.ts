@@ -168,6 +168,51 @@ describe('a worker that sleeps', () => {
     expect(await ended).toMatchObject({ succeeded: 2, released: 1 })
   })
 
+  it('begins nothing beside a claim that may fill its room', async () => {
+    const ends: (() => void)[] = []
+    let letGo = () => {}
+    const held = new Promise<void>((resolve) => {
+      letGo = resolve
+    })
+    let isHeld = () => {}
+    const holding = new Promise<void>((resolve) => {
+      isHeld = resolve
+    })
+    const claimSteps: Engine['claimSteps'] = async (request) => {
+      const steps = await engine.claimSteps(request)
+      if (steps.length > 0) {
+        isHeld()
+        await held
+      }
+      return steps
+    }
+    const { ended, stop } = watching(() => new Promise((resolve) => ends.push(() => resolve(done()))), {
+      engine: { ...engine, claimSteps },
+      concurrency: 1,
+    })
+    await untilAsleep()
+    // Two at a time are handed to nobody.
+    const template = { title: 'A mission', risk_level: 'low' as const, steps: [{ kind: 'noop' }] }
+    await control.createProposals([
+      { source: 'test', template },
+      { source: 'test', template: { ...template, steps: [{ kind: 'noop', delay_seconds: 3600 }] } },
+    ])
+    await holding
+    const handed = await propose()
+    expect(await stepOf(handed)).toMatchObject({ status: 'running' })
+    letGo()
+    await vi.waitFor(async () =>
+      expect(await stepOf(handed)).toMatchObject({ status: 'queued', failure_count: 0 }),
+    )
+    expect(ends).toHaveLength(1)
+    ends[0]?.()
+    await vi.waitFor(() => expect(ends).toHaveLength(2), 10_000)
+    ends[1]?.()
+    await untilEnded(handed)
+    await stop()
+    expect(await ended).toMatchObject({ succeeded: 2, released: 1 })
+  })
+
   it('is handed nothing once it has left', async () => {
     const { ended, stop } = watching(() => done())
     await untilAsleep()

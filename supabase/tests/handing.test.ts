@@ -211,6 +211,7 @@ describe('nothing is handed over', () => {
   })
 
   test('by a transaction that would have to fail where rows have changed', async () => {
+    await lieDown()
     await holder.begin('repeatable read')
     await holder.sql`select from ops_policy`
     await lieDown()
