@@ -365,6 +365,7 @@ declare
   v_name text;
   v_step_id uuid;
   v_executor text;
+  v_priority smallint;
 begin
   if v_problem is not null then
     return row(null, 'invalid', null, v_problem ->> 'message', v_problem ->> 'code', jsonb_build_object('path', v_problem ->> 'path'))::ops.gate_answer;
@@ -450,9 +451,9 @@ begin
     coalesce((v_step -> 'delay_seconds')::integer, 0), v_run_at <= v_now, (v_step -> 'timeout_seconds')::integer,
     (v_step -> 'max_retries')::integer, coalesce((v_step -> 'cost_usd')::numeric, 0), 1, v_step ->> 'service'
   where v_steps = 1
-  returning id, executor into v_step_id, v_executor;
+  returning id, executor, priority, run_at into v_step_id, v_executor, v_priority, v_run_at;
   if v_steps = 1 then
-    perform ops.wake_for(v_step_id, v_executor);
+    perform ops.wake_for(v_step_id, v_executor, v_priority, v_run_at);
   else
     p_item.shape := 1;
     perform ops.make_missions(array[p_item], array[row(1, p_item.template, null, null)::ops.gate_shape], v_policies -> 'snapshot');

@@ -307,7 +307,7 @@ $$;
 -- here, in the transaction that made the step, and told to the worker alone, it starts as soon as that has committed. Each sleeper is handed one, and
 -- the next when it has lain down again. Whoever has not been seen for 15 seconds is handed none, and what was not begun within a minute goes back
 -- and costs no failure (ops.take_back).
-create function ops.wake_for(p_step_id uuid, p_executor text) returns void
+create function ops.wake_for(p_step_id uuid, p_executor text, p_priority smallint, p_run_at timestamptz) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
@@ -327,7 +327,10 @@ begin
     where s.until > v_now and p_executor = any (s.takes) and w.last_seen_at > v_now - interval '15 seconds'
     order by w.last_seen_at desc limit 1 for update of s skip locked;
     if found then
-      select c.* into v_step from public.ops_claim_steps(v_sleeper.worker_id, array[p_executor], 1, v_sleeper.lease_seconds, p_handed => true) c;
+      -- Not what stands before it: the locks of other missions are none of this transaction's business, which may be a long one.
+      select c.* into v_step
+      from public.ops_claim_steps(v_sleeper.worker_id, array[p_executor], 1, v_sleeper.lease_seconds,
+        p_past => jsonb_build_object(p_executor, jsonb_build_object('priority', p_priority, 'run_at', p_run_at)), p_handed => true) c;
       if found then
         delete from ops.sleepers where worker_id = v_sleeper.worker_id;
         v_told := to_json(v_step)::text;
@@ -336,7 +339,7 @@ begin
       end if;
     end if;
   end if;
-  -- What was more urgent may have been handed over instead.
+  -- One that became claimable in the same microsecond may have been handed over instead.
   if v_told is null or v_step.step_id <> p_step_id then
     perform ops.wake_workers();
   end if;

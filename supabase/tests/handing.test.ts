@@ -112,12 +112,12 @@ describe('a step that is made while a worker sleeps', () => {
     await told()
     await lieDown()
     const third = await propose()
-    // The more urgent one goes first, and whoever sleeps is told of the other.
+    // Of two that came at the same moment, the first; whoever sleeps is told of the other.
     expect(await stepById(db.sql, second)).toMatchObject({ status: 'running' })
     expect(await stepById(db.sql, third)).toMatchObject({ status: 'queued' })
   })
 
-  test('that more urgent work displaces is told to the others who sleep', async () => {
+  test('that another of the same moment displaces is told to the others who sleep', async () => {
     const waiting = await propose()
     const other = await registerWorker(db.sql, 'worker-2', ['http'])
     await db.sql`select ops_worker_heartbeat(${other}, true)`
@@ -126,6 +126,18 @@ describe('a step that is made while a worker sleeps', () => {
     expect((await told()).map(({ channel }) => channel)).toEqual([CHANNEL, 'ops_steps'])
     expect(await stepById(db.sql, waiting)).toMatchObject({ status: 'running' })
     expect(await stepById(db.sql, stepId)).toMatchObject({ status: 'queued' })
+  })
+
+  test('is handed over past older work, whose missions nobody may find locked meanwhile', async () => {
+    const older = await startMission(db.sql, [{ key: 'a' }])
+    await clock.advance(1)
+    await lieDown()
+    await holder.begin()
+    await propose({}, holder.sql)
+    await db.sql`select from ops_missions where id = ${older.id} for update nowait`
+    await holder.commit()
+    expect(await statusesOf(db.sql, older.id)).toEqual({ a: 'queued' })
+    expect(await handed()).toHaveLength(1)
   })
 
   test('is leased for as long as the worker wishes', async () => {
