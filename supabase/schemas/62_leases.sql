@@ -314,7 +314,7 @@ as $$
 declare
   v_now timestamptz := ops.now();
   v_sleeper record;
-  v_step record;
+  v_step_id uuid;
   v_told text;
 begin
   if not exists (select from ops.sleepers where until > v_now) then
@@ -328,19 +328,18 @@ begin
     order by w.last_seen_at desc limit 1 for update of s skip locked;
     if found then
       -- Not what stands before it: the locks of other missions are none of this transaction's business, which may be a long one.
-      select c.* into v_step
+      select c.step_id, to_json(c)::text into v_step_id, v_told
       from public.ops_claim_steps(v_sleeper.worker_id, array[p_executor], 1, v_sleeper.lease_seconds,
         p_past => jsonb_build_object(p_executor, jsonb_build_object('priority', p_priority, 'run_at', p_run_at)), p_handed => true) c;
       if found then
         delete from ops.sleepers where worker_id = v_sleeper.worker_id;
-        v_told := to_json(v_step)::text;
         -- Postgres takes less than 8,000 bytes.
         perform pg_notify(v_sleeper.channel, case when octet_length(v_told) < 8000 then v_told else '' end);
       end if;
     end if;
   end if;
   -- One that became claimable in the same microsecond may have been handed over instead.
-  if v_told is null or v_step.step_id <> p_step_id then
+  if v_step_id is distinct from p_step_id then
     perform ops.wake_workers();
   end if;
 end
