@@ -381,7 +381,7 @@ begin
   v_digest := encode(sha256(convert_to(p_item.template::text, 'UTF8')), 'hex'); -- ops.template_digest(), without the call
   v_units := ops.cap_units(p_item.source, p_item.pattern_id, p_item.template, coalesce(v_policies -> 'proposal_caps', '{}'));
   v_day := ops.cap_day(v_policies #>> '{proposal_caps,time_zone}');
-  v_counted := ops.count_one(v_day, v_units);
+  v_counted := ops.count_in_stripe(v_day, v_units);
   if v_counted is not null then
     v_verdict := format('{"day": "%s", "time_zone": %s, "counted": [%s]}', v_day,
       to_json(coalesce(v_policies #>> '{proposal_caps,time_zone}', 'UTC')), v_counted);
@@ -459,8 +459,10 @@ begin
 end
 $$;
 
--- What becomes of items that are valid.
-create function ops.decide(p_items ops.gate_item[], p_shapes ops.gate_shape[], p_policies jsonb) returns ops.gate_pointer[]
+-- What becomes of items that are valid. p_in_parts: they are part of a batch, and count with the whole day locked: another part may have
+-- to, and nobody asks for the day while holding a stripe.
+create function ops.decide(p_items ops.gate_item[], p_shapes ops.gate_shape[], p_policies jsonb, p_in_parts boolean default false)
+returns ops.gate_pointer[]
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
@@ -485,21 +487,26 @@ begin
     return v_known || ops.decide_in_halves(v_items, p_shapes, p_policies);
   elsif v_has_keys and not ops.take_keys(v_items) then
     -- Work that was reopened took a key a moment ago.
-    return v_known || ops.decide(v_items, p_shapes, p_policies);
+    return v_known || ops.decide(v_items, p_shapes, p_policies, p_in_parts);
   end if;
 
   if v_has_keys and exists (select from unnest(v_items) i where i.source = 'canary') then
     perform ops.admit(array(select i from unnest(v_items) i where i.source = 'canary'), p_shapes, '{}', null, p_policies);
     v_known := v_known || array(select row(i.n, i.id, null, null)::ops.gate_pointer from unnest(v_items) i where i.source = 'canary');
-    return v_known || ops.decide(array(select i from unnest(v_items) i where i.source <> 'canary'), p_shapes, p_policies);
+    return v_known || ops.decide(array(select i from unnest(v_items) i where i.source <> 'canary'), p_shapes, p_policies, true);
   end if;
   v_day := ops.cap_day(p_policies #>> '{proposal_caps,time_zone}');
   v_totals := array(select row(u.scope, u.name, sum(u.units * i.items), sum(u.usd * i.items), max(u.max_units), max(u.max_usd))::ops.cap_unit
     from (select i.shape, count(*) as items from unnest(v_items) i group by i.shape) i, unnest((p_shapes[i.shape]).units) u
     group by u.scope, u.name);
-  perform ops.lock_caps(v_day);
 
+  if not p_in_parts and v_items[1].reaction_id is null and ops.count_in_stripe(v_day, v_totals) is not null then -- a batch comes from reactions or from clients
+    perform ops.admit(v_items, p_shapes, v_totals, v_day, p_policies);
+    return v_known || array(select row(i.n, i.id, null, null)::ops.gate_pointer from unnest(v_items) i);
+  end if;
+  perform ops.lock_caps(v_day);
   if ops.all_fit(v_items, v_totals, v_day, p_policies) then
+    perform ops.count_caps(v_day, v_totals);
     perform ops.admit(v_items, p_shapes, v_totals, v_day, p_policies);
   else
     v_stops := array(select ops.what_stops(i, (p_shapes[i.shape]).units, v_day, p_policies) from unnest(v_items) i);
@@ -519,7 +526,7 @@ as $$
 declare
   v_half integer := array_length(p_items, 1) / 2;
 begin
-  return ops.decide(p_items[:v_half], p_shapes, p_policies) || ops.decide(p_items[v_half + 1:], p_shapes, p_policies);
+  return ops.decide(p_items[:v_half], p_shapes, p_policies, true) || ops.decide(p_items[v_half + 1:], p_shapes, p_policies, true);
 end
 $$;
 
@@ -649,7 +656,7 @@ begin
 end
 $$;
 
--- Admits items that fit, each with its place under the caps: at work at once, or held for a person. The engine's own canaries, which
+-- Admits items that have been counted: at work at once, or held for a person. The engine's own canaries, which
 -- no cap and no rule holds, come by themselves, without a day.
 create function ops.admit(p_items ops.gate_item[], p_shapes ops.gate_shape[], p_totals ops.cap_unit[], p_day date, p_policies jsonb)
 returns void
@@ -659,7 +666,7 @@ as $$
 declare
   v_now timestamptz := ops.now();
   v_canary boolean := p_day is null;
-  v_verdicts jsonb[] := ops.verdicts(p_items, p_shapes, p_day, p_policies);
+  v_verdicts jsonb[] := ops.verdicts(p_items, p_shapes, p_totals, p_day, p_policies);
   v_expires timestamptz := v_now + coalesce((p_policies #> '{approvals,expires_minutes}')::numeric, 1440) * interval '1 minute';
   v_snapshot jsonb := p_policies -> 'snapshot';
   v_actor jsonb := ops.actor_context();
@@ -703,11 +710,8 @@ begin
       reaction_id, pattern_id, root_event_id, depth, shape, digest, verdict)
     where (p_shapes[i.shape]).obstacle is not null;
   end if;
-  if not v_canary then
-    perform ops.count_caps(p_day, p_totals);
-    if p_items[1].reaction_id is not null then -- a batch comes from reactions or from clients
-      perform ops.count_roots(p_items, p_policies);
-    end if;
+  if p_items[1].reaction_id is not null and not v_canary then
+    perform ops.count_roots(p_items, p_policies);
   end if;
   if v_held <> '{}' then
     perform ops.tell_pending(v_held);
@@ -728,9 +732,10 @@ begin
 end
 $$;
 
--- The verdicts of items that fit: beside the limits in force stands what the counters, whose day is locked, say when the item has been
--- counted. Written as text, for hundreds of them go through here in one call.
-create function ops.verdicts(p_items ops.gate_item[], p_shapes ops.gate_shape[], p_day date, p_policies jsonb) returns jsonb[]
+-- The verdicts of items that have been counted, p_totals in all: beside the limits in force stands what the counters say when an item is
+-- counted and those after it are not. Written as text, for hundreds of them go through here in one call.
+create function ops.verdicts(p_items ops.gate_item[], p_shapes ops.gate_shape[], p_totals ops.cap_unit[], p_day date, p_policies jsonb)
+returns jsonb[]
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
@@ -765,8 +770,10 @@ begin
     select i.shape, u.*, c.used, c.used_usd, dense_rank() over (order by u.scope, u.name) as counter,
       row_number() over (partition by i.shape order by u.scope, u.name) = 1 as is_first
     from (select distinct i.shape from unnest(p_items) i) i, unnest((p_shapes[i.shape]).units) u
-      cross join lateral (select coalesce(sum(s.used), 0)::integer as used, coalesce(sum(s.used_usd), 0.000000) as used_usd from ops.cap_stripes s
-        where s.day = p_day and s.scope = u.scope and s.name = u.name) c
+      left join unnest(p_totals) t on t.scope = u.scope and t.name = u.name
+      cross join lateral (select (coalesce(sum(s.used), 0) - coalesce(t.units, 0))::integer as used,
+          coalesce(sum(s.used_usd), 0.000000) - coalesce(t.usd, 0) as used_usd
+        from ops.cap_stripes s where s.day = p_day and s.scope = u.scope and s.name = u.name) c
     where u.max_units is not null or u.max_usd is not null
     order by i.shape, u.scope, u.name
   loop
