@@ -1652,8 +1652,8 @@ create type ops.gate_item as (
 -- and why a person must decide follow from it, so they are worked out once for all items of a shape.
 create type ops.gate_shape as (shape integer, template jsonb, obstacle text, units ops.cap_unit[]);
 
--- The proposal that answers an item, its own or another; code and reason where they are not that proposal's.
-create type ops.gate_pointer as (n integer, proposal_id uuid, code text, reason text);
+-- What an item is answered: its own proposal or another.
+create type ops.gate_outcome as (n integer, proposal_id uuid, status text, mission_id uuid, reason text, code text, verdict jsonb);
 
 -- What is wrong with an item, as {"code", "path", "message"}, or null.
 create function ops.item_problem(p_item ops.gate_item) returns jsonb
@@ -1729,22 +1729,19 @@ $$;
 
 -- Items through the gate, in their order. Whoever calls has locked their keys (ops.lock_keys). What is not valid is answered with
 -- status `invalid`, code and reason, and where in `verdict`.
-create function ops.pass_gate(p_items ops.gate_item[])
-returns table (n integer, proposal_id uuid, status text, mission_id uuid, reason text, code text, verdict jsonb)
+create function ops.pass_gate(p_items ops.gate_item[]) returns ops.gate_outcome[]
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
-#variable_conflict use_column
 declare
   v_policies jsonb;
   v_items ops.gate_item[];
   v_shapes ops.gate_shape[];
   v_problems jsonb[];
-  v_pointers ops.gate_pointer[];
 begin
   if array_length(p_items, 1) = 1 and p_items[1].reaction_id is null then
-    return query select p_items[1].n, a.* from ops.pass_one(p_items[1]) a;
-    return;
+    return array(select row(p_items[1].n, a.proposal_id, a.status, a.mission_id, a.reason, a.code, a.verdict)::ops.gate_outcome
+      from ops.pass_one(p_items[1]) a);
   end if;
   v_policies := ops.gate_policies();
   -- What is plainly valid, in a shape that is valid, has no problem; anything else is read as a whole.
@@ -1777,18 +1774,14 @@ begin
         case when s.is_valid then ops.cap_units(s.source, s.pattern_id, s.core, coalesce(v_policies -> 'proposal_caps', '{}')) end)::ops.gate_shape
         order by s.shape) as shapes from shape s) s;
 
-  v_pointers := ops.decide(case when array_remove(v_problems, null) = '{}' then v_items
-    else array(select v_items[at] from generate_subscripts(v_items, 1) at where v_problems[at] is null order by at) end, v_shapes, v_policies);
-  return query
-  select o.n, p.id, p.status::text, m.id, coalesce(o.reason, p.reason), coalesce(o.code, p.code), p.verdict
-  from unnest(v_pointers) o
-  left join public.ops_mission_proposals p on p.id = o.proposal_id
-  left join public.ops_missions m on m.proposal_id = p.id
-  union all
-  select v_items[at].n, null, 'invalid', null, v_problems[at] ->> 'message', v_problems[at] ->> 'code',
-    jsonb_build_object('path', v_problems[at] ->> 'path')
-  from generate_subscripts(v_items, 1) at where v_problems[at] is not null
-  order by 1;
+  if array_remove(v_problems, null) = '{}' then
+    return ops.decide(v_items, v_shapes, v_policies);
+  end if;
+  return array(
+      select row(i.n, null, 'invalid', null, i.problem ->> 'message', i.problem ->> 'code', jsonb_build_object('path', i.problem ->> 'path'))::ops.gate_outcome
+      from unnest(v_items, v_problems) i(n, id, template, source, dedupe_key, dedupe_minutes, idempotency_key, proposed_by, reaction_id,
+        pattern_id, root_event_id, depth, shape, digest, problem) where i.problem is not null)
+    || ops.decide(array(select v_items[at] from generate_subscripts(v_items, 1) at where v_problems[at] is null order by at), v_shapes, v_policies);
 end
 $$;
 
@@ -1801,7 +1794,7 @@ as $$
 declare
   v_problem jsonb := ops.item_problem(p_item);
   v_digest text;
-  v_known ops.gate_pointer[];
+  v_known ops.gate_outcome[];
   v_policies jsonb;
   v_day date;
   v_units ops.cap_unit[];
@@ -1825,7 +1818,7 @@ begin
     loop
       v_known := ops.known_answers(array[p_item]);
       if v_known <> '{}' then
-        return ops.gate_answer_of(v_known[1].proposal_id, v_known[1].code, v_known[1].reason);
+        return row(v_known[1].proposal_id, v_known[1].status, v_known[1].mission_id, v_known[1].reason, v_known[1].code, v_known[1].verdict)::ops.gate_answer;
       end if;
       exit when ops.take_keys(array[p_item]);
     end loop;
@@ -1906,8 +1899,7 @@ begin
     perform ops.wake_workers();
   else
     p_item.shape := 1;
-    perform ops.make_missions(array[p_item], array[row(1, p_item.template, null, null)::ops.gate_shape], v_policies -> 'snapshot');
-    select m.id into v_mission_id from public.ops_missions m where m.proposal_id = p_item.id;
+    v_mission_id := (ops.make_missions(array[p_item], array[row(1, p_item.template, null, null)::ops.gate_shape], v_policies -> 'snapshot'))[1];
   end if;
   return row(p_item.id, 'auto_approved', v_mission_id, 'admitted by policy auto_approve', 'auto_approved', v_verdict)::ops.gate_answer;
 end
@@ -1916,15 +1908,15 @@ $$;
 -- What becomes of items that are valid. p_in_parts: they are part of a batch, and count with the whole day locked: another part may have
 -- to, and nobody asks for the day while holding a stripe.
 create function ops.decide(p_items ops.gate_item[], p_shapes ops.gate_shape[], p_policies jsonb, p_in_parts boolean default false)
-returns ops.gate_pointer[]
+returns ops.gate_outcome[]
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_known ops.gate_pointer[] := '{}';
+  v_known ops.gate_outcome[] := '{}';
   v_items ops.gate_item[] := p_items;
   v_has_keys boolean := (
-    select bool_or(i.dedupe_key is not null or i.idempotency_key is not null or i.reaction_id is not null) from unnest(p_items) i);
+    select bool_or(num_nonnulls(i.dedupe_key, i.idempotency_key, i.reaction_id) > 0) from unnest(p_items) i);
   v_day date;
   v_totals ops.cap_unit[];
   v_stops jsonb[];
@@ -1945,35 +1937,33 @@ begin
   end if;
 
   if v_has_keys and exists (select from unnest(v_items) i where i.source = 'canary') then
-    perform ops.admit(array(select i from unnest(v_items) i where i.source = 'canary'), p_shapes, '{}', null, p_policies);
-    v_known := v_known || array(select row(i.n, i.id, null, null)::ops.gate_pointer from unnest(v_items) i where i.source = 'canary');
-    return v_known || ops.decide(array(select i from unnest(v_items) i where i.source <> 'canary'), p_shapes, p_policies, true);
+    return v_known
+      || ops.admit(array(select i from unnest(v_items) i where i.source = 'canary'), p_shapes, '{}', null, p_policies)
+      || ops.decide(array(select i from unnest(v_items) i where i.source <> 'canary'), p_shapes, p_policies, true);
   end if;
   v_day := ops.cap_day(p_policies #>> '{proposal_caps,time_zone}');
   v_totals := array(select row(u.scope, u.name, sum(u.units * i.items), sum(u.usd * i.items), max(u.max_units), max(u.max_usd))::ops.cap_unit
     from (select i.shape, count(*) as items from unnest(v_items) i group by i.shape) i, unnest((p_shapes[i.shape]).units) u
     group by u.scope, u.name);
 
-  if not p_in_parts and v_items[1].reaction_id is null and ops.count_in_stripe(v_day, v_totals) is not null then -- a batch comes from reactions or from clients
-    perform ops.admit(v_items, p_shapes, v_totals, v_day, p_policies);
-    return v_known || array(select row(i.n, i.id, null, null)::ops.gate_pointer from unnest(v_items) i);
+  -- A batch comes from reactions or from clients.
+  if not p_in_parts and v_items[1].reaction_id is null and ops.count_in_stripe(v_day, v_totals) is not null then
+    return v_known || ops.admit(v_items, p_shapes, v_totals, v_day, p_policies);
   end if;
   perform ops.lock_caps(v_day);
   if ops.all_fit(v_items, v_totals, v_day, p_policies) then
     perform ops.count_caps(v_day, v_totals);
-    perform ops.admit(v_items, p_shapes, v_totals, v_day, p_policies);
-  else
-    v_stops := array(select ops.what_stops(i, (p_shapes[i.shape]).units, v_day, p_policies) from unnest(v_items) i);
-    if array_position(v_stops, null) is not null then
-      return v_known || ops.decide_in_halves(v_items, p_shapes, p_policies);
-    end if;
-    perform ops.turn_away(v_items, v_stops, p_policies);
+    return v_known || ops.admit(v_items, p_shapes, v_totals, v_day, p_policies);
   end if;
-  return v_known || array(select row(i.n, i.id, null, null)::ops.gate_pointer from unnest(v_items) i);
+  v_stops := array(select ops.what_stops(i, (p_shapes[i.shape]).units, v_day, p_policies) from unnest(v_items) i);
+  if array_position(v_stops, null) is not null then
+    return v_known || ops.decide_in_halves(v_items, p_shapes, p_policies);
+  end if;
+  return v_known || ops.turn_away(v_items, v_stops, p_policies);
 end
 $$;
 
-create function ops.decide_in_halves(p_items ops.gate_item[], p_shapes ops.gate_shape[], p_policies jsonb) returns ops.gate_pointer[]
+create function ops.decide_in_halves(p_items ops.gate_item[], p_shapes ops.gate_shape[], p_policies jsonb) returns ops.gate_outcome[]
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
@@ -1985,7 +1975,7 @@ end
 $$;
 
 -- The same question asked again gets the same answer, and a dedupe key that is held answers with the proposal that holds it.
-create function ops.known_answers(p_items ops.gate_item[]) returns ops.gate_pointer[]
+create function ops.known_answers(p_items ops.gate_item[]) returns ops.gate_outcome[]
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
@@ -1993,14 +1983,18 @@ declare
   v_now timestamptz := ops.now();
 begin
   return array(
-    select row(i.n, coalesce(same.id, again.id, k.proposal_id),
-      case when same.id is null and again.id is null then 'duplicate' end,
-      case when same.id is null and again.id is null then format('dedupe key "%s" is held by this proposal', i.dedupe_key) end)::ops.gate_pointer
-    from unnest(p_items) i
-    left join public.ops_mission_proposals same on same.idempotency_key = i.idempotency_key
-    left join public.ops_mission_proposals again on again.reaction_id = i.reaction_id
-    left join ops.live_keys k on k.dedupe_key = i.dedupe_key and k.proposal_id <> i.id and (k.live or k.held_until > v_now)
-    where same.id is not null or again.id is not null or k.proposal_id is not null);
+    select row(k.n, p.id, p.status::text, m.id, coalesce(k.reason, p.reason), coalesce(k.code, p.code), p.verdict)::ops.gate_outcome
+    from (
+      select i.n, coalesce(same.id, again.id, k.proposal_id) as id,
+        case when same.id is null and again.id is null then 'duplicate' end as code,
+        case when same.id is null and again.id is null then format('dedupe key "%s" is held by this proposal', i.dedupe_key) end as reason
+      from unnest(p_items) i
+      left join public.ops_mission_proposals same on same.idempotency_key = i.idempotency_key
+      left join public.ops_mission_proposals again on again.reaction_id = i.reaction_id
+      left join ops.live_keys k on k.dedupe_key = i.dedupe_key and k.proposal_id <> i.id and (k.live or k.held_until > v_now)
+      where same.id is not null or again.id is not null or k.proposal_id is not null) k
+    left join public.ops_mission_proposals p on p.id = k.id
+    left join public.ops_missions m on m.proposal_id = k.id);
 end
 $$;
 
@@ -2090,86 +2084,109 @@ end
 $$;
 
 -- Stores items that are rejected, and sets their keys free.
-create function ops.turn_away(p_items ops.gate_item[], p_verdicts jsonb[], p_policies jsonb) returns void
+create function ops.turn_away(p_items ops.gate_item[], p_verdicts jsonb[], p_policies jsonb) returns ops.gate_outcome[]
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_now timestamptz := ops.now();
   v_snapshot jsonb := p_policies -> 'snapshot';
+  v_reasons text[] := array(select ops.verdict_reason(verdict) from unnest(p_verdicts) verdict);
 begin
   insert into public.ops_mission_proposals (
     id, dedupe_key, source, status, template, reason, policy_snapshot, created_at, code, verdict, digest, idempotency_key, proposed_by,
     pattern_id, reaction_id, root_event_id, depth, decided_at, decided_by, updated_at)
-  select i.id, i.dedupe_key, i.source, 'rejected', i.template, ops.verdict_reason(p_verdicts[i.at]), v_snapshot, v_now,
-    p_verdicts[i.at] ->> 'code', p_verdicts[i.at], i.digest, i.idempotency_key, coalesce(i.proposed_by, i.template ->> 'agent'),
-    i.pattern_id, i.reaction_id, i.root_event_id, coalesce(i.depth, 0), v_now, 'gate', v_now
-  from unnest(p_items) with ordinality i(n, id, template, source, dedupe_key, dedupe_minutes, idempotency_key, proposed_by, reaction_id,
-    pattern_id, root_event_id, depth, shape, digest, at);
+  select i.id, i.dedupe_key, i.source, 'rejected', i.template, i.reason, v_snapshot, v_now, i.verdict ->> 'code', i.verdict, i.digest,
+    i.idempotency_key, coalesce(i.proposed_by, i.template ->> 'agent'), i.pattern_id, i.reaction_id, i.root_event_id, coalesce(i.depth, 0),
+    v_now, 'gate', v_now
+  from unnest(p_items, p_verdicts, v_reasons) i(n, id, template, source, dedupe_key, dedupe_minutes, idempotency_key, proposed_by,
+    reaction_id, pattern_id, root_event_id, depth, shape, digest, verdict, reason);
   delete from ops.live_keys k using unnest(p_items) i where k.dedupe_key = i.dedupe_key and k.proposal_id = i.id;
+  return array(select row(i.n, i.id, 'rejected', null, i.reason, i.verdict ->> 'code', i.verdict)::ops.gate_outcome
+    from unnest(p_items, p_verdicts, v_reasons) i(n, id, template, source, dedupe_key, dedupe_minutes, idempotency_key, proposed_by,
+      reaction_id, pattern_id, root_event_id, depth, shape, digest, verdict, reason));
 end
 $$;
 
 -- Admits items that have been counted: at work at once, or held for a person. The engine's own canaries, which
 -- no cap and no rule holds, come by themselves, without a day.
 create function ops.admit(p_items ops.gate_item[], p_shapes ops.gate_shape[], p_totals ops.cap_unit[], p_day date, p_policies jsonb)
-returns void
+returns ops.gate_outcome[]
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_now timestamptz := ops.now();
-  v_canary boolean := p_day is null;
-  v_verdicts jsonb[] := ops.verdicts(p_items, p_shapes, p_totals, p_day, p_policies);
-  v_expires timestamptz := v_now + coalesce((p_policies #> '{approvals,expires_minutes}')::numeric, 1440) * interval '1 minute';
   v_snapshot jsonb := p_policies -> 'snapshot';
   v_actor jsonb := ops.actor_context();
+  v_code text := case when p_day is null then 'canary' else 'auto_approved' end;
+  v_reason text := case when p_day is null then 'the engine''s own canary' else 'admitted by policy auto_approve' end;
+  v_verdicts jsonb[] := ops.verdicts(p_items, p_shapes, p_totals, p_day, p_policies);
   v_usd numeric[] := array(select coalesce((select sum(u.usd) from unnest(s.units) u), 0) from unnest(p_shapes) s order by s.shape);
-  v_admitted ops.gate_item[] := p_items;
-  v_held ops.gate_item[] := '{}';
+  v_at_work ops.gate_item[] := p_items;
+  v_missions uuid[];
+  v_held ops.gate_outcome[] := '{}';
 begin
-  if exists (select from unnest(p_items) i where (p_shapes[i.shape]).obstacle is not null) then
-    v_admitted := array(select i from unnest(p_items) i where (p_shapes[i.shape]).obstacle is null);
-    v_held := array(select i from unnest(p_items) i where (p_shapes[i.shape]).obstacle is not null);
-  end if;
-
-  if v_admitted <> '{}' then
-    with proposal as (
-      insert into public.ops_mission_proposals (
-        id, dedupe_key, source, status, template, reason, policy_snapshot, approved_at, created_at, code, verdict, digest,
-        idempotency_key, proposed_by, pattern_id, reaction_id, root_event_id, depth, cap_day, reserved_usd,
-        decided_at, decided_by, updated_at)
-      select i.id, i.dedupe_key, i.source, 'auto_approved', i.template,
-        case when v_canary then 'the engine''s own canary' else 'admitted by policy auto_approve' end, v_snapshot, v_now, v_now,
-        case when v_canary then 'canary' else 'auto_approved' end, i.verdict, i.digest,
-        i.idempotency_key, coalesce(i.proposed_by, i.template ->> 'agent'), i.pattern_id, i.reaction_id, i.root_event_id, coalesce(i.depth, 0),
-        p_day, v_usd[i.shape], v_now, 'policy:auto_approve', v_now
-      from unnest(p_items, v_verdicts) i(n, id, template, source, dedupe_key, dedupe_minutes, idempotency_key, proposed_by,
-        reaction_id, pattern_id, root_event_id, depth, shape, digest, verdict)
-      where (p_shapes[i.shape]).obstacle is null
-      returning id, digest
-    )
-    insert into ops.decisions (proposal_id, decision, digest, actor, actor_context, at)
-    select p.id, 'auto_approved', p.digest, 'policy:auto_approve', v_actor, v_now from proposal p;
-    perform ops.make_missions(v_admitted, p_shapes, v_snapshot);
-  end if;
-  if v_held <> '{}' then
-    insert into public.ops_mission_proposals (
-      id, dedupe_key, source, status, template, reason, policy_snapshot, created_at, code, verdict, digest,
-      idempotency_key, proposed_by, pattern_id, reaction_id, root_event_id, depth, cap_day, reserved_usd, expires_at, updated_at)
-    select i.id, i.dedupe_key, i.source, 'pending', i.template, 'waits for approval: ' || (p_shapes[i.shape]).obstacle, v_snapshot, v_now,
-      'pending_approval', i.verdict, i.digest, i.idempotency_key, coalesce(i.proposed_by, i.template ->> 'agent'), i.pattern_id,
-      i.reaction_id, i.root_event_id, coalesce(i.depth, 0), p_day, v_usd[i.shape], v_expires, v_now
-    from unnest(p_items, v_verdicts) i(n, id, template, source, dedupe_key, dedupe_minutes, idempotency_key, proposed_by,
-      reaction_id, pattern_id, root_event_id, depth, shape, digest, verdict)
-    where (p_shapes[i.shape]).obstacle is not null;
-  end if;
-  if p_items[1].reaction_id is not null and not v_canary then
+  if p_items[1].reaction_id is not null and p_day is not null then -- a batch comes from reactions or from clients
     perform ops.count_roots(p_items, p_policies);
   end if;
-  if v_held <> '{}' then
-    perform ops.tell_pending(v_held);
+  if exists (select from unnest(p_shapes) s where s.obstacle is not null) then
+    v_held := ops.hold(p_items, p_shapes, v_verdicts, v_usd, p_day, p_policies);
+    v_verdicts := array(select i.verdict from unnest(p_items, v_verdicts) i(n, id, template, source, dedupe_key, dedupe_minutes,
+      idempotency_key, proposed_by, reaction_id, pattern_id, root_event_id, depth, shape, digest, verdict)
+      where (p_shapes[i.shape]).obstacle is null);
+    v_at_work := array(select i from unnest(p_items) i where (p_shapes[i.shape]).obstacle is null);
+    if v_at_work = '{}' then
+      return v_held;
+    end if;
   end if;
+
+  with proposal as (
+    insert into public.ops_mission_proposals (
+      id, dedupe_key, source, status, template, reason, policy_snapshot, approved_at, created_at, code, verdict, digest,
+      idempotency_key, proposed_by, pattern_id, reaction_id, root_event_id, depth, cap_day, reserved_usd,
+      decided_at, decided_by, updated_at)
+    select i.id, i.dedupe_key, i.source, 'auto_approved', i.template, v_reason, v_snapshot, v_now, v_now, v_code, i.verdict, i.digest,
+      i.idempotency_key, coalesce(i.proposed_by, i.template ->> 'agent'), i.pattern_id, i.reaction_id, i.root_event_id, coalesce(i.depth, 0),
+      p_day, v_usd[i.shape], v_now, 'policy:auto_approve', v_now
+    from unnest(v_at_work, v_verdicts) i(n, id, template, source, dedupe_key, dedupe_minutes, idempotency_key, proposed_by,
+      reaction_id, pattern_id, root_event_id, depth, shape, digest, verdict)
+    returning id, digest
+  )
+  insert into ops.decisions (proposal_id, decision, digest, actor, actor_context, at)
+  select p.id, 'auto_approved', p.digest, 'policy:auto_approve', v_actor, v_now from proposal p;
+  v_missions := ops.make_missions(v_at_work, p_shapes, v_snapshot);
+  return array(select row(i.n, i.id, 'auto_approved', i.mission_id, v_reason, v_code, i.verdict)::ops.gate_outcome
+    from unnest(v_at_work, v_verdicts, v_missions) i(n, id, template, source, dedupe_key, dedupe_minutes, idempotency_key, proposed_by,
+      reaction_id, pattern_id, root_event_id, depth, shape, digest, verdict, mission_id)) || v_held;
+end
+$$;
+
+-- Stores those of the items that a person must decide on, and tells people of them.
+create function ops.hold(p_items ops.gate_item[], p_shapes ops.gate_shape[], p_verdicts jsonb[], p_usd numeric[], p_day date, p_policies jsonb)
+returns ops.gate_outcome[]
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_now timestamptz := ops.now();
+  v_expires timestamptz := v_now + coalesce((p_policies #> '{approvals,expires_minutes}')::numeric, 1440) * interval '1 minute';
+  v_snapshot jsonb := p_policies -> 'snapshot';
+begin
+  insert into public.ops_mission_proposals (
+    id, dedupe_key, source, status, template, reason, policy_snapshot, created_at, code, verdict, digest,
+    idempotency_key, proposed_by, pattern_id, reaction_id, root_event_id, depth, cap_day, reserved_usd, expires_at, updated_at)
+  select i.id, i.dedupe_key, i.source, 'pending', i.template, 'waits for approval: ' || (p_shapes[i.shape]).obstacle, v_snapshot, v_now,
+    'pending_approval', i.verdict, i.digest, i.idempotency_key, coalesce(i.proposed_by, i.template ->> 'agent'), i.pattern_id,
+    i.reaction_id, i.root_event_id, coalesce(i.depth, 0), p_day, p_usd[i.shape], v_expires, v_now
+  from unnest(p_items, p_verdicts) i(n, id, template, source, dedupe_key, dedupe_minutes, idempotency_key, proposed_by,
+    reaction_id, pattern_id, root_event_id, depth, shape, digest, verdict)
+  where (p_shapes[i.shape]).obstacle is not null;
+  perform ops.tell_pending(array(select i from unnest(p_items) i where (p_shapes[i.shape]).obstacle is not null));
+  return array(select row(i.n, i.id, 'pending', null, 'waits for approval: ' || (p_shapes[i.shape]).obstacle, 'pending_approval', i.verdict)::ops.gate_outcome
+    from unnest(p_items, p_verdicts) i(n, id, template, source, dedupe_key, dedupe_minutes, idempotency_key, proposed_by,
+      reaction_id, pattern_id, root_event_id, depth, shape, digest, verdict)
+    where (p_shapes[i.shape]).obstacle is not null);
 end
 $$;
 
@@ -2347,13 +2364,14 @@ begin
   perform ops.lock_keys(array(select jsonb_array_elements_text(
     jsonb_path_query_array(p_proposals, '$[*].dedupe_key') || jsonb_path_query_array(p_proposals, '$[*].idempotency_key'))));
   return query
-  select a.* from ops.pass_gate(array(
+  select a.* from unnest(ops.pass_gate(array(
     select row(e.n, v_ids[e.n], e.item -> 'template', e.item ->> 'source', e.item ->> 'dedupe_key',
       -- JSON knows no NaN, so it can stand here for what is not a number.
       case when jsonb_typeof(e.item -> 'dedupe_minutes') in ('number', 'null') then e.item ->> 'dedupe_minutes'
         when e.item ? 'dedupe_minutes' then 'NaN' end::numeric,
       e.item ->> 'idempotency_key', e.item ->> 'proposed_by', null, null, null, 0, null, null)::ops.gate_item
-    from jsonb_array_elements(p_proposals) with ordinality e(item, n) order by e.n)) a;
+    from jsonb_array_elements(p_proposals) with ordinality e(item, n) order by e.n))) a
+  order by a.n;
 end
 $$;
 
@@ -2884,7 +2902,7 @@ declare
   v_half integer := array_length(p_items, 1) / 2;
 begin
   return array(select row(i.reaction_id, a.proposal_id, a.status, a.mission_id, a.code, a.reason)::ops.reaction_answer
-    from ops.pass_gate(p_items) a join unnest(p_items) i on i.n = a.n order by a.n);
+    from unnest(ops.pass_gate(p_items)) a join unnest(p_items) i on i.n = a.n order by a.n);
 exception
   when query_canceled or admin_shutdown or lock_not_available or deadlock_detected or serialization_failure then
     raise;
@@ -2925,7 +2943,8 @@ $$;
 
 -- The missions and steps of proposals that have been decided on. Params are each item's own, all else of a step is its shape's.
 -- Ids of steps begin as their mission's and go on with their position, so that steps are claimed in the order of their proposals.
-create function ops.make_missions(p_items ops.gate_item[], p_shapes ops.gate_shape[], p_snapshot jsonb) returns void
+-- Returns the missions' ids, in the order of the proposals.
+create function ops.make_missions(p_items ops.gate_item[], p_shapes ops.gate_shape[], p_snapshot jsonb) returns uuid[]
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
@@ -2963,6 +2982,7 @@ begin
   from item i join step s on s.shape = i.shape
     cross join lateral (select coalesce(i.template #> s.path, '{}') as params offset 0) p;
   perform ops.wake_workers();
+  return v_ids;
 end
 $$;
 

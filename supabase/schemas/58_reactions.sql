@@ -282,7 +282,7 @@ declare
   v_half integer := array_length(p_items, 1) / 2;
 begin
   return array(select row(i.reaction_id, a.proposal_id, a.status, a.mission_id, a.code, a.reason)::ops.reaction_answer
-    from ops.pass_gate(p_items) a join unnest(p_items) i on i.n = a.n order by a.n);
+    from unnest(ops.pass_gate(p_items)) a join unnest(p_items) i on i.n = a.n order by a.n);
 exception
   when query_canceled or admin_shutdown or lock_not_available or deadlock_detected or serialization_failure then
     raise;
