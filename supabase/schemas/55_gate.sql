@@ -308,11 +308,20 @@ begin
       select convert_to(i.template::text, 'UTF8') as body, length(i.template ->> 'title') as title_length,
         jsonb_typeof(i.template) = 'object' and jsonb_typeof(i.template -> 'steps') = 'array' and jsonb_array_length(i.template -> 'steps') = 1 as is_one_step
       offset 0) t
-  ), shape as materialized (
-    select row_number() over ()::integer as shape, g.*, ops.item_problem(row(1, null,
-      case when jsonb_typeof(g.core) = 'object' then g.core || '{"title": "x"}' else g.core end,
-      g.source, null, null, null, null, null, g.pattern_id, null, 0, null, null)) is null as is_valid
+  ), found as materialized (
+    select row_number() over ()::integer as shape, g.*
     from (select i.source, i.pattern_id, i.core, array_agg(i.n) as members from item i group by i.source, i.pattern_id, i.core) g
+  ), shape as materialized (
+    select f.*, j.is_valid, j.obstacle
+    -- Patterns often want the same, and are then judged together.
+    from (
+      select v.shapes, v.is_valid, case when v.is_valid then ops.shape_obstacle(v.source, v.core, v_policies) end as obstacle
+      from (
+        select f.source, f.core, array_agg(f.shape) as shapes, ops.item_problem(row(1, null,
+          case when jsonb_typeof(f.core) = 'object' then f.core || '{"title": "x"}' else f.core end,
+          f.source, null, null, null, null, null, min(f.pattern_id), null, 0, null, null)) is null as is_valid
+        from found f group by f.source, f.core, f.pattern_id = 'ops:canary' offset 0) v offset 0) j
+      cross join unnest(j.shapes) u(shape) join found f on f.shape = u.shape
   ), shaped as materialized (
     select i.n, i.is_plain and m.is_valid as is_plain, row(i.n, i.id, i.template, i.source, i.dedupe_key, i.dedupe_minutes, i.idempotency_key,
       i.proposed_by, i.reaction_id, i.pattern_id, i.root_event_id, i.depth, m.shape, encode(sha256(i.body), 'hex'))::ops.gate_item as item
@@ -321,9 +330,8 @@ begin
   select i.items, i.problems, s.shapes into v_items, v_problems, v_shapes
   from (select array_agg(s.item order by s.n) as items, array_agg(case when s.is_plain then null else ops.item_problem(s.item) end order by s.n) as problems
       from shaped s) i,
-    (select array_agg(row(s.shape, s.core, case when s.is_valid then ops.shape_obstacle(s.source, s.core, v_policies) end,
-        case when s.is_valid then ops.cap_units(s.source, s.pattern_id, s.core, coalesce(v_policies -> 'proposal_caps', '{}')) end)::ops.gate_shape
-        order by s.shape) as shapes from shape s) s;
+    (select array_agg(row(s.shape, s.core, s.obstacle, case when s.is_valid then ops.cap_units(s.source, s.pattern_id, s.core,
+        coalesce(v_policies -> 'proposal_caps', '{}')) end)::ops.gate_shape order by s.shape) as shapes from shape s) s;
 
   if array_remove(v_problems, null) = '{}' then
     return ops.decide(v_items, v_shapes, v_policies);
