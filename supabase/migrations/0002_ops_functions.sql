@@ -1121,10 +1121,10 @@ $$;
 --
 --   sum(used) + sum(room) <= limit        or no stripe has room
 --
--- One proposal by itself counts in its session's stripe if that has room in all of its counters, and meets only those who share the
--- stripe. Whoever finds no room there, and whoever counts many, locks the whole day: all stripes of the day's own counter, in their order. As
--- every proposal takes one of them before any other counter, no gate is open then; what is used is the exact sum, and what is left
--- is dealt anew. The limits stand beside the shares, so that shares of other limits than those in force count for nothing.
+-- Proposals, one or a batch, count in their session's stripe if that has room for all of them in all of their counters, and meet only those
+-- who share the stripe. Whoever finds no room there, and whoever comes from reactions, locks the whole day: all stripes of the day's own
+-- counter, in their order. As everybody takes one of them before any other counter, no gate is open then; what is used is the exact sum,
+-- and what is left is dealt anew. The limits stand beside the shares, so that shares of other limits than those in force count for nothing.
 --
 -- So no cap is ever exceeded however many gates stand open at once, and far from the caps they do not wait for each other. Nobody asks
 -- for the whole day while holding one stripe: two of those would wait for each other for ever.
@@ -1273,9 +1273,9 @@ begin
 end
 $$;
 
--- Counts one proposal in the stripe of this session: in all of its counters, or in none and null, when one of them has no room there.
+-- Counts in the stripe of this session: in all counters, or in none and null, when one of them has no room there.
 -- Answers, as JSON text, what the counters with a limit then say. The day's own counter comes first, before all others; it alone counts money.
-create function ops.count_one(p_day date, p_units ops.cap_unit[]) returns text
+create function ops.count_in_stripe(p_day date, p_units ops.cap_unit[]) returns text
 language plpgsql
 set search_path = pg_catalog, pg_temp
 set enable_bitmapscan = off
@@ -1652,8 +1652,8 @@ create type ops.gate_item as (
 -- and why a person must decide follow from it, so they are worked out once for all items of a shape.
 create type ops.gate_shape as (shape integer, template jsonb, obstacle text, units ops.cap_unit[]);
 
--- The proposal that answers an item, its own or another; code and reason where they are not that proposal's.
-create type ops.gate_pointer as (n integer, proposal_id uuid, code text, reason text);
+-- What an item is answered: its own proposal or another.
+create type ops.gate_outcome as (n integer, proposal_id uuid, status text, mission_id uuid, reason text, code text, verdict jsonb);
 
 -- What is wrong with an item, as {"code", "path", "message"}, or null.
 create function ops.item_problem(p_item ops.gate_item) returns jsonb
@@ -1729,66 +1729,72 @@ $$;
 
 -- Items through the gate, in their order. Whoever calls has locked their keys (ops.lock_keys). What is not valid is answered with
 -- status `invalid`, code and reason, and where in `verdict`.
-create function ops.pass_gate(p_items ops.gate_item[])
-returns table (n integer, proposal_id uuid, status text, mission_id uuid, reason text, code text, verdict jsonb)
+create function ops.pass_gate(p_items ops.gate_item[]) returns ops.gate_outcome[]
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
-#variable_conflict use_column
 declare
   v_policies jsonb;
   v_items ops.gate_item[];
   v_shapes ops.gate_shape[];
   v_problems jsonb[];
-  v_pointers ops.gate_pointer[];
 begin
   if array_length(p_items, 1) = 1 and p_items[1].reaction_id is null then
-    return query select p_items[1].n, a.* from ops.pass_one(p_items[1]) a;
-    return;
+    return array(select row(p_items[1].n, a.proposal_id, a.status, a.mission_id, a.reason, a.code, a.verdict)::ops.gate_outcome
+      from ops.pass_one(p_items[1]) a);
   end if;
   v_policies := ops.gate_policies();
   -- What is plainly valid, in a shape that is valid, has no problem; anything else is read as a whole.
   with item as materialized (
-    select i.*, b.body,
-      case when jsonb_typeof(i.template) = 'object' and jsonb_typeof(i.template -> 'steps') = 'array' and jsonb_array_length(i.template -> 'steps') = 1
-        then (i.template - array['title', 'description']) #- array['steps', '0', 'params'] else ops.template_core(i.template) end as core,
-      jsonb_typeof(i.template -> 'title') = 'string' and length(i.template ->> 'title') between 1 and 200
+    select i.*, t.body,
+      case when t.is_one_step then (i.template - array['title', 'description']) #- array['steps', '0', 'params']
+        else ops.template_core(i.template) end as core,
+      jsonb_typeof(i.template -> 'title') = 'string' and t.title_length between 1 and 200
         and (i.template -> 'description' is null
           or (jsonb_typeof(i.template -> 'description') = 'string' and length(i.template ->> 'description') <= 4000))
-        and not jsonb_path_exists(i.template, '$.steps[*].params.type() ? (@ != "object")')
-        and (strpos(b.body, '{{') = 0 or b.body !~ '\{\{\s*steps\.')
-        and coalesce(length(i.dedupe_key) between 1 and 500, true) and coalesce(i.dedupe_minutes between 0 and 525600, true)
-        and coalesce(length(i.idempotency_key) between 1 and 500, true) and coalesce(length(i.proposed_by) between 1 and 200, true) as is_plain
-    from unnest(p_items) i cross join lateral (select i.template::text as body offset 0) b
-  ), shape as materialized (
-    select row_number() over ()::integer as shape, g.*, ops.item_problem(row(1, null,
-      case when jsonb_typeof(g.core) = 'object' then g.core || '{"title": "x"}' else g.core end,
-      g.source, null, null, null, null, null, g.pattern_id, null, 0, null, null)) is null as is_valid
+        and case when t.is_one_step then coalesce(jsonb_typeof(i.template #> array['steps', '0', 'params']) = 'object', true)
+          else not jsonb_path_exists(i.template, '$.steps[*].params.type() ? (@ != "object")') end
+        and (position('\x7b7b'::bytea in t.body) = 0 or i.template::text !~ '\{\{\s*steps\.') -- two braces
+        and (num_nonnulls(i.dedupe_key, i.dedupe_minutes, i.idempotency_key, i.proposed_by) = 0
+          or coalesce(length(i.dedupe_key) between 1 and 500, true) and coalesce(i.dedupe_minutes between 0 and 525600, true)
+            and coalesce(length(i.idempotency_key) between 1 and 500, true) and coalesce(length(i.proposed_by) between 1 and 200, true)) as is_plain
+    from unnest(p_items) i cross join lateral (
+      select convert_to(i.template::text, 'UTF8') as body, length(i.template ->> 'title') as title_length,
+        jsonb_typeof(i.template) = 'object' and jsonb_typeof(i.template -> 'steps') = 'array' and jsonb_array_length(i.template -> 'steps') = 1 as is_one_step
+      offset 0) t
+  ), found as materialized (
+    select row_number() over ()::integer as shape, g.*
     from (select i.source, i.pattern_id, i.core, array_agg(i.n) as members from item i group by i.source, i.pattern_id, i.core) g
+  ), shape as materialized (
+    select f.*, j.is_valid, j.obstacle
+    -- Patterns often want the same, and are then judged together.
+    from (
+      select v.shapes, v.is_valid, case when v.is_valid then ops.shape_obstacle(v.source, v.core, v_policies) end as obstacle
+      from (
+        select f.source, f.core, array_agg(f.shape) as shapes, ops.item_problem(row(1, null,
+          case when jsonb_typeof(f.core) = 'object' then f.core || '{"title": "x"}' else f.core end,
+          f.source, null, null, null, null, null, min(f.pattern_id), null, 0, null, null)) is null as is_valid
+        from found f group by f.source, f.core, f.pattern_id = 'ops:canary' offset 0) v offset 0) j
+      cross join unnest(j.shapes) u(shape) join found f on f.shape = u.shape
   ), shaped as materialized (
     select i.n, i.is_plain and m.is_valid as is_plain, row(i.n, i.id, i.template, i.source, i.dedupe_key, i.dedupe_minutes, i.idempotency_key,
-      i.proposed_by, i.reaction_id, i.pattern_id, i.root_event_id, i.depth, m.shape, encode(sha256(convert_to(i.body, 'UTF8')), 'hex'))::ops.gate_item as item
+      i.proposed_by, i.reaction_id, i.pattern_id, i.root_event_id, i.depth, m.shape, encode(sha256(i.body), 'hex'))::ops.gate_item as item
     from item i join (select s.shape, s.is_valid, u.n from shape s, unnest(s.members) u(n)) m on m.n = i.n
   )
   select i.items, i.problems, s.shapes into v_items, v_problems, v_shapes
   from (select array_agg(s.item order by s.n) as items, array_agg(case when s.is_plain then null else ops.item_problem(s.item) end order by s.n) as problems
       from shaped s) i,
-    (select array_agg(row(s.shape, s.core, case when s.is_valid then ops.shape_obstacle(s.source, s.core, v_policies) end,
-        case when s.is_valid then ops.cap_units(s.source, s.pattern_id, s.core, coalesce(v_policies -> 'proposal_caps', '{}')) end)::ops.gate_shape
-        order by s.shape) as shapes from shape s) s;
+    (select array_agg(row(s.shape, s.core, s.obstacle, case when s.is_valid then ops.cap_units(s.source, s.pattern_id, s.core,
+        coalesce(v_policies -> 'proposal_caps', '{}')) end)::ops.gate_shape order by s.shape) as shapes from shape s) s;
 
-  v_pointers := ops.decide(case when array_remove(v_problems, null) = '{}' then v_items
-    else array(select v_items[at] from generate_subscripts(v_items, 1) at where v_problems[at] is null order by at) end, v_shapes, v_policies);
-  return query
-  select o.n, p.id, p.status::text, m.id, coalesce(o.reason, p.reason), coalesce(o.code, p.code), p.verdict
-  from unnest(v_pointers) o
-  left join public.ops_mission_proposals p on p.id = o.proposal_id
-  left join public.ops_missions m on m.proposal_id = p.id
-  union all
-  select v_items[at].n, null, 'invalid', null, v_problems[at] ->> 'message', v_problems[at] ->> 'code',
-    jsonb_build_object('path', v_problems[at] ->> 'path')
-  from generate_subscripts(v_items, 1) at where v_problems[at] is not null
-  order by 1;
+  if array_remove(v_problems, null) = '{}' then
+    return ops.decide(v_items, v_shapes, v_policies);
+  end if;
+  return array(
+      select row(i.n, null, 'invalid', null, i.problem ->> 'message', i.problem ->> 'code', jsonb_build_object('path', i.problem ->> 'path'))::ops.gate_outcome
+      from unnest(v_items, v_problems) i(n, id, template, source, dedupe_key, dedupe_minutes, idempotency_key, proposed_by, reaction_id,
+        pattern_id, root_event_id, depth, shape, digest, problem) where i.problem is not null)
+    || ops.decide(array(select v_items[at] from generate_subscripts(v_items, 1) at where v_problems[at] is null order by at), v_shapes, v_policies);
 end
 $$;
 
@@ -1801,7 +1807,7 @@ as $$
 declare
   v_problem jsonb := ops.item_problem(p_item);
   v_digest text;
-  v_known ops.gate_pointer[];
+  v_known ops.gate_outcome[];
   v_policies jsonb;
   v_day date;
   v_units ops.cap_unit[];
@@ -1828,7 +1834,7 @@ begin
     loop
       v_known := ops.known_answers(array[p_item]);
       if v_known <> '{}' then
-        return ops.gate_answer_of(v_known[1].proposal_id, v_known[1].code, v_known[1].reason);
+        return row(v_known[1].proposal_id, v_known[1].status, v_known[1].mission_id, v_known[1].reason, v_known[1].code, v_known[1].verdict)::ops.gate_answer;
       end if;
       exit when ops.take_keys(array[p_item]);
     end loop;
@@ -1838,7 +1844,7 @@ begin
   v_digest := encode(sha256(convert_to(p_item.template::text, 'UTF8')), 'hex'); -- ops.template_digest(), without the call
   v_units := ops.cap_units(p_item.source, p_item.pattern_id, p_item.template, coalesce(v_policies -> 'proposal_caps', '{}'));
   v_day := ops.cap_day(v_policies #>> '{proposal_caps,time_zone}');
-  v_counted := ops.count_one(v_day, v_units);
+  v_counted := ops.count_in_stripe(v_day, v_units);
   if v_counted is not null then
     v_verdict := format('{"day": "%s", "time_zone": %s, "counted": [%s]}', v_day,
       to_json(coalesce(v_policies #>> '{proposal_caps,time_zone}', 'UTC')), v_counted);
@@ -1910,23 +1916,24 @@ begin
     perform ops.wake_for(v_step_id, v_executor, v_priority, v_run_at);
   else
     p_item.shape := 1;
-    perform ops.make_missions(array[p_item], array[row(1, p_item.template, null, null)::ops.gate_shape], v_policies -> 'snapshot');
-    select m.id into v_mission_id from public.ops_missions m where m.proposal_id = p_item.id;
+    v_mission_id := (ops.make_missions(array[p_item], array[row(1, p_item.template, null, null)::ops.gate_shape], v_policies -> 'snapshot'))[1];
   end if;
   return row(p_item.id, 'auto_approved', v_mission_id, 'admitted by policy auto_approve', 'auto_approved', v_verdict)::ops.gate_answer;
 end
 $$;
 
--- What becomes of items that are valid.
-create function ops.decide(p_items ops.gate_item[], p_shapes ops.gate_shape[], p_policies jsonb) returns ops.gate_pointer[]
+-- What becomes of items that are valid. p_in_parts: they are part of a batch, and count with the whole day locked: another part may have
+-- to, and nobody asks for the day while holding a stripe.
+create function ops.decide(p_items ops.gate_item[], p_shapes ops.gate_shape[], p_policies jsonb, p_in_parts boolean default false)
+returns ops.gate_outcome[]
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_known ops.gate_pointer[] := '{}';
+  v_known ops.gate_outcome[] := '{}';
   v_items ops.gate_item[] := p_items;
   v_has_keys boolean := (
-    select bool_or(i.dedupe_key is not null or i.idempotency_key is not null or i.reaction_id is not null) from unnest(p_items) i);
+    select bool_or(num_nonnulls(i.dedupe_key, i.idempotency_key, i.reaction_id) > 0) from unnest(p_items) i);
   v_day date;
   v_totals ops.cap_unit[];
   v_stops jsonb[];
@@ -1943,46 +1950,49 @@ begin
     return v_known || ops.decide_in_halves(v_items, p_shapes, p_policies);
   elsif v_has_keys and not ops.take_keys(v_items) then
     -- Work that was reopened took a key a moment ago.
-    return v_known || ops.decide(v_items, p_shapes, p_policies);
+    return v_known || ops.decide(v_items, p_shapes, p_policies, p_in_parts);
   end if;
 
   if v_has_keys and exists (select from unnest(v_items) i where i.source = 'canary') then
-    perform ops.admit(array(select i from unnest(v_items) i where i.source = 'canary'), p_shapes, '{}', null, p_policies);
-    v_known := v_known || array(select row(i.n, i.id, null, null)::ops.gate_pointer from unnest(v_items) i where i.source = 'canary');
-    return v_known || ops.decide(array(select i from unnest(v_items) i where i.source <> 'canary'), p_shapes, p_policies);
+    return v_known
+      || ops.admit(array(select i from unnest(v_items) i where i.source = 'canary'), p_shapes, '{}', null, p_policies)
+      || ops.decide(array(select i from unnest(v_items) i where i.source <> 'canary'), p_shapes, p_policies, true);
   end if;
   v_day := ops.cap_day(p_policies #>> '{proposal_caps,time_zone}');
   v_totals := array(select row(u.scope, u.name, sum(u.units * i.items), sum(u.usd * i.items), max(u.max_units), max(u.max_usd))::ops.cap_unit
     from (select i.shape, count(*) as items from unnest(v_items) i group by i.shape) i, unnest((p_shapes[i.shape]).units) u
     group by u.scope, u.name);
-  perform ops.lock_caps(v_day);
 
-  if ops.all_fit(v_items, v_totals, v_day, p_policies) then
-    perform ops.admit(v_items, p_shapes, v_totals, v_day, p_policies);
-  else
-    v_stops := array(select ops.what_stops(i, (p_shapes[i.shape]).units, v_day, p_policies) from unnest(v_items) i);
-    if array_position(v_stops, null) is not null then
-      return v_known || ops.decide_in_halves(v_items, p_shapes, p_policies);
-    end if;
-    perform ops.turn_away(v_items, v_stops, p_policies);
+  -- A batch comes from reactions or from clients.
+  if not p_in_parts and v_items[1].reaction_id is null and ops.count_in_stripe(v_day, v_totals) is not null then
+    return v_known || ops.admit(v_items, p_shapes, v_totals, v_day, p_policies);
   end if;
-  return v_known || array(select row(i.n, i.id, null, null)::ops.gate_pointer from unnest(v_items) i);
+  perform ops.lock_caps(v_day);
+  if ops.all_fit(v_items, v_totals, v_day, p_policies) then
+    perform ops.count_caps(v_day, v_totals);
+    return v_known || ops.admit(v_items, p_shapes, v_totals, v_day, p_policies);
+  end if;
+  v_stops := array(select ops.what_stops(i, (p_shapes[i.shape]).units, v_day, p_policies) from unnest(v_items) i);
+  if array_position(v_stops, null) is not null then
+    return v_known || ops.decide_in_halves(v_items, p_shapes, p_policies);
+  end if;
+  return v_known || ops.turn_away(v_items, v_stops, p_policies);
 end
 $$;
 
-create function ops.decide_in_halves(p_items ops.gate_item[], p_shapes ops.gate_shape[], p_policies jsonb) returns ops.gate_pointer[]
+create function ops.decide_in_halves(p_items ops.gate_item[], p_shapes ops.gate_shape[], p_policies jsonb) returns ops.gate_outcome[]
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_half integer := array_length(p_items, 1) / 2;
 begin
-  return ops.decide(p_items[:v_half], p_shapes, p_policies) || ops.decide(p_items[v_half + 1:], p_shapes, p_policies);
+  return ops.decide(p_items[:v_half], p_shapes, p_policies, true) || ops.decide(p_items[v_half + 1:], p_shapes, p_policies, true);
 end
 $$;
 
 -- The same question asked again gets the same answer, and a dedupe key that is held answers with the proposal that holds it.
-create function ops.known_answers(p_items ops.gate_item[]) returns ops.gate_pointer[]
+create function ops.known_answers(p_items ops.gate_item[]) returns ops.gate_outcome[]
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
@@ -1990,14 +2000,18 @@ declare
   v_now timestamptz := ops.now();
 begin
   return array(
-    select row(i.n, coalesce(same.id, again.id, k.proposal_id),
-      case when same.id is null and again.id is null then 'duplicate' end,
-      case when same.id is null and again.id is null then format('dedupe key "%s" is held by this proposal', i.dedupe_key) end)::ops.gate_pointer
-    from unnest(p_items) i
-    left join public.ops_mission_proposals same on same.idempotency_key = i.idempotency_key
-    left join public.ops_mission_proposals again on again.reaction_id = i.reaction_id
-    left join ops.live_keys k on k.dedupe_key = i.dedupe_key and k.proposal_id <> i.id and (k.live or k.held_until > v_now)
-    where same.id is not null or again.id is not null or k.proposal_id is not null);
+    select row(k.n, p.id, p.status::text, m.id, coalesce(k.reason, p.reason), coalesce(k.code, p.code), p.verdict)::ops.gate_outcome
+    from (
+      select i.n, coalesce(same.id, again.id, k.proposal_id) as id,
+        case when same.id is null and again.id is null then 'duplicate' end as code,
+        case when same.id is null and again.id is null then format('dedupe key "%s" is held by this proposal', i.dedupe_key) end as reason
+      from unnest(p_items) i
+      left join public.ops_mission_proposals same on same.idempotency_key = i.idempotency_key
+      left join public.ops_mission_proposals again on again.reaction_id = i.reaction_id
+      left join ops.live_keys k on k.dedupe_key = i.dedupe_key and k.proposal_id <> i.id and (k.live or k.held_until > v_now)
+      where same.id is not null or again.id is not null or k.proposal_id is not null) k
+    left join public.ops_mission_proposals p on p.id = k.id
+    left join public.ops_missions m on m.proposal_id = k.id);
 end
 $$;
 
@@ -2087,89 +2101,109 @@ end
 $$;
 
 -- Stores items that are rejected, and sets their keys free.
-create function ops.turn_away(p_items ops.gate_item[], p_verdicts jsonb[], p_policies jsonb) returns void
+create function ops.turn_away(p_items ops.gate_item[], p_verdicts jsonb[], p_policies jsonb) returns ops.gate_outcome[]
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_now timestamptz := ops.now();
   v_snapshot jsonb := p_policies -> 'snapshot';
+  v_reasons text[] := array(select ops.verdict_reason(verdict) from unnest(p_verdicts) verdict);
 begin
   insert into public.ops_mission_proposals (
     id, dedupe_key, source, status, template, reason, policy_snapshot, created_at, code, verdict, digest, idempotency_key, proposed_by,
     pattern_id, reaction_id, root_event_id, depth, decided_at, decided_by, updated_at)
-  select i.id, i.dedupe_key, i.source, 'rejected', i.template, ops.verdict_reason(p_verdicts[i.at]), v_snapshot, v_now,
-    p_verdicts[i.at] ->> 'code', p_verdicts[i.at], i.digest, i.idempotency_key, coalesce(i.proposed_by, i.template ->> 'agent'),
-    i.pattern_id, i.reaction_id, i.root_event_id, coalesce(i.depth, 0), v_now, 'gate', v_now
-  from unnest(p_items) with ordinality i(n, id, template, source, dedupe_key, dedupe_minutes, idempotency_key, proposed_by, reaction_id,
-    pattern_id, root_event_id, depth, shape, digest, at);
+  select i.id, i.dedupe_key, i.source, 'rejected', i.template, i.reason, v_snapshot, v_now, i.verdict ->> 'code', i.verdict, i.digest,
+    i.idempotency_key, coalesce(i.proposed_by, i.template ->> 'agent'), i.pattern_id, i.reaction_id, i.root_event_id, coalesce(i.depth, 0),
+    v_now, 'gate', v_now
+  from unnest(p_items, p_verdicts, v_reasons) i(n, id, template, source, dedupe_key, dedupe_minutes, idempotency_key, proposed_by,
+    reaction_id, pattern_id, root_event_id, depth, shape, digest, verdict, reason);
   delete from ops.live_keys k using unnest(p_items) i where k.dedupe_key = i.dedupe_key and k.proposal_id = i.id;
+  return array(select row(i.n, i.id, 'rejected', null, i.reason, i.verdict ->> 'code', i.verdict)::ops.gate_outcome
+    from unnest(p_items, p_verdicts, v_reasons) i(n, id, template, source, dedupe_key, dedupe_minutes, idempotency_key, proposed_by,
+      reaction_id, pattern_id, root_event_id, depth, shape, digest, verdict, reason));
 end
 $$;
 
--- Admits items that fit, each with its place under the caps: at work at once, or held for a person. The engine's own canaries, which
+-- Admits items that have been counted: at work at once, or held for a person. The engine's own canaries, which
 -- no cap and no rule holds, come by themselves, without a day.
 create function ops.admit(p_items ops.gate_item[], p_shapes ops.gate_shape[], p_totals ops.cap_unit[], p_day date, p_policies jsonb)
-returns void
+returns ops.gate_outcome[]
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_now timestamptz := ops.now();
-  v_canary boolean := p_day is null;
-  v_verdicts jsonb[] := ops.verdicts(p_items, p_shapes, p_day, p_policies);
-  v_expires timestamptz := v_now + coalesce((p_policies #> '{approvals,expires_minutes}')::numeric, 1440) * interval '1 minute';
   v_snapshot jsonb := p_policies -> 'snapshot';
   v_actor jsonb := ops.actor_context();
+  v_code text := case when p_day is null then 'canary' else 'auto_approved' end;
+  v_reason text := case when p_day is null then 'the engine''s own canary' else 'admitted by policy auto_approve' end;
+  v_verdicts jsonb[] := ops.verdicts(p_items, p_shapes, p_totals, p_day, p_policies);
   v_usd numeric[] := array(select coalesce((select sum(u.usd) from unnest(s.units) u), 0) from unnest(p_shapes) s order by s.shape);
-  v_admitted ops.gate_item[] := p_items;
-  v_held ops.gate_item[] := '{}';
+  v_at_work ops.gate_item[] := p_items;
+  v_missions uuid[];
+  v_held ops.gate_outcome[] := '{}';
 begin
-  if exists (select from unnest(p_items) i where (p_shapes[i.shape]).obstacle is not null) then
-    v_admitted := array(select i from unnest(p_items) i where (p_shapes[i.shape]).obstacle is null);
-    v_held := array(select i from unnest(p_items) i where (p_shapes[i.shape]).obstacle is not null);
+  if p_items[1].reaction_id is not null and p_day is not null then -- a batch comes from reactions or from clients
+    perform ops.count_roots(p_items, p_policies);
   end if;
-
-  if v_admitted <> '{}' then
-    with proposal as (
-      insert into public.ops_mission_proposals (
-        id, dedupe_key, source, status, template, reason, policy_snapshot, approved_at, created_at, code, verdict, digest,
-        idempotency_key, proposed_by, pattern_id, reaction_id, root_event_id, depth, cap_day, reserved_usd,
-        decided_at, decided_by, updated_at)
-      select i.id, i.dedupe_key, i.source, 'auto_approved', i.template,
-        case when v_canary then 'the engine''s own canary' else 'admitted by policy auto_approve' end, v_snapshot, v_now, v_now,
-        case when v_canary then 'canary' else 'auto_approved' end, i.verdict, i.digest,
-        i.idempotency_key, coalesce(i.proposed_by, i.template ->> 'agent'), i.pattern_id, i.reaction_id, i.root_event_id, coalesce(i.depth, 0),
-        p_day, v_usd[i.shape], v_now, 'policy:auto_approve', v_now
-      from unnest(p_items, v_verdicts) i(n, id, template, source, dedupe_key, dedupe_minutes, idempotency_key, proposed_by,
-        reaction_id, pattern_id, root_event_id, depth, shape, digest, verdict)
-      where (p_shapes[i.shape]).obstacle is null
-      returning id, digest
-    )
-    insert into ops.decisions (proposal_id, decision, digest, actor, actor_context, at)
-    select p.id, 'auto_approved', p.digest, 'policy:auto_approve', v_actor, v_now from proposal p;
-    perform ops.make_missions(v_admitted, p_shapes, v_snapshot);
-  end if;
-  if v_held <> '{}' then
-    insert into public.ops_mission_proposals (
-      id, dedupe_key, source, status, template, reason, policy_snapshot, created_at, code, verdict, digest,
-      idempotency_key, proposed_by, pattern_id, reaction_id, root_event_id, depth, cap_day, reserved_usd, expires_at, updated_at)
-    select i.id, i.dedupe_key, i.source, 'pending', i.template, 'waits for approval: ' || (p_shapes[i.shape]).obstacle, v_snapshot, v_now,
-      'pending_approval', i.verdict, i.digest, i.idempotency_key, coalesce(i.proposed_by, i.template ->> 'agent'), i.pattern_id,
-      i.reaction_id, i.root_event_id, coalesce(i.depth, 0), p_day, v_usd[i.shape], v_expires, v_now
-    from unnest(p_items, v_verdicts) i(n, id, template, source, dedupe_key, dedupe_minutes, idempotency_key, proposed_by,
-      reaction_id, pattern_id, root_event_id, depth, shape, digest, verdict)
-    where (p_shapes[i.shape]).obstacle is not null;
-  end if;
-  if not v_canary then
-    perform ops.count_caps(p_day, p_totals);
-    if p_items[1].reaction_id is not null then -- a batch comes from reactions or from clients
-      perform ops.count_roots(p_items, p_policies);
+  if exists (select from unnest(p_shapes) s where s.obstacle is not null) then
+    v_held := ops.hold(p_items, p_shapes, v_verdicts, v_usd, p_day, p_policies);
+    v_verdicts := array(select i.verdict from unnest(p_items, v_verdicts) i(n, id, template, source, dedupe_key, dedupe_minutes,
+      idempotency_key, proposed_by, reaction_id, pattern_id, root_event_id, depth, shape, digest, verdict)
+      where (p_shapes[i.shape]).obstacle is null);
+    v_at_work := array(select i from unnest(p_items) i where (p_shapes[i.shape]).obstacle is null);
+    if v_at_work = '{}' then
+      return v_held;
     end if;
   end if;
-  if v_held <> '{}' then
-    perform ops.tell_pending(v_held);
-  end if;
+
+  with proposal as (
+    insert into public.ops_mission_proposals (
+      id, dedupe_key, source, status, template, reason, policy_snapshot, approved_at, created_at, code, verdict, digest,
+      idempotency_key, proposed_by, pattern_id, reaction_id, root_event_id, depth, cap_day, reserved_usd,
+      decided_at, decided_by, updated_at)
+    select i.id, i.dedupe_key, i.source, 'auto_approved', i.template, v_reason, v_snapshot, v_now, v_now, v_code, i.verdict, i.digest,
+      i.idempotency_key, coalesce(i.proposed_by, i.template ->> 'agent'), i.pattern_id, i.reaction_id, i.root_event_id, coalesce(i.depth, 0),
+      p_day, v_usd[i.shape], v_now, 'policy:auto_approve', v_now
+    from unnest(v_at_work, v_verdicts) i(n, id, template, source, dedupe_key, dedupe_minutes, idempotency_key, proposed_by,
+      reaction_id, pattern_id, root_event_id, depth, shape, digest, verdict)
+    returning id, digest
+  )
+  insert into ops.decisions (proposal_id, decision, digest, actor, actor_context, at)
+  select p.id, 'auto_approved', p.digest, 'policy:auto_approve', v_actor, v_now from proposal p;
+  v_missions := ops.make_missions(v_at_work, p_shapes, v_snapshot);
+  return array(select row(i.n, i.id, 'auto_approved', i.mission_id, v_reason, v_code, i.verdict)::ops.gate_outcome
+    from unnest(v_at_work, v_verdicts, v_missions) i(n, id, template, source, dedupe_key, dedupe_minutes, idempotency_key, proposed_by,
+      reaction_id, pattern_id, root_event_id, depth, shape, digest, verdict, mission_id)) || v_held;
+end
+$$;
+
+-- Stores those of the items that a person must decide on, and tells people of them.
+create function ops.hold(p_items ops.gate_item[], p_shapes ops.gate_shape[], p_verdicts jsonb[], p_usd numeric[], p_day date, p_policies jsonb)
+returns ops.gate_outcome[]
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_now timestamptz := ops.now();
+  v_expires timestamptz := v_now + coalesce((p_policies #> '{approvals,expires_minutes}')::numeric, 1440) * interval '1 minute';
+  v_snapshot jsonb := p_policies -> 'snapshot';
+begin
+  insert into public.ops_mission_proposals (
+    id, dedupe_key, source, status, template, reason, policy_snapshot, created_at, code, verdict, digest,
+    idempotency_key, proposed_by, pattern_id, reaction_id, root_event_id, depth, cap_day, reserved_usd, expires_at, updated_at)
+  select i.id, i.dedupe_key, i.source, 'pending', i.template, 'waits for approval: ' || (p_shapes[i.shape]).obstacle, v_snapshot, v_now,
+    'pending_approval', i.verdict, i.digest, i.idempotency_key, coalesce(i.proposed_by, i.template ->> 'agent'), i.pattern_id,
+    i.reaction_id, i.root_event_id, coalesce(i.depth, 0), p_day, p_usd[i.shape], v_expires, v_now
+  from unnest(p_items, p_verdicts) i(n, id, template, source, dedupe_key, dedupe_minutes, idempotency_key, proposed_by,
+    reaction_id, pattern_id, root_event_id, depth, shape, digest, verdict)
+  where (p_shapes[i.shape]).obstacle is not null;
+  perform ops.tell_pending(array(select i from unnest(p_items) i where (p_shapes[i.shape]).obstacle is not null));
+  return array(select row(i.n, i.id, 'pending', null, 'waits for approval: ' || (p_shapes[i.shape]).obstacle, 'pending_approval', i.verdict)::ops.gate_outcome
+    from unnest(p_items, p_verdicts) i(n, id, template, source, dedupe_key, dedupe_minutes, idempotency_key, proposed_by,
+      reaction_id, pattern_id, root_event_id, depth, shape, digest, verdict)
+    where (p_shapes[i.shape]).obstacle is not null);
 end
 $$;
 
@@ -2186,23 +2220,87 @@ begin
 end
 $$;
 
--- The verdicts of items that fit: beside the limits in force stands what the counters, whose day is locked, say when the item has been
--- counted. Written as text, for hundreds of them go through here in one call.
-create function ops.verdicts(p_items ops.gate_item[], p_shapes ops.gate_shape[], p_day date, p_policies jsonb) returns jsonb[]
+-- What shapes of a batch count in one counter that has a limit, and what a verdict says around the numbers. `used` and `used_usd`: before
+-- the batch; `usd`: null where nothing of the batch costs money; `by_all`: all of its shapes count just this.
+create type ops.verdict_unit as (
+  counter integer, units integer, usd numeric, used integer, used_usd numeric, before text, after text, end_usd text, shapes integer[], by_all boolean);
+
+create function ops.verdict_units(p_items ops.gate_item[], p_shapes ops.gate_shape[], p_totals ops.cap_unit[], p_day date)
+returns ops.verdict_unit[]
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return array(
+    with shape as materialized (select distinct i.shape from unnest(p_items) i)
+    select row(dense_rank() over (order by u.scope, u.name), u.units, case when u.max_usd is not null and t.usd > 0 then u.usd end, c.used, c.used_usd,
+      -- Keys in the order in which jsonb keeps them, shorter ones first.
+      concat('{', '"name": ' || to_json(nullif(u.name, '')) || ', ', '"used": '),
+      concat(', "limit": ' || u.max_units, ', "scope": "' || u.scope || '"', case when u.max_usd is null then '}'
+        when t.usd > 0 then ', "used_usd": ' else format(', "used_usd": %s, "limit_usd": %s}', c.used_usd, u.max_usd) end),
+      format(', "limit_usd": %s}', u.max_usd), u.shapes, cardinality(u.shapes) = (select count(*) from shape))::ops.verdict_unit
+    from (select u.scope, u.name, u.units, u.usd, u.max_units, u.max_usd, array_agg(s.shape) as shapes
+        from shape s, unnest((p_shapes[s.shape]).units) u where u.max_units is not null or u.max_usd is not null
+        group by u.scope, u.name, u.units, u.usd, u.max_units, u.max_usd) u
+      left join unnest(p_totals) t on t.scope = u.scope and t.name = u.name
+      cross join lateral (select (coalesce(sum(s.used), 0) - coalesce(t.units, 0))::integer as used,
+          coalesce(sum(s.used_usd), 0.000000) - coalesce(t.usd, 0) as used_usd
+        from ops.cap_stripes s where s.day = p_day and s.scope = u.scope and s.name = u.name) c
+    order by u.scope, u.name);
+end
+$$;
+
+-- The verdicts of items that have been counted, p_totals in all: beside the limits in force stands what the counters say when an item is
+-- counted and those after it are not. Written as text, for hundreds of them go through here in one call.
+create function ops.verdicts(p_items ops.gate_item[], p_shapes ops.gate_shape[], p_totals ops.cap_unit[], p_day date, p_policies jsonb)
+returns jsonb[]
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  -- Keys in the order in which jsonb keeps them, shorter ones first.
   v_head text := format('{"day": %s, "counted": [', coalesce(to_json(p_day)::text, 'null'));
   v_tail text := format('], "time_zone": %s}', to_json(coalesce(p_policies #>> '{proposal_caps,time_zone}', 'UTC')));
+  v_counters ops.verdict_unit[] := ops.verdict_units(p_items, p_shapes, p_totals, p_day);
+  v_unit ops.verdict_unit;
+  v_even boolean := cardinality(v_counters) <= 4;
+  v_texts text[] := array[v_head];
+  v_used integer[] := '{}';
+  v_units integer[] := '{}';
+  v_at integer := 0;
+begin
+  foreach v_unit in array v_counters loop
+    v_even := v_even and v_unit.by_all and v_unit.usd is null;
+    exit when not v_even;
+    v_at := v_at + 1;
+    v_texts[v_at] := v_texts[v_at] || v_unit.before;
+    v_texts[v_at + 1] := v_unit.after || case when v_at < cardinality(v_counters) then ', ' else '' end;
+    v_used[v_at] := v_unit.used;
+    v_units[v_at] := v_unit.units;
+  end loop;
+  if not v_even then
+    return ops.uneven_verdicts(p_items, v_counters, v_head, v_tail);
+  end if;
+  -- All items count the same in the same few counters, as those of most batches do: their numbers follow from their places.
+  v_texts[v_at + 1] := v_texts[v_at + 1] || v_tail;
+  return array(
+    select concat(v_texts[1], v_used[1] + at * v_units[1], v_texts[2], v_used[2] + at * v_units[2], v_texts[3], v_used[3] + at * v_units[3],
+      v_texts[4], v_used[4] + at * v_units[4], v_texts[5])::jsonb
+    from generate_series(1, array_length(p_items, 1)) at);
+end
+$$;
+
+-- The same where items count differently, or cost money: counted one by one.
+create function ops.uneven_verdicts(p_items ops.gate_item[], p_counters ops.verdict_unit[], p_head text, p_tail text) returns jsonb[]
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
   v_verdicts jsonb[] := '{}';
   v_text text;
   v_unit record;
   v_shape integer;
   v_no integer := 0;
   v_at integer := 0;
-  v_number integer;
   v_count integer;
   v_sum numeric;
   -- By shape: its first and last unit.
@@ -2214,19 +2312,14 @@ declare
   v_usd numeric[] := '{}';
   v_before text[] := '{}';
   v_after text[] := '{}';
-  v_limit_usd text[] := '{}';
+  v_end_usd text[] := '{}';
   -- By counter.
   v_used integer[] := '{}';
   v_used_usd numeric[] := '{}';
 begin
   for v_unit in
-    select i.shape, u.*, c.used, c.used_usd, dense_rank() over (order by u.scope, u.name) as counter,
-      row_number() over (partition by i.shape order by u.scope, u.name) = 1 as is_first
-    from (select distinct i.shape from unnest(p_items) i) i, unnest((p_shapes[i.shape]).units) u
-      cross join lateral (select coalesce(sum(s.used), 0)::integer as used, coalesce(sum(s.used_usd), 0.000000) as used_usd from ops.cap_stripes s
-        where s.day = p_day and s.scope = u.scope and s.name = u.name) c
-    where u.max_units is not null or u.max_usd is not null
-    order by i.shape, u.scope, u.name
+    select s.shape, row_number() over (partition by s.shape order by c.counter) = 1 as is_first, c.*
+    from unnest(p_counters) c, unnest(c.shapes) s(shape) order by s.shape, c.counter
   loop
     v_at := v_at + 1;
     if v_unit.is_first then
@@ -2236,32 +2329,30 @@ begin
     v_counter[v_at] := v_unit.counter;
     v_units[v_at] := v_unit.units;
     v_used[v_unit.counter] := v_unit.used;
-    v_before[v_at] := concat(case when not v_unit.is_first then ', ' end, '{', '"name": ' || to_json(nullif(v_unit.name, '')) || ', ', '"used": ');
-    v_after[v_at] := concat(', "limit": ' || v_unit.max_units, ', "scope": "' || v_unit.scope || '"',
-      case when v_unit.max_usd is not null then ', "used_usd": ' else '}' end);
-    if v_unit.max_usd is not null then
+    v_before[v_at] := case when v_unit.is_first then v_unit.before else ', ' || v_unit.before end;
+    v_after[v_at] := v_unit.after;
+    if v_unit.usd is not null then
       v_usd[v_at] := v_unit.usd;
-      v_limit_usd[v_at] := format(', "limit_usd": %s}', v_unit.max_usd);
+      v_end_usd[v_at] := v_unit.end_usd;
       v_used_usd[v_unit.counter] := v_unit.used_usd;
     end if;
   end loop;
 
   -- An array is changed in its place only where the new value does not come from the array itself.
   foreach v_shape in array array(select i.shape from unnest(p_items) i) loop
-    v_text := v_head;
+    v_text := p_head;
     for v_at in coalesce(v_first[v_shape], 0) .. coalesce(v_last[v_shape], -1) loop
-      v_number := v_counter[v_at];
-      v_count := v_used[v_number] + v_units[v_at];
-      v_used[v_number] := v_count;
+      v_count := v_used[v_counter[v_at]] + v_units[v_at];
+      v_used[v_counter[v_at]] := v_count;
       v_text := v_text || v_before[v_at] || v_count || v_after[v_at];
       if v_usd[v_at] is not null then
-        v_sum := v_used_usd[v_number] + v_usd[v_at];
-        v_used_usd[v_number] := v_sum;
-        v_text := v_text || v_sum || v_limit_usd[v_at];
+        v_sum := v_used_usd[v_counter[v_at]] + v_usd[v_at];
+        v_used_usd[v_counter[v_at]] := v_sum;
+        v_text := v_text || v_sum || v_end_usd[v_at];
       end if;
     end loop;
     v_no := v_no + 1;
-    v_verdicts[v_no] := (v_text || v_tail)::jsonb;
+    v_verdicts[v_no] := (v_text || p_tail)::jsonb;
   end loop;
   return v_verdicts;
 end
@@ -2344,13 +2435,14 @@ begin
   perform ops.lock_keys(array(select jsonb_array_elements_text(
     jsonb_path_query_array(p_proposals, '$[*].dedupe_key') || jsonb_path_query_array(p_proposals, '$[*].idempotency_key'))));
   return query
-  select a.* from ops.pass_gate(array(
+  select a.* from unnest(ops.pass_gate(array(
     select row(e.n, v_ids[e.n], e.item -> 'template', e.item ->> 'source', e.item ->> 'dedupe_key',
       -- JSON knows no NaN, so it can stand here for what is not a number.
       case when jsonb_typeof(e.item -> 'dedupe_minutes') in ('number', 'null') then e.item ->> 'dedupe_minutes'
         when e.item ? 'dedupe_minutes' then 'NaN' end::numeric,
       e.item ->> 'idempotency_key', e.item ->> 'proposed_by', null, null, null, 0, null, null)::ops.gate_item
-    from jsonb_array_elements(p_proposals) with ordinality e(item, n) order by e.n)) a;
+    from jsonb_array_elements(p_proposals) with ordinality e(item, n) order by e.n))) a
+  order by a.n;
 end
 $$;
 
@@ -2861,8 +2953,9 @@ begin
   set status = case a.status when 'invalid' then 'failed' else 'done' end,
     payload = r.payload || case a.status
       when 'invalid' then jsonb_build_object('error', jsonb_build_object('code', a.code, 'message', a.reason))
-      else jsonb_build_object('result', jsonb_strip_nulls(jsonb_build_object('code', a.code, 'reason', a.reason, 'status', a.status,
-        'mission_id', a.mission_id, 'proposal_id', a.proposal_id))) end
+      -- As text: half of what jsonb_build_object takes, and nothing to strip.
+      else ('{"result": {' || substr(concat(', "code": ' || to_json(a.code), ', "reason": ' || to_json(a.reason), ', "status": ' || to_json(a.status),
+        ', "mission_id": "' || a.mission_id || '"', ', "proposal_id": "' || a.proposal_id || '"'), 3) || '}}')::jsonb end
   from unnest(v_answers) a where r.id = a.reaction_id;
 
   return query
@@ -2881,7 +2974,7 @@ declare
   v_half integer := array_length(p_items, 1) / 2;
 begin
   return array(select row(i.reaction_id, a.proposal_id, a.status, a.mission_id, a.code, a.reason)::ops.reaction_answer
-    from ops.pass_gate(p_items) a join unnest(p_items) i on i.n = a.n order by a.n);
+    from unnest(ops.pass_gate(p_items)) a join unnest(p_items) i on i.n = a.n order by a.n);
 exception
   when query_canceled or admin_shutdown or lock_not_available or deadlock_detected or serialization_failure then
     raise;
@@ -2922,7 +3015,8 @@ $$;
 
 -- The missions and steps of proposals that have been decided on. Params are each item's own, all else of a step is its shape's.
 -- Ids of steps begin as their mission's and go on with their position, so that steps are claimed in the order of their proposals.
-create function ops.make_missions(p_items ops.gate_item[], p_shapes ops.gate_shape[], p_snapshot jsonb) returns void
+-- Returns the missions' ids, in the order of the proposals.
+create function ops.make_missions(p_items ops.gate_item[], p_shapes ops.gate_shape[], p_snapshot jsonb) returns uuid[]
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
@@ -2960,6 +3054,7 @@ begin
   from item i join step s on s.shape = i.shape
     cross join lateral (select coalesce(i.template #> s.path, '{}') as params offset 0) p;
   perform ops.wake_workers();
+  return v_ids;
 end
 $$;
 

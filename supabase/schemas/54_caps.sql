@@ -6,10 +6,10 @@
 --
 --   sum(used) + sum(room) <= limit        or no stripe has room
 --
--- One proposal by itself counts in its session's stripe if that has room in all of its counters, and meets only those who share the
--- stripe. Whoever finds no room there, and whoever counts many, locks the whole day: all stripes of the day's own counter, in their order. As
--- every proposal takes one of them before any other counter, no gate is open then; what is used is the exact sum, and what is left
--- is dealt anew. The limits stand beside the shares, so that shares of other limits than those in force count for nothing.
+-- Proposals, one or a batch, count in their session's stripe if that has room for all of them in all of their counters, and meet only those
+-- who share the stripe. Whoever finds no room there, and whoever comes from reactions, locks the whole day: all stripes of the day's own
+-- counter, in their order. As everybody takes one of them before any other counter, no gate is open then; what is used is the exact sum,
+-- and what is left is dealt anew. The limits stand beside the shares, so that shares of other limits than those in force count for nothing.
 --
 -- So no cap is ever exceeded however many gates stand open at once, and far from the caps they do not wait for each other. Nobody asks
 -- for the whole day while holding one stripe: two of those would wait for each other for ever.
@@ -158,9 +158,9 @@ begin
 end
 $$;
 
--- Counts one proposal in the stripe of this session: in all of its counters, or in none and null, when one of them has no room there.
+-- Counts in the stripe of this session: in all counters, or in none and null, when one of them has no room there.
 -- Answers, as JSON text, what the counters with a limit then say. The day's own counter comes first, before all others; it alone counts money.
-create function ops.count_one(p_day date, p_units ops.cap_unit[]) returns text
+create function ops.count_in_stripe(p_day date, p_units ops.cap_unit[]) returns text
 language plpgsql
 set search_path = pg_catalog, pg_temp
 set enable_bitmapscan = off

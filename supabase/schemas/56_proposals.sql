@@ -49,13 +49,14 @@ begin
   perform ops.lock_keys(array(select jsonb_array_elements_text(
     jsonb_path_query_array(p_proposals, '$[*].dedupe_key') || jsonb_path_query_array(p_proposals, '$[*].idempotency_key'))));
   return query
-  select a.* from ops.pass_gate(array(
+  select a.* from unnest(ops.pass_gate(array(
     select row(e.n, v_ids[e.n], e.item -> 'template', e.item ->> 'source', e.item ->> 'dedupe_key',
       -- JSON knows no NaN, so it can stand here for what is not a number.
       case when jsonb_typeof(e.item -> 'dedupe_minutes') in ('number', 'null') then e.item ->> 'dedupe_minutes'
         when e.item ? 'dedupe_minutes' then 'NaN' end::numeric,
       e.item ->> 'idempotency_key', e.item ->> 'proposed_by', null, null, null, 0, null, null)::ops.gate_item
-    from jsonb_array_elements(p_proposals) with ordinality e(item, n) order by e.n)) a;
+    from jsonb_array_elements(p_proposals) with ordinality e(item, n) order by e.n))) a
+  order by a.n;
 end
 $$;
 

@@ -25,7 +25,8 @@ $$;
 
 -- The missions and steps of proposals that have been decided on. Params are each item's own, all else of a step is its shape's.
 -- Ids of steps begin as their mission's and go on with their position, so that steps are claimed in the order of their proposals.
-create function ops.make_missions(p_items ops.gate_item[], p_shapes ops.gate_shape[], p_snapshot jsonb) returns void
+-- Returns the missions' ids, in the order of the proposals.
+create function ops.make_missions(p_items ops.gate_item[], p_shapes ops.gate_shape[], p_snapshot jsonb) returns uuid[]
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
@@ -63,6 +64,7 @@ begin
   from item i join step s on s.shape = i.shape
     cross join lateral (select coalesce(i.template #> s.path, '{}') as params offset 0) p;
   perform ops.wake_workers();
+  return v_ids;
 end
 $$;
 

@@ -165,6 +165,67 @@ describe('proposals', () => {
     expect(await single.answer).toMatchObject({ code: 'cap_daily', verdict: { used: 3, limit: 3 } })
   })
 
+  const items = (count: number): Item[] => Array.from({ length: count }, () => ({ template: noop() }))
+
+  test('in two batches far from the limits do not wait for each other', async () => {
+    await setPolicy(db.sql, 'proposal_caps', { daily_limit: 1000, per_source: { api: 1000 } })
+    let other = await openSession(db)
+    while (other.pid % 16 === one.pid % 16) other = await openSession(db)
+    await other.sql`set lock_timeout = '5s'`
+    for (const { sql } of [one, other]) await proposeAll(sql, items(2)) // a stripe's first batch deals the shares
+    await one.begin()
+    await proposeAll(one.sql, items(2))
+    const beside = await proposeAll(other.sql, items(2))
+    await one.commit()
+    const after = await proposeAll(other.sql, items(2))
+    const counted = [...beside, ...after].map(({ verdict }) => verdict.counted)
+    const both = (used: number) => [
+      { scope: 'daily', used, limit: 1000 },
+      { name: 'api', scope: 'source', used, limit: 1000 },
+    ]
+    expect(counted).toEqual([both(5), both(6), both(9), both(10)])
+    expect(await used(db.sql)).toMatchObject({ daily: 10, 'source api': 10 })
+  })
+
+  test('in batches that come at once over many sessions are admitted up to the limit', async () => {
+    await setPolicy(db.sql, 'proposal_caps', { daily_limit: 101, per_source: { api: 90 } })
+    const sessions = await Promise.all(Array.from({ length: 5 }, () => openSession(db)))
+    const batches = await Promise.all(
+      sessions.map(async ({ sql }) => {
+        const answers: Answer[] = []
+        for (const size of [2, 7, 3, 11, 2, 5]) answers.push(...(await proposeAll(sql, items(size))))
+        return answers
+      }),
+    )
+    const codes = batches.flat().map(({ code }) => code)
+    expect(codes.filter((code) => code === 'auto_approved')).toHaveLength(90)
+    expect(codes.filter((code) => code === 'cap_source')).toHaveLength(60)
+  })
+
+  test('of a batch that is decided in parts count with the whole day locked', async () => {
+    await setPolicy(db.sql, 'proposal_caps', { daily_limit: 1000 })
+    let session = one
+    while (session.pid % 16 === 0) session = await openSession(db)
+    await proposeAll(session.sql, items(2))
+    await holder.begin()
+    await holder.sql`select from ops.cap_stripes where scope = 'daily' and stripe = 0 for update`
+    const batch = await whileBlocked(db.sql, session, (sql) =>
+      proposeAll(
+        sql,
+        ['k', 'l', 'm', 'k'].map((dedupe_key) => ({ template: noop(), dedupe_key })),
+      ),
+    )
+    // While it waits for the first stripe it holds no other: two of those would wait for each other.
+    await holder.sql`select from ops.cap_stripes where scope = 'daily' for update nowait`
+    await holder.rollback()
+    expect((await batch.answer).map(({ code }) => code)).toEqual([
+      'auto_approved',
+      'auto_approved',
+      'auto_approved',
+      'duplicate',
+    ])
+  })
+
   test('in two batches with the same keys and counters in opposite orders do not deadlock', async () => {
     await setPolicy(db.sql, 'proposal_caps', { daily_limit: 10, per_agent: { a: 5, b: 5 } })
     const items = ['a', 'b'].map((name) => ({ template: noop(1, { agent: name }), dedupe_key: name }))
