@@ -86,6 +86,47 @@ describe('settling', () => {
     expect(await queuedReactions()).toBe(1)
   })
 
+  test('takes events in any order, and answers in their own', async () => {
+    const [first = '', second = ''] = await emit(db.sql, { type: 'e' }, { type: 'e' })
+    expect(await settle(db.sql, { [second]: [matched('p')], [first]: [] })).toEqual([
+      { event_id: first, outcome: 'settled', queued: 0 },
+      { event_id: second, outcome: 'settled', queued: 1 },
+    ])
+    expect(await decisionsOn(db.sql, second)).toEqual({ p: 'matched' })
+  })
+
+  test('queues a pattern once for an event, however often it is named', async () => {
+    const [first = '', second = ''] = await emit(db.sql, { type: 'e' }, { type: 'e' })
+    const twice = [
+      matched('p', { proposal_source: 'one' }),
+      matched('q'),
+      matched('p', { proposal_source: 'two' }),
+    ]
+    const settled = await settle(db.sql, { [first]: twice, [second]: [matched('p')] })
+    expect(settled.map(({ queued }) => queued)).toEqual([2, 1])
+    expect(
+      await db.sql`select payload ->> 'proposal_source' as source from ops_agent_reactions where event_id = ${first} order by pattern_id`,
+    ).toEqual([{ source: 'one' }, { source: 'reaction' }])
+  })
+
+  test('of an event that was given back keeps its reactions, adds what is new, and tells the last verdict', async () => {
+    const [event = '', other = ''] = await emit(db.sql, { type: 'e' }, { type: 'e' })
+    await settle(db.sql, { [event]: [matched('p')] })
+    await db.sql`update ops_agent_events set processed_at = null where id = ${event}`
+    const settled = await settle(
+      db.sql,
+      { [event]: [matched('p'), matched('q')], [other]: [matched('p')] },
+      3,
+    )
+    expect(settled.map(({ queued }) => queued)).toEqual([1, 1])
+    expect(await queuedReactions()).toBe(3)
+    expect(await db.sql`select policy_version from ops.event_verdicts`).toEqual([
+      { policy_version: 3 },
+      { policy_version: 3 },
+    ])
+    expect(await decisionsOn(db.sql, event)).toEqual({ p: 'matched', q: 'matched' })
+  })
+
   test('keeps what a reaction needs to become a proposal', async () => {
     const event = await emitOne(db.sql, { type: 'build.failed' })
     await settle(db.sql, { [event]: [matched('triage', { dedupe_key: 'k', proposal_source: 'ci' })] })
