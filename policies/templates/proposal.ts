@@ -67,12 +67,11 @@ export function compileTemplate(template: Template, path: string): (scope: Propo
     const own = withRole(scope, template.agent)
     const line = titleText(own, budget).replace(/\s+/g, ' ').trim()
     if (line === '') throw new PolicyFault(titlePath, 'renders to nothing')
-    return {
-      ...fixed,
-      title: clip(line, TITLE_CHARACTERS),
-      ...(descriptionText && { description: clip(descriptionText(own, budget), DESCRIPTION_CHARACTERS) }),
-      steps: compiledSteps.map((render) => render(scope, budget)),
-    }
+    const about = descriptionText && clip(descriptionText(own, budget), DESCRIPTION_CHARACTERS)
+    const steps = compiledSteps.map((render) => render(scope, budget))
+    const rendered: Template = { ...fixed, title: clip(line, TITLE_CHARACTERS), steps }
+    if (about !== undefined) rendered.description = about
+    return rendered
   }
 }
 
