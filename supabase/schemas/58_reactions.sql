@@ -36,9 +36,10 @@ $$;
 -- Which guards hold matches back, by the number of the decision: null where none does. Where there are only cooldowns, as in most
 -- batches, the first match of a pattern and key that the last firing lets through fires, and the others are held back; where the
 -- last of them would be late enough to fire again, and for all other guards, matches are asked in turn.
--- p_events: which event each decision is about. p_only_cooldowns: no match has a threshold or a dedupe key.
-create function ops.hold_back(p_ids uuid[], p_times timestamptz[], p_depths integer[], p_events integer[], p_decisions jsonb[], p_only_cooldowns boolean)
-returns text[]
+-- p_events: which event each decision is about. p_cooldowns: 'cooldown' for each match that has one. p_only_cooldowns: no decision has
+-- a threshold or a dedupe key.
+create function ops.hold_back(p_ids uuid[], p_times timestamptz[], p_depths integer[], p_events integer[], p_decisions jsonb[],
+  p_cooldowns text[], p_only_cooldowns boolean) returns text[]
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
@@ -52,11 +53,10 @@ begin
     with matches as (
       select d.number, p_times[d.event] as created_at, d.value ->> 'pattern_id' as pattern_id, coalesce(d.value -> 'cooldown' ->> 'key', '') as key,
         coalesce(d.value ->> 'mode' = 'shadow', false) as shadow, (d.value -> 'cooldown' ->> 'minutes')::numeric * interval '1 minute' as cooldown
-      from unnest(p_events, p_decisions) with ordinality d(event, value, number)
-      where d.value ->> 'decision' = 'matched' and jsonb_typeof(d.value -> 'cooldown') = 'object' offset 0
+      from unnest(p_events, p_decisions, p_cooldowns) with ordinality d(event, value, stop, number) where d.stop is not null offset 0
     ), groups as materialized (
       select g.*, (g.last_at < g.fires_at + g.cooldown) is not true and g.first is not null as may_fire_again
-      from (select m.pattern_id, m.key, m.shadow, max(m.created_at) as last_at, min(m.cooldown) as cooldown,
+      from (select m.pattern_id, m.key, m.shadow, max(m.created_at) as last_at, min(coalesce(m.cooldown, '0')) as cooldown,
               min(m.number) filter (where (m.created_at < c.fired_at + m.cooldown) is not true) as first,
               min(m.created_at) filter (where (m.created_at < c.fired_at + m.cooldown) is not true) as fires_at
             from matches m left join ops.cooldowns c on c.pattern_id = m.pattern_id and c.key = m.key and c.shadow = m.shadow
@@ -69,9 +69,7 @@ begin
     )
     select array_agg(g.first) into v_firsts from groups g having not bool_or(g.may_fire_again) is true;
     if found then
-      v_stops := array(
-        select case when d.value ->> 'decision' = 'matched' and jsonb_typeof(d.value -> 'cooldown') = 'object' then 'cooldown' end
-        from unnest(p_decisions) with ordinality d(value, number) order by d.number);
+      v_stops := p_cooldowns;
       foreach v_first in array coalesce(v_firsts, '{}') loop
         if v_first is not null then v_stops[v_first] := null; end if;
       end loop;
@@ -191,10 +189,12 @@ declare
   v_types text[];
   v_times timestamptz[];
   v_depths integer[];
-  v_items jsonb[];
+  -- By event: where in p_events it stands, from 0.
+  v_at integer[];
   -- By decision: which event it is about, what it says, and what holds it back.
   v_events integer[];
   v_decisions jsonb[];
+  v_cooldowns text[];
   v_only_cooldowns boolean;
   v_stops text[];
   -- By reaction and by shadow of one: which event it answers.
@@ -221,15 +221,17 @@ begin
     for no key update of e) l;
   -- Mostly they were given in their order. Of a pair, the first counts.
   v_in_order := v_ids = v_given;
-  v_items := array(
-    select p_events -> (case when v_in_order then e.at else array_position(v_given, e.id) end - 1)::integer
+  v_at := array(
+    select (case when v_in_order then e.at else array_position(v_given, e.id) end - 1)::integer
     from unnest(v_ids) with ordinality e(id, at) order by e.at);
   -- An event that no pattern decided about has one decision, null.
-  select array_agg(e.at), array_agg(d.value), bool_and(not coalesce(d.value ? 'threshold' or d.value ? 'dedupe_key', false))
-    into v_events, v_decisions, v_only_cooldowns
-  from unnest(v_items) with ordinality e(item, at)
-    left join lateral jsonb_array_elements(case when jsonb_typeof(e.item -> 'decisions') = 'array' then e.item -> 'decisions' end) d(value) on true;
-  v_stops := ops.hold_back(v_ids, v_times, v_depths, v_events, v_decisions, v_only_cooldowns);
+  select array_agg(e.at), array_agg(d.value),
+      array_agg(case when d.value ->> 'decision' = 'matched' and jsonb_typeof(d.value -> 'cooldown') = 'object' then 'cooldown' end),
+      bool_and((d.value ?| array['threshold', 'dedupe_key']) is not true)
+    into v_events, v_decisions, v_cooldowns, v_only_cooldowns
+  from unnest(v_at) with ordinality e(n, at)
+    left join lateral jsonb_array_elements(case when jsonb_typeof(p_events -> e.n -> 'decisions') = 'array' then p_events -> e.n -> 'decisions' end) d(value) on true;
+  v_stops := ops.hold_back(v_ids, v_times, v_depths, v_events, v_decisions, v_cooldowns, v_only_cooldowns);
   select array_agg(o.event) filter (where not o.shadow), array_agg(o.payload) filter (where not o.shadow),
       array_agg(o.event) filter (where o.shadow), array_agg(o.payload) filter (where o.shadow)
     into v_answered, v_payloads, v_shadowed, v_shadow_payloads
@@ -241,7 +243,8 @@ begin
     from unnest(v_events, v_decisions, v_stops) d(event, value, stop)
     where d.stop is null and d.value ->> 'decision' = 'matched') o;
 
-  -- Of an event that an operator gave back to be settled again, what was written before is there.
+  -- Nothing of this is there yet, unless an operator gave an event back to be settled again, or a pattern is named twice about one
+  -- event. Then what is known is left out, and the verdict is a new one.
   for v_attempt in 1..2 loop
     begin
       if v_answered is not null then
@@ -250,7 +253,7 @@ begin
         from unnest(ops.new_ids(array_length(v_answered, 1)), v_answered, v_payloads) d(id, event, payload);
       end if;
       insert into ops.event_verdicts (event_id, policy_version, decisions, error, settled_at)
-      select v_ids[v.event], p_policy_version, jsonb_strip_nulls(jsonb_build_array(variadic v.decisions)), v_items[v.event] ->> 'error', v_now
+      select v_ids[v.event], p_policy_version, jsonb_strip_nulls(jsonb_build_array(variadic v.decisions)), p_events -> v_at[v.event] ->> 'error', v_now
       from (
         select d.event, coalesce(array_agg(case when d.stop is null then d.value - array['template', 'proposal_source']
             else d.value - array['template', 'proposal_source'] || jsonb_build_object('decision', d.stop) end order by d.number)

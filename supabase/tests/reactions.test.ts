@@ -191,6 +191,14 @@ describe('a cooldown', () => {
     expect(decisions).toEqual(['matched', 'cooldown', 'matched', 'cooldown'])
   })
 
+  test('without minutes holds nothing back, beside others of its key too', async () => {
+    const events = await emit(db.sql, { type: 'e' }, { type: 'e' }, { type: 'e' })
+    const guards = [{ cooldown }, JSON.parse('{"cooldown": {"key": "repo-1"}}'), { cooldown }]
+    await settle(db.sql, Object.fromEntries(events.map((id, n) => [id, [matched('p', guards[n])]])))
+    const decisions = await Promise.all(events.map(async (id) => (await decisionsOn(db.sql, id)).p))
+    expect(decisions).toEqual(['matched', 'matched', 'cooldown'])
+  })
+
   test('does not begin with a match that something else holds back', async () => {
     await startMission(db.sql, [{ key: 'a' }], { dedupeKey: 'k' })
     expect(await happen({ cooldown, dedupe_key: 'k' })).toBe('dedupe')
@@ -357,6 +365,16 @@ describe('overlapping beats', () => {
     await one.commit()
     expect((await answer).map((row) => row.outcome)).toEqual(['skipped', 'skipped'])
     expect(await queuedReactions()).toBe(2)
+  })
+
+  test('settle an event that someone edits meanwhile', async () => {
+    const event = await emitOne(db.sql, { type: 'e' })
+    await one.begin()
+    await one.sql`update ops_agent_events set data = '{"edited": true}' where id = ${event}`
+    const { answer } = await whileBlocked(db.sql, two, (sql) => settle(sql, { [event]: [matched('p')] }))
+    await one.commit()
+    expect(await answer).toMatchObject([{ outcome: 'settled', queued: 1 }])
+    expect(await pending(db.sql)).toEqual([])
   })
 
   test('settle an event whose first beat is taken back', async () => {
