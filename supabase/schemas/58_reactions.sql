@@ -185,7 +185,6 @@ declare
   v_given uuid[];
   v_in_order boolean;
   v_ids uuid[];
-  v_places tid[];
   v_types text[];
   v_times timestamptz[];
   v_depths integer[];
@@ -212,10 +211,10 @@ begin
 
   v_given := array(select (g.item ->> 'event_id')::uuid from jsonb_array_elements(p_events) with ordinality g(item, n) order by g.n);
   -- Found by their ids: the index of what is unprocessed would give all that waits, for each call.
-  select array_agg(l.id), array_agg(l.place), array_agg(l.type), array_agg(l.created_at), array_agg(l.depth)
-    into v_ids, v_places, v_types, v_times, v_depths
+  select array_agg(l.id), array_agg(l.type), array_agg(l.created_at), array_agg(l.depth)
+    into v_ids, v_types, v_times, v_depths
   from (
-    select e.id, e.ctid as place, e.type, e.created_at, e.depth from public.ops_agent_events e
+    select e.id, e.type, e.created_at, e.depth from public.ops_agent_events e
     where e.id = any (v_given) and num_nulls(e.processed_at) = 1
     order by e.created_at, e.id
     for no key update of e) l;
@@ -279,7 +278,7 @@ begin
     from unnest(v_shadowed, v_shadow_payloads) with ordinality d(event, payload, number) order by d.number
     on conflict do nothing;
   end if;
-  update public.ops_agent_events e set processed_at = v_now where e.ctid = any (v_places);
+  update public.ops_agent_events set processed_at = v_now where id = any (v_ids);
 
   v_queued := array_fill(0, array[coalesce(array_length(v_ids, 1), 0)]);
   foreach v_event in array coalesce(v_answered, '{}') loop
