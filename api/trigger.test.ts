@@ -113,3 +113,59 @@ describe('patterns that take all the work they may', () => {
     expect(await engine.pendingEvents(10)).toEqual([])
   })
 })
+
+describe('a batch of many events', () => {
+  /** An engine that notes what is settled, call by call. */
+  function noting(): { engine: Engine; calls: string[][] } {
+    const calls: string[][] = []
+    return {
+      calls,
+      engine: {
+        ...engine,
+        settleEvents(version, items) {
+          calls.push(items.map(({ event_id }) => event_id))
+          return engine.settleEvents(version, items)
+        },
+      },
+    }
+  }
+
+  test('is settled in slices, in the order of the events, none of them twice', async () => {
+    await policy('reaction_matrix', { patterns: [pattern('many')] })
+    await emit(600)
+    const ids = (await engine.pendingEvents(1000)).map(({ event_id }) => event_id)
+    const { engine: on, calls } = noting()
+    expect(await triggerReactions(on, 1000)).toMatchObject({
+      found: 600,
+      more: false,
+      settled: 600,
+      queued: 600,
+    })
+    expect(calls.length).toBeGreaterThan(1)
+    expect(calls.flat()).toEqual(ids)
+  })
+
+  test('takes no more than it may', async () => {
+    await emit(300)
+    const { engine: on, calls } = noting()
+    expect(await triggerReactions(on, 200)).toMatchObject({ found: 200, more: true, settled: 200 })
+    expect(calls.flat()).toHaveLength(200)
+    expect(await triggerReactions(on, 200)).toMatchObject({ found: 100, more: false, settled: 100 })
+  })
+
+  test('of which the rest cannot be read leaves it to the next', async () => {
+    await emit(300)
+    let reads = 0
+    const broken: Engine = {
+      ...engine,
+      async pendingEvents(limit) {
+        reads += 1
+        if (reads === 2) throw new Error('gone')
+        return engine.pendingEvents(limit)
+      },
+    }
+    await expect(triggerReactions(broken, 1000)).rejects.toThrow('gone')
+    expect(await triggerReactions(engine, 1000)).toMatchObject({ settled: 175, queued: 175 })
+    expect(await engine.pendingEvents(1)).toEqual([])
+  })
+})

@@ -29,8 +29,11 @@ export interface TriggeredBatch {
   problems: { code: string; message: string }[]
 }
 
-/** Events that are settled by one call: enough to share its cost, few enough to match the next ones meanwhile. */
-const SLICE = 250
+/** Events that are read, matched and settled first: few, so that the database soon has something to settle. */
+const FIRST_SLICE = 125
+
+/** The next slice is matched while one is settled, which takes longer: it may be so many times as large. */
+const SLICE_GROWTH = 3
 
 /**
  * Matches the oldest pending events against the reaction matrix in force and settles them in their order, at most
@@ -40,16 +43,13 @@ const SLICE = 250
  * @throws OpsError when the database cannot be reached.
  */
 export async function triggerReactions(engine: Engine, batchSize: number): Promise<TriggeredBatch> {
-  const events = await engine.pendingEvents(batchSize)
-  const batch: TriggeredBatch = {
-    found: events.length,
-    more: events.length >= batchSize,
-    settled: 0,
-    queued: 0,
-    problems: [],
-  }
-  if (events.length === 0) return batch
+  const batch: TriggeredBatch = { found: 0, more: false, settled: 0, queued: 0, problems: [] }
+  const first = await engine.pendingEvents(Math.min(batchSize, FIRST_SLICE))
+  if (first.length === 0) return batch
 
+  const others = othersThan(first, engine, batchSize)
+  // They are awaited below; until then a failure waits too.
+  others.catch(() => undefined)
   const policies = await engine.policies()
   const matrix = policies.find(({ key }) => key === 'reaction_matrix')
   const match = matrix ? matcher(await matrixOf(engine, matrix), policies, batch) : nobody(batch)
@@ -65,21 +65,48 @@ export async function triggerReactions(engine: Engine, batchSize: number): Promi
   }
   const until = performance.now() + MATCHING_MS
   let settled = Promise.resolve()
-  for (let from = 0; from < events.length; from += SLICE) {
-    const slice = events.slice(from, from + SLICE)
-    const items = await matchSlice(slice, match, until)
-    settled = settleSlice(settled, slice, items)
-    // It is awaited below; until then a failure waits too.
-    settled.catch(() => undefined)
-    if (items.length < slice.length) {
-      batch.more = true
-      break
+  try {
+    for await (const slice of slices(first, others)) {
+      batch.found += slice.length
+      const items = await matchSlice(slice, match, until)
+      settled = settleSlice(settled, slice, items)
+      settled.catch(() => undefined)
+      if (items.length < slice.length) {
+        batch.more = true
+        break
+      }
+      // Lets the call leave, so that the database settles this slice while the next is matched.
+      await setImmediate()
     }
-    // Lets the call leave, so that the database settles this slice while the next is matched.
-    await setImmediate()
+  } finally {
+    await settled
   }
-  await settled
+  batch.more ||= batch.found >= batchSize
   return batch
+}
+
+/** The rest of a batch, read while the first events are matched. Some of those may be pending still. */
+async function othersThan(
+  first: readonly PendingEvent[],
+  engine: Engine,
+  batchSize: number,
+): Promise<PendingEvent[]> {
+  if (first.length < FIRST_SLICE || batchSize <= first.length) return []
+  const known = new Set(first.map(({ event_id }) => event_id))
+  const pending = await engine.pendingEvents(batchSize)
+  return pending.filter(({ event_id }) => !known.has(event_id)).slice(0, batchSize - first.length)
+}
+
+async function* slices(
+  first: PendingEvent[],
+  others: Promise<PendingEvent[]>,
+): AsyncGenerator<PendingEvent[], void> {
+  yield first
+  const rest = await others
+  for (let from = 0, size = FIRST_SLICE; from < rest.length; from += size) {
+    size *= SLICE_GROWTH
+    yield rest.slice(from, from + size)
+  }
 }
 
 /** Decides about one event, and lets others have their turn in between. */

@@ -24,7 +24,6 @@ export interface Rule {
  */
 export function compileRule(pattern: Pattern, path: string, salt: string): Rule {
   const { id, mode } = pattern
-  const self = { pattern_id: id, mode }
   const unmet = compileConditions(pattern, path)
   const propose = compileProposal(pattern, path)
 
@@ -33,20 +32,21 @@ export function compileRule(pattern: Pattern, path: string, salt: string): Rule 
     mode,
     path,
     decide(event, context) {
-      if (!pattern.enabled) return { ...self, decision: 'disabled' }
+      if (!pattern.enabled) return { pattern_id: id, mode, decision: 'disabled' }
       const detail = unmet(event)
-      if (detail) return { ...self, decision: 'not_matched', detail }
+      if (detail) return { pattern_id: id, mode, decision: 'not_matched', detail }
       if (pattern.probability < 1) {
         const drawn = draw(event.event_id, id, salt)
         if (drawn >= pattern.probability) {
           return {
-            ...self,
+            pattern_id: id,
+            mode,
             decision: 'probability',
             detail: { probability: pattern.probability, draw: drawn },
           }
         }
       }
-      return { ...self, decision: 'matched', ...propose(scopeOf(event, context)) }
+      return propose(scopeOf(event, context))
     },
   }
 }
@@ -91,10 +91,10 @@ function compileWhen(expression: string, path: string): Condition {
   }
 }
 
-type Proposal = Omit<Extract<Decision, { decision: 'matched' }>, 'pattern_id' | 'mode' | 'decision'>
+type Matched = Extract<Decision, { decision: 'matched' }>
 
-function compileProposal(pattern: Pattern, path: string): (scope: ProposalScope) => Proposal {
-  const { cooldown_minutes: minutes, threshold, proposal_source } = pattern
+function compileProposal(pattern: Pattern, path: string): (scope: ProposalScope) => Matched {
+  const { id, mode, cooldown_minutes: minutes, threshold, proposal_source } = pattern
   const key = (source: string | undefined, ...at: string[]): CompiledKey | undefined =>
     source === undefined ? undefined : compileKey(source, at.reduce(joinPath, path))
   const cooldownKey = key(pattern.cooldown_key, 'cooldown_key')
@@ -102,13 +102,23 @@ function compileProposal(pattern: Pattern, path: string): (scope: ProposalScope)
   const dedupeKey = key(pattern.dedupe_key, 'dedupe_key')
   const template = compileTemplate(pattern.template, joinPath(path, 'template'))
 
-  return (scope) => ({
-    ...(minutes > 0 && { cooldown: { minutes, key: cooldownKey?.(scope) ?? '' } }),
-    ...(threshold && { threshold: { ...threshold, key: thresholdKey?.(scope) ?? '' } }),
-    ...(dedupeKey && { dedupe_key: dedupeKey(scope) }),
-    proposal_source,
-    template: template(scope),
-  })
+  // Field by field: spreading what may be missing takes longer than all the rest.
+  return (scope) => {
+    const cooldown = minutes > 0 ? { minutes, key: cooldownKey?.(scope) ?? '' } : undefined
+    const filled = threshold && { ...threshold, key: thresholdKey?.(scope) ?? '' }
+    const dedupe = dedupeKey?.(scope)
+    const matched: Matched = {
+      pattern_id: id,
+      mode,
+      decision: 'matched',
+      proposal_source,
+      template: template(scope),
+    }
+    if (cooldown) matched.cooldown = cooldown
+    if (filled) matched.threshold = filled
+    if (dedupe !== undefined) matched.dedupe_key = dedupe
+    return matched
+  }
 }
 
 const ownField = (event: MatchableEvent, name: string): unknown =>

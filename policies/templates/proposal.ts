@@ -67,12 +67,12 @@ export function compileTemplate(template: Template, path: string): (scope: Propo
     const own = withRole(scope, template.agent)
     const line = titleText(own, budget).replace(/\s+/g, ' ').trim()
     if (line === '') throw new PolicyFault(titlePath, 'renders to nothing')
-    return {
-      ...fixed,
-      title: clip(line, TITLE_CHARACTERS),
-      ...(descriptionText && { description: clip(descriptionText(own, budget), DESCRIPTION_CHARACTERS) }),
-      steps: compiledSteps.map((render) => render(scope, budget)),
-    }
+    const about = descriptionText && clip(descriptionText(own, budget), DESCRIPTION_CHARACTERS)
+    const steps = compiledSteps.map((render) => render(scope, budget))
+    // Not spread: what a rest pattern made is slow to spread, which took half of the time of a match.
+    const rendered: Template = Object.assign({ title: clip(line, TITLE_CHARACTERS), steps }, fixed)
+    if (about !== undefined) rendered.description = about
+    return rendered
   }
 }
 
@@ -87,7 +87,7 @@ function compileStep(
   if (params === undefined) return () => ({ ...fixed })
   const agent = fixed.agent ?? fixed.kind.split(':')[1] ?? templateAgent
   const render = compileObject(params, joinPath(path, 'params'), paramsText)
-  return (scope, budget) => ({ ...fixed, params: render(withRole(scope, agent), budget) })
+  return (scope, budget) => Object.assign({ params: render(withRole(scope, agent), budget) }, fixed)
 }
 
 function refusePlaceholders(fixed: object, path: string): void {

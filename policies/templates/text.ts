@@ -50,26 +50,22 @@ export function compileString(
 }
 
 function textOf(parts: readonly Part[], path: string, grammar: Grammar): CompiledText {
+  const settled = grammar.keepSteps ? escapeSteps : asItIs
   return (scope, budget) => {
     let rendered = ''
     // What lies between two kept placeholders is escaped as one: a value could complete what another begins.
     let inert = ''
-    const settle = () => {
-      rendered += grammar.keepSteps ? escapeSteps(inert) : inert
-      inert = ''
-    }
     for (const part of parts) {
       if ('kept' in part) {
-        settle()
-        rendered += part.kept
+        rendered += settled(inert) + part.kept
+        inert = ''
       } else {
         const text = 'text' in part ? part.text : written(valueAt(scope, part.path, path), budget, path)
         budget.spend(text.length, path)
         inert += text
       }
     }
-    settle()
-    return rendered
+    return rendered + settled(inert)
   }
 }
 

@@ -687,7 +687,7 @@ begin
     -- In key order, so that two overlapping batches cannot wait for each other.
     insert into public.ops_agent_events (id, type, data, dedupe_key)
     select id, type, data, dedupe_key from given order by dedupe_key, n
-    on conflict (dedupe_key) do nothing
+    on conflict (dedupe_key) where dedupe_key is not null do nothing
     returning id
   )
   select array_agg(g.n order by g.n), array_agg(g.id order by g.n) into v_ordinals, v_ids
@@ -825,7 +825,7 @@ begin
         'schedule:' || schedule_id || ':' || to_char(s.at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
       from jsonb_to_recordset(v_item.slots) as s(at timestamptz, missed integer)
       order by s.at
-      on conflict (dedupe_key) do nothing;
+      on conflict (dedupe_key) where dedupe_key is not null do nothing;
       get diagnostics events = row_count;
     else
       outcome := 'taken';
@@ -2724,16 +2724,62 @@ begin
 end
 $$;
 
--- Which guards hold matches back, by the number of the decision: null where none does. Guards are asked match by match, in the
--- order of the events, because each match that fires starts clocks for those that follow; what they knew before is read by one
--- statement, and what they know then is written by one. Times are the events' own, so that a backlog settles as it would have live.
--- p_events: which event each decision is about.
-create function ops.hold_back(p_ids uuid[], p_times timestamptz[], p_depths integer[], p_events integer[], p_decisions jsonb[]) returns text[]
+-- Which guards hold matches back, by the number of the decision: null where none does. Where there are only cooldowns, as in most
+-- batches, the first match of a pattern and key that the last firing lets through fires, and the others are held back; where the
+-- last of them would be late enough to fire again, and for all other guards, matches are asked in turn.
+-- p_events: which event each decision is about. p_cooldowns: 'cooldown' for each match that has one. p_only_cooldowns: no decision has
+-- a threshold or a dedupe key.
+create function ops.hold_back(p_ids uuid[], p_times timestamptz[], p_depths integer[], p_events integer[], p_decisions jsonb[],
+  p_cooldowns text[], p_only_cooldowns boolean) returns text[]
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_max_depth integer := coalesce((ops.policy('control') ->> 'max_depth')::integer, 8);
+  v_stops text[];
+  v_firsts integer[];
+  v_first integer;
+begin
+  if p_only_cooldowns and v_max_depth > all (p_depths) then
+    with matches as (
+      select d.number, p_times[d.event] as created_at, d.value ->> 'pattern_id' as pattern_id, coalesce(d.value -> 'cooldown' ->> 'key', '') as key,
+        coalesce(d.value ->> 'mode' = 'shadow', false) as shadow, (d.value -> 'cooldown' ->> 'minutes')::numeric * interval '1 minute' as cooldown
+      from unnest(p_events, p_decisions, p_cooldowns) with ordinality d(event, value, stop, number) where d.stop is not null offset 0
+    ), groups as materialized (
+      select g.*, (g.last_at < g.fires_at + g.cooldown) is not true and g.first is not null as may_fire_again
+      from (select m.pattern_id, m.key, m.shadow, max(m.created_at) as last_at, min(coalesce(m.cooldown, '0')) as cooldown,
+              min(m.number) filter (where (m.created_at < c.fired_at + m.cooldown) is not true) as first,
+              min(m.created_at) filter (where (m.created_at < c.fired_at + m.cooldown) is not true) as fires_at
+            from matches m left join ops.cooldowns c on c.pattern_id = m.pattern_id and c.key = m.key and c.shadow = m.shadow
+            group by m.pattern_id, m.key, m.shadow) g
+    ), fired as (
+      insert into ops.cooldowns (pattern_id, key, shadow, fired_at, event_id)
+      select g.pattern_id, g.key, g.shadow, g.fires_at, p_ids[p_events[g.first]] from groups g
+      where g.first is not null and not exists (select from groups where may_fire_again)
+      on conflict (pattern_id, key, shadow) do update set fired_at = excluded.fired_at, event_id = excluded.event_id
+    )
+    select array_agg(g.first) into v_firsts from groups g having not bool_or(g.may_fire_again) is true;
+    if found then
+      v_stops := p_cooldowns;
+      foreach v_first in array coalesce(v_firsts, '{}') loop
+        if v_first is not null then v_stops[v_first] := null; end if;
+      end loop;
+      return v_stops;
+    end if;
+  end if;
+  return ops.hold_back_in_turn(p_ids, p_times, p_depths, p_events, p_decisions, v_max_depth);
+end
+$$;
+
+-- The same for any guards, match by match, in the order of the events, because each match that fires starts clocks for those that
+-- follow; what the guards knew before is read by one statement, and what they know then is written by one. Times are the events'
+-- own, so that a backlog settles as it would have live.
+create function ops.hold_back_in_turn(p_ids uuid[], p_times timestamptz[], p_depths integer[], p_events integer[], p_decisions jsonb[],
+  p_max_depth integer) returns text[]
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
   v_stops text[] := array_fill(null::text, array[coalesce(array_length(p_decisions, 1), 0)]);
   v_stop text;
   v_match record;
@@ -2762,12 +2808,12 @@ begin
           case when d.value ->> 'mode' is distinct from 'shadow' then d.value ->> 'dedupe_key' end as dedupe_key
         from unnest(p_events, p_decisions) with ordinality d(event, value, number)
         where d.value ->> 'decision' = 'matched'
-          and (d.value ?| array['cooldown', 'threshold', 'dedupe_key'] or p_depths[d.event] >= v_max_depth)) d) m
+          and (d.value ?| array['cooldown', 'threshold', 'dedupe_key'] or p_depths[d.event] >= p_max_depth)) d) m
     left join ops.cooldowns c on c.pattern_id = m.pattern_id and c.key = m.cooldown_key and c.shadow = m.shadow
     order by m.number
   loop
     v_stop := null;
-    if v_match.depth >= v_max_depth then
+    if v_match.depth >= p_max_depth then
       v_stop := 'depth';
     elsif v_match.threshold is not null
       and ops.count_hit(v_match.pattern_id, coalesce(v_match.threshold ->> 'key', ''), v_match.shadow, v_match.created_at, v_match.event_id,
@@ -2827,87 +2873,112 @@ as $$
 #variable_conflict use_column
 declare
   v_now timestamptz;
+  v_given uuid[];
+  v_in_order boolean;
   v_ids uuid[];
   v_types text[];
   v_times timestamptz[];
   v_depths integer[];
-  v_items jsonb[];
-  v_errors text[];
-  -- By decision: which event it is about, what it says, and what it becomes: a reaction, a shadow of one, or neither.
+  -- By event: where in p_events it stands, from 0.
+  v_at integer[];
+  -- By decision: which event it is about, what it says, and what holds it back.
   v_events integer[];
   v_decisions jsonb[];
+  v_cooldowns text[];
+  v_only_cooldowns boolean;
   v_stops text[];
-  v_outcomes text[];
+  -- By reaction and by shadow of one: which event it answers.
+  v_answered integer[];
   v_payloads jsonb[];
-  v_reactions integer;
-  v_shadows integer;
-  v_reaction_ids uuid[];
-  v_queued jsonb;
+  v_shadowed integer[];
+  v_shadow_payloads jsonb[];
+  -- By event: how many reactions.
+  v_queued integer[];
+  v_event integer;
 begin
   perform ops.require_array(p_events, 'p_events', 1000);
   perform pg_advisory_xact_lock(hashtextextended('ops settle', 0));
   v_now := ops.now();
 
+  v_given := array(select (g.item ->> 'event_id')::uuid from jsonb_array_elements(p_events) with ordinality g(item, n) order by g.n);
   -- Found by their ids: the index of what is unprocessed would give all that waits, for each call.
-  select array_agg(l.id), array_agg(l.type), array_agg(l.created_at), array_agg(l.depth), array_agg(l.item)
-    into v_ids, v_types, v_times, v_depths, v_items
+  select array_agg(l.id), array_agg(l.type), array_agg(l.created_at), array_agg(l.depth)
+    into v_ids, v_types, v_times, v_depths
   from (
-    select e.id, e.type, e.created_at, e.depth, i.item
-    from (select distinct on (g.item ->> 'event_id') (g.item ->> 'event_id')::uuid as id, g.item
-          from jsonb_array_elements(p_events) with ordinality g(item, n) order by g.item ->> 'event_id', g.n) i
-    join public.ops_agent_events e on e.id = i.id
-    where e.id = any (array(select (g ->> 'event_id')::uuid from jsonb_array_elements(p_events) g)) and num_nulls(e.processed_at) = 1
+    select e.id, e.type, e.created_at, e.depth from public.ops_agent_events e
+    where e.id = any (v_given) and num_nulls(e.processed_at) = 1
     order by e.created_at, e.id
     for no key update of e) l;
+  -- Mostly they were given in their order. Of a pair, the first counts.
+  v_in_order := v_ids = v_given;
+  v_at := array(
+    select (case when v_in_order then e.at else array_position(v_given, e.id) end - 1)::integer
+    from unnest(v_ids) with ordinality e(id, at) order by e.at);
   -- An event that no pattern decided about has one decision, null.
-  select array_agg(e.at), array_agg(d.value) into v_events, v_decisions
-  from unnest(v_items) with ordinality e(item, at)
-    left join lateral jsonb_array_elements(case when jsonb_typeof(e.item -> 'decisions') = 'array' then e.item -> 'decisions' end) d(value) on true;
-  v_errors := array(select i.item ->> 'error' from unnest(v_items) with ordinality i(item, at) order by i.at);
-  v_stops := ops.hold_back(v_ids, v_times, v_depths, v_events, v_decisions);
-  select array_agg(o.outcome), count(*) filter (where o.outcome = 'reaction'), count(*) filter (where o.outcome = 'shadow'),
-      array_agg(case when o.outcome <> 'none' then jsonb_build_object('event_type', v_types[d.event], 'pattern_id', d.value -> 'pattern_id',
+  select array_agg(e.at), array_agg(d.value),
+      array_agg(case when d.value ->> 'decision' = 'matched' and jsonb_typeof(d.value -> 'cooldown') = 'object' then 'cooldown' end),
+      bool_and((d.value ?| array['threshold', 'dedupe_key']) is not true)
+    into v_events, v_decisions, v_cooldowns, v_only_cooldowns
+  from unnest(v_at) with ordinality e(n, at)
+    left join lateral jsonb_array_elements(case when jsonb_typeof(p_events -> e.n -> 'decisions') = 'array' then p_events -> e.n -> 'decisions' end) d(value) on true;
+  v_stops := ops.hold_back(v_ids, v_times, v_depths, v_events, v_decisions, v_cooldowns, v_only_cooldowns);
+  select array_agg(o.event) filter (where not o.shadow), array_agg(o.payload) filter (where not o.shadow),
+      array_agg(o.event) filter (where o.shadow), array_agg(o.payload) filter (where o.shadow)
+    into v_answered, v_payloads, v_shadowed, v_shadow_payloads
+  from (
+    select d.event, coalesce(d.value ->> 'mode' = 'shadow', false) as shadow,
+      jsonb_build_object('event_type', v_types[d.event], 'pattern_id', d.value -> 'pattern_id',
           'proposal_source', coalesce(d.value ->> 'proposal_source', 'reaction'), 'proposal_template', d.value -> 'template')
-        || case when d.value ->> 'dedupe_key' is null then '{}' else jsonb_build_object('dedupe_key', d.value -> 'dedupe_key') end end)
-    into v_outcomes, v_reactions, v_shadows, v_payloads
-  from unnest(v_events, v_decisions, v_stops) d(event, value, stop), lateral (
-    select case when d.stop is not null or d.value ->> 'decision' is distinct from 'matched' then 'none'
-      when d.value ->> 'mode' = 'shadow' then 'shadow' else 'reaction' end as outcome offset 0) o;
+        || case when d.value ->> 'dedupe_key' is null then '{}' else jsonb_build_object('dedupe_key', d.value -> 'dedupe_key') end as payload
+    from unnest(v_events, v_decisions, v_stops) d(event, value, stop)
+    where d.stop is null and d.value ->> 'decision' = 'matched') o;
 
-  if v_reactions > 0 then
-    v_reaction_ids := ops.new_ids(v_reactions);
-    with inserted as (
-      insert into public.ops_agent_reactions (id, event_id, payload, created_at, updated_at)
-      select v_reaction_ids[row_number() over ()], v_ids[d.event], d.payload, v_now, v_now
-      from unnest(v_events, v_payloads, v_outcomes) d(event, payload, outcome) where d.outcome = 'reaction'
-      on conflict (event_id, pattern_id) do nothing
-      returning event_id
-    )
-    select jsonb_object_agg(i.event_id, i.n) into v_queued from (select event_id, count(*) as n from inserted group by event_id) i;
-  end if;
-  if v_shadows > 0 then
+  -- Nothing of this is there yet, unless an operator gave an event back to be settled again, or a pattern is named twice about one
+  -- event. Then what is known is left out, and the verdict is a new one.
+  for v_attempt in 1..2 loop
+    begin
+      if v_answered is not null then
+        insert into public.ops_agent_reactions (id, event_id, payload, created_at, updated_at)
+        select d.id, v_ids[d.event], d.payload, v_now, v_now
+        from unnest(ops.new_ids(array_length(v_answered, 1)), v_answered, v_payloads) d(id, event, payload);
+      end if;
+      insert into ops.event_verdicts (event_id, policy_version, decisions, error, settled_at)
+      select v_ids[v.event], p_policy_version, jsonb_strip_nulls(jsonb_build_array(variadic v.decisions)), p_events -> v_at[v.event] ->> 'error', v_now
+      from (
+        select d.event, coalesce(array_agg(case when d.stop is null then d.value - array['template', 'proposal_source']
+            else d.value - array['template', 'proposal_source'] || jsonb_build_object('decision', d.stop) end order by d.number)
+          filter (where d.value is not null), '{}') as decisions
+        from unnest(v_events, v_decisions, v_stops) with ordinality d(event, value, stop, number) group by d.event order by d.event) v;
+      exit;
+    exception when unique_violation then
+      if v_attempt = 2 then
+        raise;
+      end if;
+      delete from ops.event_verdicts v where v.event_id = any (v_ids);
+      select array_agg(n.event order by n.number), array_agg(n.payload order by n.number) into v_answered, v_payloads
+      from (
+        select a.event, a.payload, a.number, row_number() over (partition by a.event, a.payload ->> 'pattern_id' order by a.number) as turn
+        from unnest(v_answered, v_payloads) with ordinality a(event, payload, number)) n
+      where (n.turn = 1 or n.payload ->> 'pattern_id' is null)
+        and not exists (select from public.ops_agent_reactions r where r.event_id = v_ids[n.event] and r.pattern_id = n.payload ->> 'pattern_id');
+    end;
+  end loop;
+  if v_shadowed is not null then
     insert into ops.shadow_reactions (event_id, pattern_id, payload)
     select v_ids[d.event], d.payload ->> 'pattern_id', d.payload
-    from unnest(v_events, v_payloads, v_outcomes) with ordinality d(event, payload, outcome, number)
-    where d.outcome = 'shadow' order by d.number
+    from unnest(v_shadowed, v_shadow_payloads) with ordinality d(event, payload, number) order by d.number
     on conflict do nothing;
   end if;
-
-  insert into ops.event_verdicts (event_id, policy_version, decisions, error, settled_at)
-  select v_ids[d.event], p_policy_version, coalesce(jsonb_strip_nulls(jsonb_agg(case when d.stop is null then d.value - array['template', 'proposal_source']
-      else d.value - array['template', 'proposal_source'] || jsonb_build_object('decision', d.stop) end order by d.number) filter (where d.value is not null)),
-      '[]'), v_errors[d.event], v_now
-  from unnest(v_events, v_decisions, v_stops) with ordinality d(event, value, stop, number) group by d.event order by d.event
-  on conflict (event_id) do update set policy_version = excluded.policy_version, decisions = excluded.decisions,
-    error = excluded.error, settled_at = excluded.settled_at;
   update public.ops_agent_events set processed_at = v_now where id = any (v_ids);
 
-  return query
-  select e.id, 'settled', coalesce((v_queued -> e.id::text)::integer, 0) from unnest(v_ids) with ordinality e(id, at) order by e.at;
-  if coalesce(array_length(v_ids, 1), 0) < jsonb_array_length(p_events) then
+  v_queued := array_fill(0, array[coalesce(array_length(v_ids, 1), 0)]);
+  foreach v_event in array coalesce(v_answered, '{}') loop
+    v_queued[v_event] := v_queued[v_event] + 1;
+  end loop;
+  return query select e.id, 'settled', e.queued from unnest(v_ids, v_queued) e(id, queued);
+  if coalesce(array_length(v_ids, 1), 0) < array_length(v_given, 1) then
     return query
-    select distinct (i ->> 'event_id')::uuid, 'skipped', 0 from jsonb_array_elements(p_events) i
-    where (i ->> 'event_id')::uuid <> all (coalesce(v_ids, '{}'));
+    select distinct g.id, 'skipped', 0 from unnest(v_given) g(id) where g.id <> all (coalesce(v_ids, '{}'));
   end if;
 end
 $$;
@@ -4060,7 +4131,7 @@ begin
   jsonb_path_query(i, '$.events[*] ? (@ != null)') e
   where (i ->> 'token')::uuid = any (p_tokens)
   order by e ->> 'dedupe_key'
-  on conflict (dedupe_key) do nothing;
+  on conflict (dedupe_key) where dedupe_key is not null do nothing;
 end
 $$;
 

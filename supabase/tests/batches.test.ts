@@ -252,24 +252,34 @@ describe('events', () => {
     decisions: Decision[]
   }
   const key = fc.constantFrom('', 'k', 'l')
-  const decision: fc.Arbitrary<Decision> = fc
-    .record(
-      {
-        pattern_id: fc.constantFrom('p', 'q', 'r'),
-        decision: fc.constantFrom('matched', 'matched', 'matched', 'not_matched'),
-        mode: fc.constantFrom('active', 'active', 'shadow'),
-        cooldown: fc.record({ minutes: fc.constantFrom(1, 2.5), key }),
-        threshold: fc.record({ count: fc.constantFrom(1, 2, 3), within_minutes: fc.constantFrom(1, 3), key }),
-        dedupe_key: fc.constantFrom('d', 'e', 'live'),
-      },
-      { requiredKeys: ['pattern_id', 'decision', 'mode'] },
-    )
-    .map((rest) => ({ ...rest, template: noop() }))
-  const happening: fc.Arbitrary<Happening> = fc.record({
-    after: fc.constantFrom(0, 20, 45, 90),
-    depth: fc.constantFrom(0, 0, 0, 7, 8),
-    decisions: fc.uniqueArray(decision, { maxLength: 3, selector: ({ pattern_id }) => pattern_id }),
-  })
+  const verdict = {
+    pattern_id: fc.constantFrom('p', 'q', 'r'),
+    decision: fc.constantFrom('matched', 'matched', 'matched', 'not_matched'),
+    mode: fc.constantFrom<Decision['mode'][]>('active', 'active', 'shadow'),
+  }
+  const cooldown = fc.record({ minutes: fc.constantFrom(1, 2.5), key })
+  const anyGuards = fc.record(
+    {
+      ...verdict,
+      cooldown,
+      threshold: fc.record({ count: fc.constantFrom(1, 2, 3), within_minutes: fc.constantFrom(1, 3), key }),
+      dedupe_key: fc.constantFrom('d', 'e', 'live'),
+    },
+    { requiredKeys: ['pattern_id', 'decision', 'mode'] },
+  )
+  const onlyCooldowns = fc.record(
+    { ...verdict, cooldown },
+    { requiredKeys: ['pattern_id', 'decision', 'mode'] },
+  )
+  const happening = (decision: fc.Arbitrary<Decision>, depth: number[]): fc.Arbitrary<Happening> =>
+    fc.record({
+      after: fc.constantFrom(0, 20, 45, 90),
+      depth: fc.constantFrom(...depth),
+      decisions: fc.uniqueArray(
+        decision.map((rest) => ({ ...rest, template: noop() })),
+        { maxLength: 3, selector: ({ pattern_id }) => pattern_id },
+      ),
+    })
 
   /** What becomes of each decision, by the rules of the design, one after the other. */
   function byTheRules(happenings: Happening[]): string[][] {
@@ -301,7 +311,10 @@ describe('events', () => {
     })
   }
 
-  test('are settled as the rules say, however they are cut into calls', async () => {
+  test.each([
+    ['any guards', happening(anyGuards, [0, 0, 0, 7, 8])],
+    ['cooldowns alone', happening(onlyCooldowns, [0, 7])],
+  ])('with %s are settled as the rules say, however they are cut into calls', async (_, happening) => {
     const clock = await stopClock(db.sql)
     await propose(db.sql, noop(), { dedupeKey: 'live' })
     const cuts = fc.array(fc.integer({ min: 1, max: 6 }), { minLength: 1, maxLength: 4 })

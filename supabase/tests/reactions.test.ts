@@ -86,6 +86,47 @@ describe('settling', () => {
     expect(await queuedReactions()).toBe(1)
   })
 
+  test('takes events in any order, and answers in their own', async () => {
+    const [first = '', second = ''] = await emit(db.sql, { type: 'e' }, { type: 'e' })
+    expect(await settle(db.sql, { [second]: [matched('p')], [first]: [] })).toEqual([
+      { event_id: first, outcome: 'settled', queued: 0 },
+      { event_id: second, outcome: 'settled', queued: 1 },
+    ])
+    expect(await decisionsOn(db.sql, second)).toEqual({ p: 'matched' })
+  })
+
+  test('queues a pattern once for an event, however often it is named', async () => {
+    const [first = '', second = ''] = await emit(db.sql, { type: 'e' }, { type: 'e' })
+    const twice = [
+      matched('p', { proposal_source: 'one' }),
+      matched('q'),
+      matched('p', { proposal_source: 'two' }),
+    ]
+    const settled = await settle(db.sql, { [first]: twice, [second]: [matched('p')] })
+    expect(settled.map(({ queued }) => queued)).toEqual([2, 1])
+    expect(
+      await db.sql`select payload ->> 'proposal_source' as source from ops_agent_reactions where event_id = ${first} order by pattern_id`,
+    ).toEqual([{ source: 'one' }, { source: 'reaction' }])
+  })
+
+  test('of an event that was given back keeps its reactions, adds what is new, and tells the last verdict', async () => {
+    const [event = '', other = ''] = await emit(db.sql, { type: 'e' }, { type: 'e' })
+    await settle(db.sql, { [event]: [matched('p')] })
+    await db.sql`update ops_agent_events set processed_at = null where id = ${event}`
+    const settled = await settle(
+      db.sql,
+      { [event]: [matched('p'), matched('q')], [other]: [matched('p')] },
+      3,
+    )
+    expect(settled.map(({ queued }) => queued)).toEqual([1, 1])
+    expect(await queuedReactions()).toBe(3)
+    expect(await db.sql`select policy_version from ops.event_verdicts`).toEqual([
+      { policy_version: 3 },
+      { policy_version: 3 },
+    ])
+    expect(await decisionsOn(db.sql, event)).toEqual({ p: 'matched', q: 'matched' })
+  })
+
   test('keeps what a reaction needs to become a proposal', async () => {
     const event = await emitOne(db.sql, { type: 'build.failed' })
     await settle(db.sql, { [event]: [matched('triage', { dedupe_key: 'k', proposal_source: 'ci' })] })
@@ -148,6 +189,14 @@ describe('a cooldown', () => {
     await settle(db.sql, Object.fromEntries(events.map((id) => [id, [matched('p', { cooldown })]])))
     const decisions = await Promise.all(events.map(async (id) => (await decisionsOn(db.sql, id)).p))
     expect(decisions).toEqual(['matched', 'cooldown', 'matched', 'cooldown'])
+  })
+
+  test('without minutes holds nothing back, beside others of its key too', async () => {
+    const events = await emit(db.sql, { type: 'e' }, { type: 'e' }, { type: 'e' })
+    const guards = [{ cooldown }, JSON.parse('{"cooldown": {"key": "repo-1"}}'), { cooldown }]
+    await settle(db.sql, Object.fromEntries(events.map((id, n) => [id, [matched('p', guards[n])]])))
+    const decisions = await Promise.all(events.map(async (id) => (await decisionsOn(db.sql, id)).p))
+    expect(decisions).toEqual(['matched', 'matched', 'cooldown'])
   })
 
   test('does not begin with a match that something else holds back', async () => {
@@ -316,6 +365,16 @@ describe('overlapping beats', () => {
     await one.commit()
     expect((await answer).map((row) => row.outcome)).toEqual(['skipped', 'skipped'])
     expect(await queuedReactions()).toBe(2)
+  })
+
+  test('settle an event that someone edits meanwhile', async () => {
+    const event = await emitOne(db.sql, { type: 'e' })
+    await one.begin()
+    await one.sql`update ops_agent_events set data = '{"edited": true}' where id = ${event}`
+    const { answer } = await whileBlocked(db.sql, two, (sql) => settle(sql, { [event]: [matched('p')] }))
+    await one.commit()
+    expect(await answer).toMatchObject([{ outcome: 'settled', queued: 1 }])
+    expect(await pending(db.sql)).toEqual([])
   })
 
   test('settle an event whose first beat is taken back', async () => {
