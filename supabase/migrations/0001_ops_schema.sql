@@ -202,13 +202,12 @@ create table public.ops_agent_events (
   depth integer not null default 0,
   processed_at timestamptz,
   created_at timestamptz not null default ops.now(),
+  constraint ops_agent_events_dedupe_key_unique unique (dedupe_key),
   constraint ops_agent_events_type_length check (type <> '' and length(type) <= 200),
   constraint ops_agent_events_data_is_object check (jsonb_typeof(data) = 'object'),
   constraint ops_agent_events_depth_from_zero check (depth >= 0)
 ) with (autovacuum_vacuum_scale_factor = 0.02, fillfactor = 85);
 
--- Most events have no key, and then none of its entries, which each settled event would write again.
-create unique index ops_agent_events_dedupe_key_unique on public.ops_agent_events (dedupe_key) where dedupe_key is not null;
 create index ops_agent_events_unprocessed on public.ops_agent_events (created_at, id) where processed_at is null;
 create index ops_agent_events_by_proposal on public.ops_agent_events (proposal_id) where proposal_id is not null;
 -- Also says that the end of a mission's round is told once: no other event has a round.

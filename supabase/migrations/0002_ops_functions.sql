@@ -687,7 +687,7 @@ begin
     -- In key order, so that two overlapping batches cannot wait for each other.
     insert into public.ops_agent_events (id, type, data, dedupe_key)
     select id, type, data, dedupe_key from given order by dedupe_key, n
-    on conflict (dedupe_key) where dedupe_key is not null do nothing
+    on conflict (dedupe_key) do nothing
     returning id
   )
   select array_agg(g.n order by g.n), array_agg(g.id order by g.n) into v_ordinals, v_ids
@@ -825,7 +825,7 @@ begin
         'schedule:' || schedule_id || ':' || to_char(s.at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
       from jsonb_to_recordset(v_item.slots) as s(at timestamptz, missed integer)
       order by s.at
-      on conflict (dedupe_key) where dedupe_key is not null do nothing;
+      on conflict (dedupe_key) do nothing;
       get diagnostics events = row_count;
     else
       outcome := 'taken';
@@ -4131,7 +4131,7 @@ begin
   jsonb_path_query(i, '$.events[*] ? (@ != null)') e
   where (i ->> 'token')::uuid = any (p_tokens)
   order by e ->> 'dedupe_key'
-  on conflict (dedupe_key) where dedupe_key is not null do nothing;
+  on conflict (dedupe_key) do nothing;
 end
 $$;
 

@@ -65,7 +65,7 @@ begin
     -- In key order, so that two overlapping batches cannot wait for each other.
     insert into public.ops_agent_events (id, type, data, dedupe_key)
     select id, type, data, dedupe_key from given order by dedupe_key, n
-    on conflict (dedupe_key) where dedupe_key is not null do nothing
+    on conflict (dedupe_key) do nothing
     returning id
   )
   select array_agg(g.n order by g.n), array_agg(g.id order by g.n) into v_ordinals, v_ids

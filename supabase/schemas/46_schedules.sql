@@ -115,7 +115,7 @@ begin
         'schedule:' || schedule_id || ':' || to_char(s.at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
       from jsonb_to_recordset(v_item.slots) as s(at timestamptz, missed integer)
       order by s.at
-      on conflict (dedupe_key) where dedupe_key is not null do nothing;
+      on conflict (dedupe_key) do nothing;
       get diagnostics events = row_count;
     else
       outcome := 'taken';

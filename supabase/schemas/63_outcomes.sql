@@ -70,7 +70,7 @@ begin
   jsonb_path_query(i, '$.events[*] ? (@ != null)') e
   where (i ->> 'token')::uuid = any (p_tokens)
   order by e ->> 'dedupe_key'
-  on conflict (dedupe_key) where dedupe_key is not null do nothing;
+  on conflict (dedupe_key) do nothing;
 end
 $$;
 
