@@ -63,8 +63,34 @@ begin
     s.timeout_seconds, s.max_retries, s.cost_usd, 1, s.service
   from item i join step s on s.shape = i.shape
     cross join lateral (select coalesce(i.template #> s.path, '{}') as params offset 0) p;
-  perform ops.wake_workers();
+  if cardinality(v_ids) = 1 then
+    perform ops.wake_for_mission(v_ids[1]);
+  else
+    perform ops.wake_workers();
+  end if;
   return v_ids;
+end
+$$;
+
+-- Wakes somebody for a mission that has just been made: for its first step, if that is one, as for a step by itself.
+create function ops.wake_for_mission(p_mission_id uuid) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+as $$
+declare
+  v_steps ops.queue[];
+begin
+  if exists (select from ops.sleepers where until > ops.now()) then
+    select array_agg(q) into v_steps
+    from public.ops_mission_steps s join ops.queue q on q.step_id = s.id
+    where s.mission_id = p_mission_id and q.status = 'queued' and q.ready;
+    if cardinality(v_steps) = 1 then
+      perform ops.wake_for(v_steps[1].step_id, v_steps[1].executor, v_steps[1].priority, v_steps[1].run_at);
+    else
+      perform ops.wake_workers();
+    end if;
+  end if;
 end
 $$;
 

@@ -4,6 +4,8 @@ import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest
 import { readHandedStep } from '../../engine/index.js'
 import { onFileEnd } from '../../test/support/fileEnd.js'
 import { openSession, type Session } from './contention.js'
+import { emitOne, respond } from './loop.js'
+import { approve, noop, proposeAll, propose as proposeThrough } from './proposals.js'
 import { openSharedDatabase, type SharedDatabase } from './reset.js'
 import {
   type Claim,
@@ -174,6 +176,46 @@ describe('a step that is made while a worker sleeps', () => {
     expect(await handed()).toMatchObject([{ step_id: stepId, params: { text }, lease_seconds: 300 }])
     expect(await handed(await registerWorker(db.sql, 'worker-2'))).toEqual([])
   })
+})
+
+describe('of a mission that is made by itself', () => {
+  beforeEach(() => lieDown())
+  const expectHanded = async (missionId: string, statuses: Record<string, string>) => {
+    expect(await handed()).toMatchObject([{ mission_id: missionId }])
+    expect(await statusesOf(db.sql, missionId)).toEqual(statuses)
+    expect((await told()).map(({ channel }) => channel)).toEqual([CHANNEL])
+  }
+
+  test('the first of steps in order is handed over', async () => {
+    const { id } = await startMission(db.sql, [{ key: 'a' }, { key: 'b' }])
+    await expectHanded(id, { a: 'running', b: 'waiting' })
+  })
+
+  test('none of steps that may all begin is: they are told to all', async () => {
+    const { id } = await startMission(db.sql, [{ key: 'a' }, { key: 'b', depends_on: [] }])
+    expect(await statusesOf(db.sql, id)).toEqual({ a: 'queued', b: 'queued' })
+    expect(await told()).toEqual([{ channel: 'ops_steps', payload: '' }])
+  })
+
+  test('the step is handed over when a person approves it', async () => {
+    await setPolicy(db.sql, 'auto_approve', { enabled: false })
+    const { proposal_id } = await proposeThrough(db.sql, noop())
+    expect(await told()).toEqual([])
+    const { mission_id } = await approve(db.sql, proposal_id ?? '')
+    await expectHanded(mission_id ?? '', { 'step-1': 'running' })
+  })
+
+  test('the step is handed over when a reaction starts it', async () => {
+    const { mission_id } = await respond(db.sql, await emitOne(db.sql, { type: 'test:event' }))
+    await expectHanded(mission_id ?? '', { 'step-1': 'running' })
+  })
+})
+
+test('nothing is handed over of missions that are made together', async () => {
+  await lieDown()
+  await proposeAll(db.sql, [{ template: noop() }, { template: noop() }])
+  expect(await handed()).toEqual([])
+  expect(await told()).toEqual([{ channel: 'ops_steps', payload: '' }])
 })
 
 describe('nothing is handed over', () => {
