@@ -459,7 +459,9 @@ begin
   where v_steps = 1
   returning id, executor, priority, run_at into v_step_id, v_executor, v_priority, v_run_at;
   if v_steps = 1 then
-    perform ops.wake_for(v_step_id, v_executor, v_priority, v_run_at);
+    if exists (select from ops.sleepers where until > v_now) then
+      perform ops.wake_for(v_step_id, v_executor, v_priority, v_run_at);
+    end if;
   else
     p_item.shape := 1;
     v_mission_id := (ops.make_missions(array[p_item], array[row(1, p_item.template, null, null)::ops.gate_shape], v_policies -> 'snapshot'))[1];
