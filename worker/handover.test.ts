@@ -118,6 +118,30 @@ describe('a worker that sleeps', () => {
     await ended
   })
 
+  it('begins a step once that it both hears of and asks for', async () => {
+    const ends: (() => void)[] = []
+    const listen = (channels: readonly string[], onNotify: OnNotify, onGap: () => void) => {
+      const both: OnNotify = (...heard) => {
+        onNotify(...heard)
+        onGap()
+      }
+      return engine.listen?.(channels, both, onGap) ?? Promise.reject()
+    }
+    const handedSteps = vi.fn(engine.handedSteps)
+    const { ended, stop } = watching(() => new Promise((resolve) => ends.push(() => resolve(done()))), {
+      engine: { ...engine, listen, handedSteps },
+    })
+    await untilAsleep()
+    const id = await propose()
+    await vi.waitFor(() => expect(handedSteps).toHaveBeenCalled())
+    expect(await handedSteps.mock.results[0]?.value).toMatchObject([{ step_id: id }])
+    expect(ends).toHaveLength(1)
+    ends[0]?.()
+    await untilEnded(id)
+    await stop()
+    expect(await ended).toMatchObject({ succeeded: 1, lost: 0, released: 0 })
+  })
+
   it('says soon that it has begun, so that a long step is not taken back', async () => {
     let end = () => {}
     const finished = new Promise<Outcome>((resolve) => {

@@ -1,6 +1,9 @@
 import { randomBytes } from 'node:crypto'
 import { type ClaimedStep, readHandedStep } from '../engine/index.js'
 
+/** More than can be handed to one worker before those before them have begun. */
+const KNOWN = 100
+
 /** A step that was claimed for this worker. Its lease counts from `since`, by `performance.now()`. */
 export interface HandedStep {
   step: ClaimedStep
@@ -12,6 +15,8 @@ export class Handover {
   /** Whoever knows this name may listen too. */
   readonly channel = `ops_hand_${randomBytes(16).toString('hex')}`
   #arrived: HandedStep[] = []
+  /** The attempts that were handed over last. */
+  readonly #known = new Set<string>()
   #isNews = false
   #isIncomplete = false
 
@@ -31,6 +36,15 @@ export class Handover {
   /** What has arrived since it was last asked for. */
   arrived(): HandedStep[] {
     return this.#arrived.splice(0)
+  }
+
+  /** Whether this attempt is met for the first time: it may come by a notification, and be among what is fetched. */
+  isNew({ token }: ClaimedStep): boolean {
+    if (this.#known.has(token)) return false
+    const [oldest] = this.#known
+    if (this.#known.size >= KNOWN && oldest !== undefined) this.#known.delete(oldest)
+    this.#known.add(token)
+    return true
   }
 
   /** Whether a notification has come since this was last asked. */

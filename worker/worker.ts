@@ -127,7 +127,7 @@ class StepWorker implements Worker {
       await this.#work(presence, subscription !== undefined)
     } finally {
       this.#stopping.abort()
-      await this.#leave(presence)
+      if (subscription) await this.#leave(presence)
       await subscription?.stop()
       await this.#inFlight.settled()
       await beats
@@ -194,7 +194,7 @@ class StepWorker implements Worker {
 
   /** Begins a step that was claimed for us; hands it back if there is no room for it any more. */
   #takeHanded({ step, since }: HandedStep): boolean {
-    if (this.#inFlight.has(step)) return false
+    if (!this.#handover.isNew(step)) return false
     const isFitting =
       !this.#stopping.signal.aborted &&
       this.#inFlight.room(this.#options.concurrency) > 0 &&
@@ -216,8 +216,17 @@ class StepWorker implements Worker {
 
   /** Nothing is handed to a worker that leaves; what was handed to it at the last moment goes back. A database that is away is not waited for. */
   async #leave(presence: Presence): Promise<void> {
-    await Promise.race([presence.leave(), sleep(LEAVE_PATIENCE_MS, undefined, { ref: false })])
-    if (this.#handover.isIncomplete()) await this.#fetchHanded(presence)
+    const patience = new AbortController()
+    const sayGoodbye = async () => {
+      await presence.leave()
+      // Its notification may still be on its way.
+      const { steps, since } = await this.#receive('look for handed steps', () =>
+        this.#options.engine.handedSteps(presence.workerId),
+      )
+      if (!patience.signal.aborted) for (const step of steps) this.#takeHanded({ step, since })
+    }
+    await Promise.race([sayGoodbye(), sleep(LEAVE_PATIENCE_MS, undefined, { ref: false })])
+    patience.abort()
   }
 
   /** What may be handed to this worker: a step of an executor that has room. */
