@@ -214,6 +214,55 @@ describe('what is broken stops nothing else', () => {
     expect(await engine.pendingEvents(1)).toEqual([])
   })
 
+  test('reactions to the first events are run while others are still settled', async () => {
+    await matrix(pattern('kept', 'beat:kept'))
+    await emit('beat:kept', 5)
+    let areRun = () => {}
+    const run = new Promise<void>((resolve) => {
+      areRun = resolve
+    })
+    let settled = 0
+    const watched: Engine = {
+      ...engine,
+      async settleEvents(...call) {
+        if (++settled === 3) await run
+        return engine.settleEvents(...call)
+      },
+      async runReactions(limit) {
+        const outcomes = await engine.runReactions(limit)
+        if (outcomes.length > 0) areRun()
+        return outcomes
+      },
+    }
+    expect(await pulse({ eventBatchSize: 2, reactionBatchSize: 10 }, watched)).toMatchObject({
+      ok: true,
+      drained: true,
+      triggerResult: { events: 5, queued: 5 },
+      reactionResult: { processed: 5, created: 5 },
+    })
+  })
+
+  test('reactions that cannot be run are asked for once, and hold up no event', async () => {
+    await matrix(pattern('kept', 'beat:kept'))
+    await emit('beat:kept', 7)
+    let asked = 0
+    const failing: Engine = {
+      ...engine,
+      runReactions() {
+        asked++
+        return Promise.reject(new OpsError('OPS_001', 'gone for a moment'))
+      },
+    }
+    expect(await pulse({ eventBatchSize: 2 }, failing)).toMatchObject({
+      ok: false,
+      triggerResult: { events: 7, queued: 7 },
+      errors: [{ phase: 'reactions', code: 'OPS_001' }],
+    })
+    // Beside the events, and when its turn has come.
+    expect(asked).toBe(2)
+    expect(await pulse()).toMatchObject({ ok: true, reactionResult: { created: 7 } })
+  })
+
   test('a phase that fails is reported and does not stop the others', async () => {
     await matrix(pattern('kept', 'beat:kept'))
     await emit('beat:kept')

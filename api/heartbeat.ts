@@ -2,7 +2,15 @@ import type { Logger } from 'pino'
 import type { Engine } from '../engine/index.js'
 import { OpsError } from '../engine/index.js'
 import type { ApiConfig } from './config.js'
-import { type Beat, type Counts, type Finding, type Phase, phases, type ResultField } from './phases/index.js'
+import {
+  type Beat,
+  type Counts,
+  type Finding,
+  type Phase,
+  phases,
+  type ResultField,
+  type RunningPhase,
+} from './phases/index.js'
 
 export interface BeatOptions {
   engine: Engine
@@ -24,7 +32,7 @@ export type BeatReport = {
   [result: ResultField]: Counts
   /** False when the deadline left work for the next beat. */
   drained: boolean
-  /** By phase, and `total`. */
+  /** By phase, and `total`. Phases that go on beside each other count the time of both. */
   durations_ms: Record<string, number>
   /** Phases that failed; each stopped only itself. */
   errors: BeatProblem[]
@@ -65,14 +73,17 @@ export async function beat({ engine, config, log, now = Date.now }: BeatOptions)
       log.error({ err: error, phase: name }, 'heartbeat phase failed')
       report.errors.push({ phase: name, ...findingOf(error) })
     }
-    report.durations_ms[name] = now() - begin
+    report.durations_ms[name] = (report.durations_ms[name] ?? 0) + now() - begin
   }
 
-  /** Repeats batches until there is nothing left to do, or it is time for the next phase. */
-  async function drain({ name, result, start }: Phase, until: number): Promise<void> {
-    const running = start()
+  const entered = new Map<Phase, { running: RunningPhase; context: Beat }>()
+
+  function enter(phase: Phase): { running: RunningPhase; context: Beat } {
+    const known = entered.get(phase)
+    if (known) return known
+    const { name, result } = phase
+    const running = phase.start()
     report[result] = running.counts
-    if (stuck()) return
     const context: Beat = {
       engine,
       config,
@@ -81,13 +92,41 @@ export async function beat({ engine, config, log, now = Date.now }: BeatOptions)
       fail: (finding) => report.errors.push({ phase: name, ...finding }),
       warn: (finding) => report.warnings.push({ phase: name, ...finding }),
     }
-    await guarded(name, async () => {
+    entered.set(phase, { running, context })
+    return { running, context }
+  }
+
+  /** Works batches of a phase one at a time, whenever it is told that there may be something, until one fails. */
+  function worksBeside(phase: Phase | undefined): { tell(): void; ended(): Promise<void> } {
+    let atWork: Promise<void> | undefined
+    const isBroken = () => report.errors.some((problem) => problem.phase === phase?.name)
+    return {
+      tell() {
+        if (!phase || atWork || isBroken()) return
+        const { running, context } = enter(phase)
+        atWork = guarded(phase.name, async () => void (await running.batch(context))).finally(() => {
+          atWork = undefined
+        })
+      },
+      ended: async () => atWork,
+    }
+  }
+
+  /** Repeats batches until there is nothing left to do, or it is time for the next phase. */
+  async function drain(phase: Phase, until: number): Promise<void> {
+    const { running, context } = enter(phase)
+    if (stuck()) return
+    const next = worksBeside(phases.find(({ beside }) => beside === phase.name))
+    await guarded(phase.name, async () => {
       while (await running.batch(context)) {
-        if (now() < until) continue
-        report.drained = false
-        break
+        if (now() >= until) {
+          report.drained = false
+          break
+        }
+        next.tell()
       }
     })
+    await next.ended()
   }
 
   const allWeights = sum(phases.map(({ weight }) => weight))

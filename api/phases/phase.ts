@@ -34,6 +34,8 @@ export interface Phase {
   counts: Readonly<Counts>
   /** Its share of the beat's time, relative to the other phases': a flood in one of them starves none. */
   weight: number
+  /** The phase before it, by name, for whose end it need not wait: its batches may be worked while that goes on. */
+  beside?: string
   start(): RunningPhase
 }
 

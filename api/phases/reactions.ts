@@ -7,6 +7,7 @@ export const reactionsPhase = definePhase({
   /** Reactions that went through the gate, and the proposals made. */
   counts: { processed: 0, created: 0 },
   weight: 30,
+  beside: 'trigger',
   async batch({ engine, config }, counts) {
     const outcomes = await engine.runReactions(config.reactionBatchSize)
     const counted = outcomes.filter((o) => o.code !== 'canary')

@@ -1,3 +1,6 @@
+import { apiConfigFromEnv } from '../../api/config.js'
+import { beat } from '../../api/heartbeat.js'
+import { createLog } from '../../api/log.js'
 import { triggerReactions } from '../../api/trigger.js'
 import { connectEngine, type Engine } from '../../engine/index.js'
 import { median } from '../harness/numbers.js'
@@ -6,6 +9,13 @@ import type { Context, Database, Goal, Scenario, Subject, Table } from '../harne
 
 const MATRICES = [10, 100, 1000]
 const BATCH = 1000
+const config = {
+  ...apiConfigFromEnv({ OPS_API_KEY: 'x'.repeat(40) }),
+  eventBatchSize: BATCH,
+  reactionBatchSize: BATCH,
+  beatBudgetMs: 600_000,
+}
+const log = createLog('silent')
 const SETTLE_GOAL = 20_000
 const MISSIONS_GOAL = 5_000
 
@@ -62,7 +72,7 @@ interface Way {
 
 async function walk(context: Context, database: Database, patterns: number): Promise<Way> {
   const count = context.quick ? 1000 : 10_000
-  const engine = connectEngine({ databaseUrl: database.url, maxConnections: 2 })
+  const engine = connectEngine({ databaseUrl: database.url, maxConnections: 4 })
   try {
     await engine.applyPolicies([{ key: 'reaction_matrix', value: matrix(patterns) }], 'bench')
     await report(engine, 'warm-up', BATCH, patterns)
@@ -74,8 +84,13 @@ async function walk(context: Context, database: Database, patterns: number): Pro
       if (queued !== count) throw new Error(`${queued} reactions to ${count} events`)
     })
     const memory = process.memoryUsage().rss / 1e6
-    const starting = await seconds(() => start(engine))
-    return { settled: count / settling, missions: count / (settling + starting), memory }
+    await start(engine)
+    await report(engine, 'whole', count, patterns)
+    const whole = await seconds(async () => {
+      const { ok, drained, reactionResult } = await beat({ engine, config, log })
+      if (!ok || !drained || reactionResult?.created !== count) throw new Error('the beat left something')
+    })
+    return { settled: count / settling, missions: count / whole, memory }
   } finally {
     await engine.close()
   }
