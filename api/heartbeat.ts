@@ -99,16 +99,28 @@ export async function beat({ engine, config, log, now = Date.now }: BeatOptions)
   /** Works batches of a phase one at a time, whenever it is told that there may be something, until one fails. */
   function worksBeside(phase: Phase | undefined): { tell(): void; ended(): Promise<void> } {
     let atWork: Promise<void> | undefined
+    let isMore = false
+    let isOver = false
     const isBroken = () => report.errors.some((problem) => problem.phase === phase?.name)
     return {
       tell() {
+        isMore = true
         if (!phase || atWork || isBroken()) return
         const { running, context } = enter(phase)
-        atWork = guarded(phase.name, async () => void (await running.batch(context))).finally(() => {
+        const work = async () => {
+          while (isMore && !isOver) {
+            isMore = false
+            if (await running.batch(context)) isMore = true
+          }
+        }
+        atWork = guarded(phase.name, work).finally(() => {
           atWork = undefined
         })
       },
-      ended: async () => atWork,
+      async ended() {
+        isOver = true
+        await atWork
+      },
     }
   }
 
