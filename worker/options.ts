@@ -40,7 +40,7 @@ export interface WorkerOptions {
   makeRenewer?: MakeRenewer | undefined
   /** 1 to 86400. Default: what policy, then `settings`, say. */
   leaseSeconds?: number | undefined
-  /** How often to look for work that nobody announced. Default 1000. */
+  /** How often to look for work that nobody announced. Default 1000, and 1200 for a worker that is notified. */
   pollIntervalMs?: number | undefined
   /** How often to send a sign of life, which also brings news of policies and schema. Default 20 000. */
   heartbeatMs?: number | undefined

@@ -19,6 +19,8 @@ import { endOfTurn, Wake } from './wake.js'
 export type { StopMode, Summary, Worker, WorkerEngine, WorkerOptions } from './options.js'
 
 const POLL_INTERVAL_MS = 1000
+/** The same of a worker that is notified: with its signs of life and the echoes of its subscription that is less than a statement a second. */
+const LISTENING_POLL_INTERVAL_MS = 1200
 /** How soon a worker says that it has begun what it was handed, if that runs so long, in milliseconds. The database waits for a minute. */
 const BEGUN_AFTER_MS = 1000
 /** How long a worker that leaves tries to say so, in milliseconds. */
@@ -138,13 +140,14 @@ class StepWorker implements Worker {
 
   /** Claims as long as there is room and work; sleeps until one of them changes. */
   async #work(presence: Presence, listening: boolean): Promise<void> {
+    const usual = listening ? LISTENING_POLL_INTERVAL_MS : POLL_INTERVAL_MS
     while (!this.#stopping.signal.aborted) {
       const wasEmpty = this.#inFlight.isEmpty()
       const claimed = await this.#look(presence)
       if (claimed === 0 && wasEmpty && !this.#moreToClaim && !this.#options.watch) return
 
       const lookAgain = listening && !this.#moreToClaim && (await presence.fallAsleep(this.#takes()))
-      if (!lookAgain) await this.#wake.wait(jittered(this.#options.pollIntervalMs ?? POLL_INTERVAL_MS))
+      if (!lookAgain) await this.#wake.wait(jittered(this.#options.pollIntervalMs ?? usual))
     }
   }
 
