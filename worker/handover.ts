@@ -34,12 +34,12 @@ export class Handover {
   }
 
   /** What has arrived since it was last asked for. */
-  arrived(): HandedStep[] {
+  takeArrived(): HandedStep[] {
     return this.#arrived.splice(0)
   }
 
-  /** Whether this attempt is met for the first time: it may come by a notification, and be among what is fetched. */
-  isNew({ token }: ClaimedStep): boolean {
+  /** Remembers an attempt. False when it is known: it may come by a notification, and be among what is fetched. */
+  meet({ token }: ClaimedStep): boolean {
     if (this.#known.has(token)) return false
     const [oldest] = this.#known
     if (this.#known.size >= KNOWN && oldest !== undefined) this.#known.delete(oldest)
@@ -48,14 +48,14 @@ export class Handover {
   }
 
   /** Whether a notification has come since this was last asked. */
-  isNews(): boolean {
+  takeNews(): boolean {
     const isNews = this.#isNews
     this.#isNews = false
     return isNews
   }
 
-  /** Whether something may have been handed over that has not arrived; asked once, for then it is fetched. */
-  isIncomplete(): boolean {
+  /** Whether something may have been handed over that has not arrived. Whoever asks fetches it: the next answer is no. */
+  takeGap(): boolean {
     const isIncomplete = this.#isIncomplete
     this.#isIncomplete = false
     return isIncomplete

@@ -153,9 +153,9 @@ class StepWorker implements Worker {
 
   /** Looks for work where some may be; answers how many steps it got. */
   async #look(presence: Presence): Promise<number> {
-    if (this.#handover.isIncomplete()) return this.#fetchHanded(presence)
+    if (this.#handover.takeGap()) return this.#fetchHanded(presence)
     // Who was handed a step lies down before it looks for more, and then does.
-    if (this.#handover.isNews() && !this.#moreToClaim) return 0
+    if (this.#handover.takeNews() && !this.#moreToClaim) return 0
     return this.#claim(presence.workerId)
   }
 
@@ -192,12 +192,12 @@ class StepWorker implements Worker {
   }
 
   #takeArrived(): void {
-    for (const handed of this.#handover.arrived()) this.#takeHanded(handed)
+    for (const handed of this.#handover.takeArrived()) this.#takeHanded(handed)
   }
 
   /** Begins a step that was claimed for us; hands it back if there is no room for it any more. */
   #takeHanded({ step, since }: HandedStep): boolean {
-    if (!this.#handover.isNew(step)) return false
+    if (!this.#handover.meet(step)) return false
     const isFitting =
       !this.#stopping.signal.aborted &&
       this.#inFlight.room(this.#options.concurrency) > 0 &&

@@ -231,6 +231,34 @@ contract('workers', (scene) => {
     expect(await engine.workerHeartbeat(settings.worker_id, true)).toEqual(settings)
   })
 
+  test('that sleep are handed a step of what they take, with the lease that they wish', async () => {
+    const { engine, mission } = scene()
+    const executor = unique('asleep')
+    const { worker_id } = await engine.registerWorker({ ...worker, executors: [executor] })
+    const channel = `ops_hand_${randomUUID().replaceAll('-', '')}`
+    await engine.workerHeartbeat(worker_id, true, undefined, {
+      executors: [executor],
+      channel,
+      lease_seconds: 90,
+    })
+    const mission_id = await mission(template(executor))
+    const handed = only(await engine.handedSteps(worker_id))
+    expect(handed).toMatchObject({ mission_id, executor, attempt: 1, lease_seconds: expect.any(Number) })
+    expect(handed.lease_seconds).toBeLessThanOrEqual(90)
+    expect(only(await engine.renewSteps([lease(handed)]))).toMatchObject({ outcome: 'ok' })
+    expect(await engine.handedSteps(worker_id)).toEqual([])
+  })
+
+  test('that want to be handed steps name a channel that nobody can guess', async () => {
+    const { engine } = scene()
+    const { worker_id } = await engine.registerWorker(worker)
+    const asking = engine.workerHeartbeat(worker_id, true, undefined, {
+      executors: ['noop'],
+      channel: 'ops_steps',
+    })
+    await expect(asking).rejects.toMatchObject({ code: 'OPS_011', details: { path: 'p_channel' } })
+  })
+
   test('older than the schema are turned away', async () => {
     await expect(scene().engine.registerWorker({ ...worker, schema_version: 0 })).rejects.toMatchObject({
       code: 'OPS_011',
