@@ -30,11 +30,16 @@ async function losePower(dataDir: string, running: Running): Promise<void> {
   await running.end('SIGKILL')
 }
 
+/** The canary's steps have one attempt: what a kill takes from one is lost, but never doubled. */
 async function expectOneSuccessPerStep(sql: postgres.Sql): Promise<void> {
   const steps = await sql`
-    select s.key, s.status, count(r.*) filter (where r.status = 'succeeded')::int as successes
-    from ops_mission_steps s left join ops_action_runs r on r.step_id = s.id
-    group by s.id having s.status <> 'succeeded' or count(r.*) filter (where r.status = 'succeeded') <> 1`
+    with steps as (
+      select s.kind, s.status, s.attempt, m.source = 'canary' as is_canary,
+        (select count(*)::int from ops_action_runs r where r.step_id = s.id and r.status = 'succeeded') as successes,
+        (select array_agg(concat_ws(' ', r.attempt, r.status, r.error) order by r.attempt) from ops_action_runs r where r.step_id = s.id) as runs
+      from ops_mission_steps s join ops_missions m on m.id = s.mission_id)
+    select * from steps
+    where case when is_canary then successes > 1 else status <> 'succeeded' or successes <> 1 end`
   expect([...steps]).toEqual([])
 }
 
