@@ -1,5 +1,5 @@
 import postgres from 'postgres'
-import { median } from '../harness/numbers.js'
+import { paired } from '../harness/numbers.js'
 import { allInTurn, type Measurement } from '../harness/rounds.js'
 import { analyze } from '../harness/statistics.js'
 import type { Contender, ContenderName, Context, Scenario } from '../harness/types.js'
@@ -26,7 +26,8 @@ export const openTransaction: Scenario = {
       context,
       held.flatMap((one, n): Measurement[] => [one, free[n] ?? one]),
     )
-    const kept = median(subjects[0]?.rounds ?? []) / median(subjects[1]?.rounds ?? [])
+    // Within each round: the machine may be a third slower in the next.
+    const { ratio: kept } = paired(subjects[0]?.rounds ?? [], subjects[1]?.rounds ?? [])
     return [
       {
         metric: `Drain of ${jobs(context).toLocaleString('en')} under an open transaction`,
