@@ -3948,7 +3948,7 @@ begin
 end
 $$;
 
--- Wakes somebody for a step that has just become claimable; somebody sleeps. A sleeper that takes its executor is handed a step: claimed
+-- Wakes somebody for a step that has just become claimable; asked only where somebody sleeps. A sleeper that takes its executor is handed a step: claimed
 -- here, in the transaction that made the step, and told to the worker alone, it starts as soon as that has committed. Each sleeper is handed one, and
 -- the next when it has lain down again. Whoever has not been seen for 15 seconds is handed none, and what was not begun within a minute goes back
 -- and costs no failure (ops.take_back).
