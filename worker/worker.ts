@@ -170,7 +170,7 @@ class StepWorker implements Worker {
     this.#isClaiming = true
     const { steps, since } = await this.#claimSteps({ worker_id: workerId, limit, room, past })
     this.#isClaiming = false
-    if (steps.length === limit) this.#trail.follow(steps)
+    if (steps.length === limit) this.#trail.follow(steps, performance.now() - since)
     else this.#trail.leave()
     // A claim that began behind others has not seen everything.
     this.#moreToClaim = steps.length === limit || past !== undefined

@@ -178,7 +178,7 @@ $$;
 -- `p_past` {executor: {"priority", "run_at", "step_id"}}, the last step that the worker was given, begins behind it. What was
 -- claimed since the last vacuum lies at the head of the index, and a long transaction of anybody's keeps it there; who drains
 -- thousands need not read over it each time. What came to stand before the last step meanwhile is not seen, so a worker leaves
--- this out once a second and whenever it gets less than it asked for.
+-- this out about once a second and whenever it gets less than it asked for.
 --
 -- `p_handed`: somebody else claims for a worker that sleeps (ops.wake_for).
 create function public.ops_claim_steps(p_worker_id uuid, p_executors text[], p_limit integer, p_lease_seconds integer default null,
