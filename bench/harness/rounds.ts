@@ -1,11 +1,16 @@
 import type { Contender, ContenderName, Context, Database, Subject } from './types.js'
 
-/** What is measured of a contender, under a name of its own where that is not the contender's. */
+/** What is measured of a contender. */
 export interface Measurement {
-  name: string
   contender: ContenderName
-  measure(contender: Contender): Promise<number>
+  /** What is measured, one number of each in every round. */
+  names: readonly string[]
+  /** Opens as many processes of it as it likes. */
+  measure(open: Open): Promise<readonly number[]>
 }
+
+/** Starts a process of the contender whose schema is made, in the database that is given or a fresh one. It is stopped after the measurement. */
+export type Open = (database?: Database) => Promise<Contender>
 
 /**
  * Measures each contender once in every round, one after the other, so that whatever else the machine does hits all. Each
@@ -18,44 +23,63 @@ export function inTurn<Name extends ContenderName>(
 ): Promise<Subject[]> {
   return allInTurn(
     context,
-    names.map((name) => ({ name, contender: name, measure: (contender) => measure(contender, name) })),
+    names.map((name) => ({
+      contender: name,
+      names: [name],
+      measure: async (open) => [await measure(await open(), name)],
+    })),
   )
 }
 
 /** The same for measurements of different kinds. */
 export async function allInTurn(context: Context, measurements: readonly Measurement[]): Promise<Subject[]> {
-  const subjects = measurements.map((measurement) => ({
+  const series = measurements.map((measurement) => ({
     measurement,
-    name: measurement.name,
-    rounds: [] as number[],
+    rounds: [] as (readonly number[])[],
     missing: undefined as string | undefined,
   }))
   for (let round = 1; round <= context.rounds; round++) {
-    for (const subject of subjects) {
-      if (subject.missing !== undefined) continue
-      context.at(`  round ${round} of ${context.rounds}: ${subject.name} …`)
+    // There and back: what one leaves to the next, files to be deleted and memory to be written, is not always left to the same.
+    for (const one of round % 2 === 1 ? series : series.toReversed()) {
+      if (one.missing !== undefined) continue
+      const { contender, names } = one.measurement
+      context.at(`  round ${round} of ${context.rounds}: ${contender} …`)
       try {
-        const value = await oneRound(context, subject.measurement)
-        subject.rounds.push(value)
-        context.log(`  round ${round}: ${subject.name} ${value.toPrecision(4)}`)
+        const values = await oneRound(context, one.measurement)
+        one.rounds.push(values)
+        for (const [n, name] of names.entries())
+          context.log(`  round ${round}: ${name} ${values[n]?.toPrecision(4)}`)
       } catch (error) {
         // The whole bench was interrupted.
         if (error instanceof DOMException && error.name === 'AbortError') throw error
-        subject.missing = reasonOf(error)
-        context.log(`  ${subject.name} is missing: ${subject.missing}`)
+        one.missing = reasonOf(error)
+        context.log(`  ${contender} is missing: ${one.missing}`)
       }
     }
   }
-  return subjects.map(({ name, rounds, missing }) => ({ name, rounds, missing }))
+  return series.flatMap(({ measurement, rounds, missing }) =>
+    measurement.names.map((name, n) => ({
+      name,
+      rounds: rounds.map((values) => values[n] ?? Number.NaN),
+      missing,
+    })),
+  )
 }
 
-async function oneRound(context: Context, { contender: name, measure }: Measurement): Promise<number> {
-  const contender = await context.contender(name)
+async function oneRound(
+  context: Context,
+  { contender: name, measure }: Measurement,
+): Promise<readonly number[]> {
+  const opened: Contender[] = []
   try {
-    await contender.call('prepare', {})
-    return await measure(contender)
+    return await measure(async (database) => {
+      const contender = await context.contender(name, database)
+      opened.push(contender)
+      await contender.call('prepare', {})
+      return contender
+    })
   } finally {
-    await contender.stop()
+    for (const contender of opened) await contender.stop()
   }
 }
 

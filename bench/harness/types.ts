@@ -55,6 +55,9 @@ export interface Contender {
   readonly name: ContenderName
   readonly database: Database
   call<M extends keyof Calls>(method: M, args: Calls[M]['args']): Promise<Calls[M]['answer']>
+  /** Stands still until it is resumed, in the middle of whatever it does. */
+  pause(): void
+  resume(): void
   stop(): Promise<void>
 }
 
