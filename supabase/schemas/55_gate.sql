@@ -265,6 +265,7 @@ begin
     v_core := p_template - array['title', 'description'];
     if jsonb_typeof(p_template -> 'steps') = 'array' then
       for v_at in 0 .. least(jsonb_array_length(p_template -> 'steps'), 100) - 1 loop
+        continue when jsonb_typeof(p_template -> 'steps' -> v_at) = 'array'; -- has no field that could be taken away
         v_core := v_core #- array['steps', v_at::text, 'params'];
       end loop;
     end if;
@@ -306,7 +307,8 @@ begin
             and coalesce(length(i.idempotency_key) between 1 and 500, true) and coalesce(length(i.proposed_by) between 1 and 200, true)) as is_plain
     from unnest(p_items) i cross join lateral (
       select convert_to(i.template::text, 'UTF8') as body, length(i.template ->> 'title') as title_length,
-        jsonb_typeof(i.template) = 'object' and jsonb_typeof(i.template -> 'steps') = 'array' and jsonb_array_length(i.template -> 'steps') = 1 as is_one_step
+        jsonb_typeof(i.template) = 'object' and jsonb_typeof(i.template -> 'steps') = 'array' and jsonb_array_length(i.template -> 'steps') = 1
+          and jsonb_typeof(i.template #> array['steps', '0']) = 'object' as is_one_step
       offset 0) t
   ), found as materialized (
     select row_number() over ()::integer as shape, g.*

@@ -201,6 +201,8 @@ describe('a template that cannot run is refused with OPS_004 and the path of its
     const answers = await proposeAll(db.sql, [
       { template: noop() },
       { template: noop(0) },
+      { template: { title: 't', steps: [[]] } },
+      { template: { title: 't', steps: [{ kind: 'noop' }, ['noop']] } },
       { template: noop(), source: 'a b' },
       { template: noop(), source: null },
       { template: noop(), dedupe_key: 'k', dedupe_minutes: 'long' },
@@ -215,11 +217,15 @@ describe('a template that cannot run is refused with OPS_004 and the path of its
     expect(answers.map((a) => [a.status, a.code])).toEqual([
       ['auto_approved', 'auto_approved'],
       ['invalid', 'OPS_004'],
+      ['invalid', 'OPS_004'],
+      ['invalid', 'OPS_004'],
       ...Array.from({ length: 9 }, () => ['invalid', 'OPS_011']),
       ['auto_approved', 'auto_approved'],
     ])
     expect(answers[1]).toMatchObject({ proposal_id: null, mission_id: null, verdict: { path: 'steps' } })
-    expect(answers[2]).toMatchObject({ verdict: { path: 'source' } })
+    expect(answers[2]).toMatchObject({ verdict: { path: 'steps[0]' } })
+    expect(answers[3]).toMatchObject({ verdict: { path: 'steps[1]' } })
+    expect(answers[4]).toMatchObject({ verdict: { path: 'source' } })
     expect(await used(db.sql)).toEqual({ daily: 2, 'source api': 2, 'step_kind noop': 2 })
   })
 
