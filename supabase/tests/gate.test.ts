@@ -508,6 +508,33 @@ describe('a dedupe key', () => {
     expect(await proposeOne(db.sql, item)).toMatchObject({ code: 'auto_approved' })
   })
 
+  test('that is still in its window answers with the proposal that had it when that is in the archive', async () => {
+    const clock = await stopClock(db.sql)
+    const item = { template: noop(), dedupe_key: 'k', dedupe_minutes: 525_600 }
+    const first = await proposeOne(db.sql, item)
+    await finishMission(first.mission_id)
+    await db.sql`select * from ops_settle_events(1, (
+      select jsonb_agg(jsonb_build_object('event_id', event_id)) from ops_pending_events(10)))`
+    await clock.advance(100 * 86_400)
+    expect(only(await db.sql`select chains from ops_archive('90 days')`)).toEqual({ chains: 1 })
+    const again = {
+      proposal_id: first.proposal_id,
+      mission_id: first.mission_id,
+      status: 'auto_approved',
+      code: 'duplicate',
+    }
+    expect(await proposeOne(db.sql, item)).toMatchObject(again)
+    expect(await proposeAll(db.sql, [item, { template: noop() }])).toMatchObject([
+      again,
+      { code: 'auto_approved' },
+    ])
+    await setPolicy(db.sql, 'retention', { delete_archived_after_days: 1 })
+    await clock.advance(2 * 86_400)
+    await db.sql`select * from ops_housekeeping()`
+    expect(await count(db.sql, 'ops.archive')).toBe(0)
+    expect(await proposeOne(db.sql, item)).toMatchObject({ ...again, mission_id: null, status: 'approved' })
+  })
+
   test('within one batch goes to the first', async () => {
     const answers = await proposeAll(db.sql, [
       { template: noop(), dedupe_key: 'k' },
