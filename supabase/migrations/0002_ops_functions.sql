@@ -2714,6 +2714,20 @@ $$;
 create trigger ops_mission_proposals_hand_edit before update of status, template, digest, source, pattern_id on public.ops_mission_proposals
   for each row execute function ops.refuse_proposal_edit();
 
+-- Who deleted a held proposal would leave its place under the caps, its money and its key taken for ever.
+create function ops.refuse_held_delete() returns trigger
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform ops.fail('OPS_014', format('proposal %s waits for a decision and cannot be deleted', old.id), 'status',
+    format('first: select * from ops_reject_proposal(''%s'', ''your name'')', old.id));
+  return null;
+end
+$$;
+create trigger ops_mission_proposals_held_delete before delete on public.ops_mission_proposals
+  for each row when (old.status = 'pending') execute function ops.refuse_held_delete();
+
 -- 58_reactions.sql ------------------------------------------------------------------------------------------
 
 -- From event to reaction to proposal. Matching is done outside, purely; what it decided is settled here, in one call for

@@ -453,6 +453,19 @@ describe('rows that somebody deletes by hand', () => {
     for (const { id } of before) expect(idsOf(await trace(id))).toEqual(idsOf(before))
   })
 
+  test('cannot be a proposal that waits for a decision: it holds its place, its money and its key', async () => {
+    await setPolicy(db.sql, 'auto_approve', { enabled: false })
+    const held = await propose(db.sql, undefined, { dedupeKey: 'k' })
+    expect(await refusal(db.sql`delete from ops_mission_proposals`)).toMatchObject({
+      code: 'OP014',
+      path: 'status',
+      hint: expect.stringContaining('ops_reject_proposal'),
+    })
+    await reject(db.sql, held.proposal_id)
+    await db.sql`delete from ops_mission_proposals`
+    expect(await propose(db.sql, undefined, { dedupeKey: 'k' })).toMatchObject({ code: 'pending_approval' })
+  })
+
   test('cannot be open work', async () => {
     const mission = await startMission(db.sql, [{ key: 'a' }])
     const refused = { code: 'OP014', path: 'status' }
