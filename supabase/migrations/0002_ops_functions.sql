@@ -3212,6 +3212,10 @@ begin
   if not found then
     perform ops.fail('OPS_013', format('there is no proposal %s', p_proposal_id), 'p_proposal_id');
   end if;
+  if exists (select from ops.archive a where a.parent_id = p_proposal_id and a.entity = 'mission') then
+    perform ops.fail('OPS_009', format('proposal %s had its mission, which was deleted since', p_proposal_id), 'p_proposal_id',
+      'an approval is used once: propose it again');
+  end if;
   perform ops.start_missions(array[p_proposal_id]);
   select id into v_mission_id from public.ops_missions where proposal_id = p_proposal_id;
   if not found then
@@ -3222,7 +3226,8 @@ begin
 end
 $$;
 
--- The mission of an admitted proposal, made if it is not there yet. Errors: OPS_009 when it is not approved, OPS_013 unknown.
+-- The mission of an admitted proposal, made if it is not there yet. Errors: OPS_009 when it is not approved, or its mission was deleted;
+-- OPS_013 unknown.
 create function public.ops_create_mission_from_proposal(p_proposal_id uuid) returns uuid
 language sql security definer
 set search_path = pg_catalog, pg_temp

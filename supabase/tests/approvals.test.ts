@@ -18,7 +18,7 @@ import {
   used,
 } from './proposals.js'
 import { openSharedDatabase, type SharedDatabase } from './reset.js'
-import { type Connection, stepsOf } from './work.js'
+import { type Connection, claimOne, complete, lease, registerWorker, stepsOf } from './work.js'
 import { brokenInvariants, setPolicy, stopClock } from './world.js'
 
 let db: SharedDatabase
@@ -449,6 +449,16 @@ describe('there is no second path to a mission', () => {
     const { mission_id } = await approve(db.sql, proposal_id)
     expect(await start(db.sql, proposal_id)).toBe(mission_id)
     expect(await count(db.sql, 'ops_missions')).toBe(1)
+  })
+
+  test('an approval whose mission was deleted is used up', async () => {
+    const worker = await registerWorker(db.sql)
+    const { proposal_id } = await propose(db.sql)
+    await approve(db.sql, proposal_id)
+    await complete(db.sql, [lease(await claimOne(db.sql, worker))])
+    await db.sql`delete from ops_missions`
+    expect(await refusal(start(db.sql, proposal_id))).toMatchObject({ code: 'OP009', path: 'p_proposal_id' })
+    expect(await count(db.sql, 'ops_missions')).toBe(0)
   })
 
   test.each(['approved', 'auto_approved'])(
