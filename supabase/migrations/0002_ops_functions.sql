@@ -4841,6 +4841,16 @@ begin
     perform ops.fail('OPS_014', format('step %s depends on "%s", and its mission has no such step', new.id, v_unknown), 'depends_on',
       'name keys of the same mission; steps of one statement may name each other');
   end if;
+  if exists (
+    with recursive before as (
+      select unnest(new.depends_on) as key
+      union
+      select unnest(d.depends_on) from before b join public.ops_mission_steps d on d.mission_id = new.mission_id and d.key = b.key)
+    select from before where key = new.key)
+  then
+    perform ops.fail('OPS_014', format('step %s is part of a circle: these steps wait for each other', new.id), 'depends_on',
+      'leave out one of the dependencies');
+  end if;
   -- An insert brings nothing back, also not what the mission's end had cancelled.
   if new.status in ('waiting', 'queued') and exists (
     select from public.ops_mission_steps d

@@ -438,6 +438,21 @@ describe('inserting and deleting by hand', () => {
     expect(await statuses(mission)).toEqual({ a: 'queued', b: 'waiting', c: 'waiting' })
   })
 
+  test('those that would wait for each other, or for themselves, are refused', async () => {
+    const mission = await start([{ key: 'a' }])
+    const refused = {
+      code: 'OP014',
+      path: 'depends_on',
+      message: expect.stringContaining('wait for each other'),
+    }
+    expect(await refusal(insert(mission, { key: 'z', depends_on: ['a', 'z'] }))).toMatchObject(refused)
+    const circle = hand`
+      insert into ops_mission_steps (mission_id, kind, key, depends_on) values
+        (${mission.id}, ${executor}, 'x', '{z}'), (${mission.id}, ${executor}, 'y', '{x}'), (${mission.id}, ${executor}, 'z', '{a,y}')`
+    expect(await refusal(circle)).toMatchObject(refused)
+    expect(await statuses(mission)).toEqual({ a: 'queued' })
+  })
+
   test('one that depends on a finished step which was deleted since is queued', async () => {
     const mission = await start([{ key: 'a' }, { key: 'b' }])
     await complete(db.sql, [lease(await nextOne())])
