@@ -4794,6 +4794,19 @@ create trigger ops_mission_steps_engine_edit
   for each row when (new.revision = old.revision)
   execute function ops.refuse_engine_edit();
 
+-- Params that a hand wrote may name results of other steps.
+create function ops.read_params() returns trigger
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  new.uses_results := new.params::text ~ '\{\{\s*steps\.';
+  return new;
+end
+$$;
+create trigger ops_mission_steps_params_edit before update of params on public.ops_mission_steps
+  for each row when (new.revision = old.revision) execute function ops.read_params();
+
 -- A step that somebody inserts is made whole and joins its mission; an open step that somebody deletes must be cancelled first.
 create function ops.complete_hand_insert() returns trigger
 language plpgsql security definer

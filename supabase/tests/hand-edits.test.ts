@@ -353,6 +353,13 @@ describe('ending steps by hand', () => {
     expect(await nextOne()).toMatchObject({ key: 'a', params: { x: 1 } })
   })
 
+  test('placeholders that are written into params are told the results that they name', async () => {
+    const mission = await start([{ key: 'a' }, { key: 'b' }])
+    await hand`update ops_mission_steps set params = '{"x": "{{steps.a.result}}"}' where id = ${mission.step('b')}`
+    await complete(db.sql, [{ ...lease(await nextOne()), result: 7 }])
+    expect(await nextOne()).toMatchObject({ key: 'b', inputs: { a: 7 } })
+  })
+
   test('run_at puts a step off and brings it forward', async () => {
     const mission = await start([{ key: 'a' }])
     await hand`update ops_mission_steps set run_at = now() + interval '1 hour' where id = ${mission.step('a')}`
