@@ -22,7 +22,7 @@ create table public.ops_mission_proposals (
   root_event_id uuid,
   depth integer not null default 0,
   cap_day date,
-  reserved_usd numeric(14, 6) not null default 0,
+  reserved_usd numeric(20, 6) not null default 0,
   expires_at timestamptz,
   decided_at timestamptz,
   decided_by text,
@@ -62,7 +62,7 @@ create table ops.cap_stripes (
   name text not null,
   stripe integer not null,
   used integer not null default 0,
-  used_usd numeric(14, 6) not null default 0,
+  used_usd numeric(20, 6) not null default 0,
   -- The limits when the shares were dealt, and what is left of this one's; null: no limit.
   max_units integer,
   max_usd numeric,

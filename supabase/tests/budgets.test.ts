@@ -10,6 +10,7 @@ import {
   pool,
   proposalRow,
   propose,
+  proposeAll,
   reject,
   type Template,
   untilBlocked,
@@ -69,6 +70,17 @@ describe('at the gate', () => {
     await propose(db.sql, costing(10))
     expect(await propose(db.sql, costing(0.000001))).toMatchObject({ code: 'budget' })
     expect(await propose(db.sql, costing(0, undefined))).toMatchObject({ code: 'auto_approved' })
+  })
+
+  test('as much as missions may cost can be counted', async () => {
+    await setPolicy(db.sql, 'proposal_caps', {})
+    const dear = costing(...Array.from({ length: 100 }, () => 1_000_000))
+    expect(await propose(db.sql, dear)).toMatchObject({ code: 'auto_approved' })
+    expect((await proposeAll(db.sql, [{ template: dear }, { template: dear }])).map((a) => a.code)).toEqual([
+      'auto_approved',
+      'auto_approved',
+    ])
+    expect(await usedUsd(db.sql)).toBe(300_000_000)
   })
 
   test('asking sets nothing aside', async () => {
@@ -183,6 +195,15 @@ describe('at the end of a mission', () => {
     await fail(db.sql, [{ ...lease(first), error: 'no', cost_usd: 0.5, retry_after_seconds: 0 }])
     await succeed(0.25)
     expect(await usedUsd(db.sql)).toBe(0.75)
+  })
+
+  test('however many attempts cost as much as one may, each is recorded', async () => {
+    await propose(db.sql, noop(0, { steps: [{ kind: 'noop', max_retries: 100 }] }))
+    await db.sql`update ops_mission_steps set cost_usd = 99_500_000`
+    const first = await claimOne(db.sql, worker)
+    await fail(db.sql, [{ ...lease(first), error: 'no', cost_usd: 1_000_000, retry_after_seconds: 0 }])
+    await succeed(1_000_000)
+    expect(await usedUsd(db.sql)).toBe(101_500_000)
   })
 
   test('what never started is refunded when an earlier step dies', async () => {
