@@ -337,6 +337,7 @@ describe('batches', () => {
 describe('beside others', () => {
   const held: [string, string][] = [
     ['its event', 'ops_agent_events'],
+    ['a reaction', 'ops_agent_reactions'],
     ['a mission', 'ops_missions'],
     ['a step', 'ops_mission_steps'],
   ]
