@@ -1455,6 +1455,7 @@ as $$
     select l.scope, e.key, e.value::integer, null
     from caps, (values ('source', 'per_source'), ('source', 'per_source_limits'), ('agent', 'per_agent'), ('step_kind', 'per_step_kind'),
       ('pattern', 'per_pattern')) l(scope, field), jsonb_each_text(coalesce(p -> l.field, '{}')) e
+    where l.field <> 'per_source_limits' or (p -> 'per_source' ? e.key) is not true
   ),
   counted as (select * from ops.cap_counters where day = (select day from today))
   select today.day, coalesce(c.scope, l.scope), coalesce(c.name, l.name), coalesce(c.used, 0), l.max_units, coalesce(c.used_usd, 0), l.max_usd

@@ -207,6 +207,21 @@ describe('what a rejection says, and that it uses up nothing', () => {
     expect(await used(db.sql)).toEqual(before)
   })
 
+  test('a source with a limit under both names of the field has the first, and is listed once', async () => {
+    await setPolicy(db.sql, 'proposal_caps', {
+      per_source: { api: 1 },
+      per_source_limits: { api: 9, github: 2 },
+    })
+    await propose(db.sql)
+    expect(await propose(db.sql)).toMatchObject({ code: 'cap_source', verdict: { limit: 1 } })
+    expect(
+      await db.sql`select name, used, max_units from ops_cap_usage() where scope = 'source' order by name`,
+    ).toEqual([
+      { name: 'api', used: 1, max_units: 1 },
+      { name: 'github', used: 0, max_units: 2 },
+    ])
+  })
+
   test('a cap that one proposal does not fit lets a smaller one through', async () => {
     await setPolicy(db.sql, 'proposal_caps', { per_step_kind: { noop: 4 } })
     expect(
