@@ -61,12 +61,14 @@ as $$
 declare
   v_proposal public.ops_mission_proposals;
   v_verdict jsonb;
-  v_day date := ops.cap_day();
+  v_day date;
   v_units ops.cap_unit[];
-  v_now timestamptz := ops.now();
+  v_now timestamptz;
 begin
   perform ops.require_not_paused('approvals');
   v_proposal := ops.proposal_to_decide(p_proposal_id, p_actor);
+  v_now := ops.now(); -- when its turn has come
+  v_day := ops.cap_day();
   if v_proposal.expires_at <= v_now then
     perform ops.fail('OPS_009', format('proposal %s expired at %s', p_proposal_id, v_proposal.expires_at), 'expires_at',
       'propose it again');

@@ -211,6 +211,21 @@ describe('it is given in time', () => {
     expect(told).toEqual([{ id: late.proposal_id }])
   })
 
+  test('nor when it has expired while the approval waited for its turn', async () => {
+    const clock = await stopClock(db.sql)
+    await setPolicy(db.sql, 'approvals', { expires_minutes: 30 })
+    const { proposal_id } = await propose(db.sql)
+    const [holder, approver] = await openSessions(db, 2)
+    if (!holder || !approver) throw new Error('two sessions expected')
+    await holder.begin()
+    await reject(holder.sql, proposal_id)
+    const { answer } = await whileBlocked(db.sql, approver, (sql) => approve(sql, proposal_id))
+    await clock.advance(30 * 60)
+    await holder.rollback()
+    expect(await refusal(answer)).toMatchObject({ code: 'OP009', path: 'expires_at' })
+    expect(await proposalRow(db.sql, proposal_id)).toMatchObject({ status: 'pending' })
+  })
+
   test('a day is the default', async () => {
     await db.sql`delete from ops_policy where key = 'approvals'`
     await stopClock(db.sql, '2026-03-01T12:00:00Z')
