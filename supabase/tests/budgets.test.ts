@@ -209,7 +209,7 @@ describe('at the end of a mission', () => {
 
   test('however many attempts cost as much as one may, each is recorded', async () => {
     await propose(db.sql, noop(0, { steps: [{ kind: 'noop', max_retries: 100 }] }))
-    await db.sql`update ops_mission_steps set cost_usd = 99_500_000`
+    await db.sql`update ops_mission_steps set cost_usd = 99500000`
     const first = await claimOne(db.sql, worker)
     await fail(db.sql, [{ ...lease(first), error: 'no', cost_usd: 1_000_000, retry_after_seconds: 0 }])
     await succeed(1_000_000)
