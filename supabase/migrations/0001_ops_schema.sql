@@ -308,7 +308,7 @@ create table public.ops_mission_proposals (
   root_event_id uuid,
   depth integer not null default 0,
   cap_day date,
-  reserved_usd numeric(14, 6) not null default 0,
+  reserved_usd numeric(20, 6) not null default 0,
   expires_at timestamptz,
   decided_at timestamptz,
   decided_by text,
@@ -316,7 +316,8 @@ create table public.ops_mission_proposals (
 
   constraint ops_mission_proposals_reaction_once unique (reaction_id),
   constraint ops_mission_proposals_template_is_object check (jsonb_typeof(template) = 'object'),
-  constraint ops_mission_proposals_pending_expires check (status <> 'pending' or expires_at is not null),
+  -- One written by hand could neither be approved nor rejected nor expire, and those after it would not expire either.
+  constraint ops_mission_proposals_pending_is_held check (status <> 'pending' or num_nulls(expires_at, digest, cap_day) = 0),
   constraint ops_mission_proposals_admitted_has_time check ((status in ('approved', 'auto_approved')) = (approved_at is not null)),
   constraint ops_mission_proposals_rejection_says_why check (status <> 'rejected' or (code is not null and reason is not null))
 ) with (autovacuum_vacuum_scale_factor = 0.02, fillfactor = 85);
@@ -348,7 +349,7 @@ create table ops.cap_stripes (
   name text not null,
   stripe integer not null,
   used integer not null default 0,
-  used_usd numeric(14, 6) not null default 0,
+  used_usd numeric(20, 6) not null default 0,
   -- The limits when the shares were dealt, and what is left of this one's; null: no limit.
   max_units integer,
   max_usd numeric,
@@ -489,7 +490,7 @@ create table public.ops_mission_steps (
   timeout_seconds integer,
   declared_retries integer,
   cost_reserved_usd numeric(14, 6) not null default 0,
-  cost_usd numeric(14, 6),
+  cost_usd numeric(20, 6),
   completed_at timestamptz,
   end_reason text,
   revision integer not null default 0,

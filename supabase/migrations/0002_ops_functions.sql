@@ -711,7 +711,8 @@ $$;
 -- Schedules: which are due, and what becomes of their slots. Reading cron expressions is the control plane's part; that each slot
 -- becomes an event once, whoever is first, is this file's.
 
--- After any change of the policies: new schedules begin now, changed times begin anew, those that were switched off are forgotten.
+-- After a change of policy `schedules`: new schedules begin now, changed times begin anew, those that were switched off are forgotten. Whoever
+-- edits another policy sees this one as it was before an edit that is under way, and must not put its schedules back in force.
 create function ops.sync_schedules() returns trigger
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
@@ -734,6 +735,8 @@ begin
       format('schedules[%s].event.%s', v_bad.at, v_bad.field));
   end if;
 
+  -- In the order in which beats settle them.
+  perform from ops.schedules k order by k.id for no key update;
   delete from ops.schedules k
   where not exists (select from jsonb_array_elements(v_all) s
                     where s ->> 'id' = k.id and coalesce((s ->> 'enabled')::boolean, true));
@@ -758,7 +761,11 @@ begin
 end
 $$;
 
-create trigger ops_policy_sync_schedules after insert or update or delete or truncate on public.ops_policy
+create trigger ops_policy_sync_schedules after insert or update on public.ops_policy
+  for each row when (new.key = 'schedules') execute function ops.sync_schedules();
+create trigger ops_policy_sync_schedules_delete after delete on public.ops_policy
+  for each row when (old.key = 'schedules') execute function ops.sync_schedules();
+create trigger ops_policy_sync_schedules_truncate after truncate on public.ops_policy
   for each statement execute function ops.sync_schedules();
 
 -- Schedules whose next slot has come, or is not known yet, longest due first; at most p_limit (1..1000). `now` is the moment to
@@ -1339,7 +1346,8 @@ end
 $$;
 
 -- Counts what fits, and deals out anew where this session's stripe has no share that is large enough; where there is no limit, none is
--- needed. The day is locked.
+-- needed. A stripe that comes to a counter takes shares of another limit from the others: they would be good again when that limit is in
+-- force again, and know nothing of what was counted here. The day is locked.
 create function ops.count_caps(p_day date, p_units ops.cap_unit[]) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -1350,7 +1358,11 @@ declare
     select u from unnest(p_units) u
     left join ops.cap_stripes c on c.day = p_day and c.scope = u.scope and c.name = u.name and c.stripe = v_stripe
     where c.max_units is distinct from u.max_units or c.max_usd is distinct from u.max_usd
-      or c.room < u.units or (u.usd > 0 and c.room_usd < u.usd));
+      or c.room < u.units or (u.usd > 0 and c.room_usd < u.usd)
+      or (c.stripe is null and exists (
+        select from ops.cap_stripes o
+        where o.day = p_day and o.scope = u.scope and o.name = u.name
+          and (o.max_units is distinct from u.max_units or o.max_usd is distinct from u.max_usd))));
 begin
   insert into ops.cap_stripes as c (day, scope, name, stripe, used, used_usd)
   select p_day, u.scope, u.name, v_stripe, u.units, u.usd from unnest(p_units) u
@@ -1443,6 +1455,7 @@ as $$
     select l.scope, e.key, e.value::integer, null
     from caps, (values ('source', 'per_source'), ('source', 'per_source_limits'), ('agent', 'per_agent'), ('step_kind', 'per_step_kind'),
       ('pattern', 'per_pattern')) l(scope, field), jsonb_each_text(coalesce(p -> l.field, '{}')) e
+    where l.field <> 'per_source_limits' or (p -> 'per_source' ? e.key) is not true
   ),
   counted as (select * from ops.cap_counters where day = (select day from today))
   select today.day, coalesce(c.scope, l.scope), coalesce(c.name, l.name), coalesce(c.used, 0), l.max_units, coalesce(c.used_usd, 0), l.max_usd
@@ -1719,6 +1732,7 @@ begin
     v_core := p_template - array['title', 'description'];
     if jsonb_typeof(p_template -> 'steps') = 'array' then
       for v_at in 0 .. least(jsonb_array_length(p_template -> 'steps'), 100) - 1 loop
+        continue when jsonb_typeof(p_template -> 'steps' -> v_at) = 'array'; -- has no field that could be taken away
         v_core := v_core #- array['steps', v_at::text, 'params'];
       end loop;
     end if;
@@ -1760,7 +1774,8 @@ begin
             and coalesce(length(i.idempotency_key) between 1 and 500, true) and coalesce(length(i.proposed_by) between 1 and 200, true)) as is_plain
     from unnest(p_items) i cross join lateral (
       select convert_to(i.template::text, 'UTF8') as body, length(i.template ->> 'title') as title_length,
-        jsonb_typeof(i.template) = 'object' and jsonb_typeof(i.template -> 'steps') = 'array' and jsonb_array_length(i.template -> 'steps') = 1 as is_one_step
+        jsonb_typeof(i.template) = 'object' and jsonb_typeof(i.template -> 'steps') = 'array' and jsonb_array_length(i.template -> 'steps') = 1
+          and jsonb_typeof(i.template #> array['steps', '0']) = 'object' as is_one_step
       offset 0) t
   ), found as materialized (
     select row_number() over ()::integer as shape, g.*
@@ -2000,9 +2015,10 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_now timestamptz := ops.now();
+  v_known ops.gate_outcome[];
 begin
-  return array(
-    select row(k.n, p.id, p.status::text, m.id, coalesce(k.reason, p.reason), coalesce(k.code, p.code), p.verdict)::ops.gate_outcome
+  v_known := array(
+    select row(k.n, k.id, p.status::text, m.id, coalesce(k.reason, p.reason), coalesce(k.code, p.code), p.verdict)::ops.gate_outcome
     from (
       select i.n, coalesce(same.id, again.id, k.proposal_id) as id,
         case when same.id is null and again.id is null then 'duplicate' end as code,
@@ -2014,6 +2030,16 @@ begin
       where same.id is not null or again.id is not null or k.proposal_id is not null) k
     left join public.ops_mission_proposals p on p.id = k.id
     left join public.ops_missions m on m.proposal_id = k.id);
+  if not exists (select from unnest(v_known) k where k.status is null) then
+    return v_known;
+  end if;
+  -- The window of a key may be longer than finished work stays. What has a key then was admitted, even if the archive has forgotten it.
+  return array(
+    select row(k.n, k.proposal_id, coalesce(k.status, a.status, 'approved'), coalesce(k.mission_id, m.id), k.reason, k.code,
+      coalesce(k.verdict, a.data -> 'verdict', '{}'))::ops.gate_outcome
+    from unnest(v_known) k
+    left join ops.archive a on k.status is null and a.id = k.proposal_id and a.entity = 'proposal'
+    left join ops.archive m on k.status is null and m.parent_id = k.proposal_id and m.entity = 'mission');
 end
 $$;
 
@@ -2580,12 +2606,14 @@ as $$
 declare
   v_proposal public.ops_mission_proposals;
   v_verdict jsonb;
-  v_day date := ops.cap_day();
+  v_day date;
   v_units ops.cap_unit[];
-  v_now timestamptz := ops.now();
+  v_now timestamptz;
 begin
   perform ops.require_not_paused('approvals');
   v_proposal := ops.proposal_to_decide(p_proposal_id, p_actor);
+  v_now := ops.now(); -- when its turn has come
+  v_day := ops.cap_day();
   if v_proposal.expires_at <= v_now then
     perform ops.fail('OPS_009', format('proposal %s expired at %s', p_proposal_id, v_proposal.expires_at), 'expires_at',
       'propose it again');
@@ -2688,6 +2716,20 @@ $$;
 
 create trigger ops_mission_proposals_hand_edit before update of status, template, digest, source, pattern_id on public.ops_mission_proposals
   for each row execute function ops.refuse_proposal_edit();
+
+-- Who deleted a held proposal would leave its place under the caps, its money and its key taken for ever.
+create function ops.refuse_held_delete() returns trigger
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform ops.fail('OPS_014', format('proposal %s waits for a decision and cannot be deleted', old.id), 'status',
+    format('first: select * from ops_reject_proposal(''%s'', ''your name'')', old.id));
+  return null;
+end
+$$;
+create trigger ops_mission_proposals_held_delete before delete on public.ops_mission_proposals
+  for each row when (old.status = 'pending') execute function ops.refuse_held_delete();
 
 -- 58_reactions.sql ------------------------------------------------------------------------------------------
 
@@ -3024,7 +3066,7 @@ begin
 
   update public.ops_agent_reactions r
   set status = case a.status when 'invalid' then 'failed' else 'done' end,
-    payload = r.payload || case a.status
+    payload = case when r.payload -> 'error' is null then r.payload else r.payload - 'error' end || case a.status
       when 'invalid' then jsonb_build_object('error', jsonb_build_object('code', a.code, 'message', a.reason))
       -- As text: half of what jsonb_build_object takes, and nothing to strip.
       else ('{"result": {' || substr(concat(', "code": ' || to_json(a.code), ', "reason": ' || to_json(a.reason), ', "status": ' || to_json(a.status),
@@ -3173,6 +3215,10 @@ begin
   if not found then
     perform ops.fail('OPS_013', format('there is no proposal %s', p_proposal_id), 'p_proposal_id');
   end if;
+  if exists (select from ops.archive a where a.parent_id = p_proposal_id and a.entity = 'mission') then
+    perform ops.fail('OPS_009', format('proposal %s had its mission, which was deleted since', p_proposal_id), 'p_proposal_id',
+      'an approval is used once: propose it again');
+  end if;
   perform ops.start_missions(array[p_proposal_id]);
   select id into v_mission_id from public.ops_missions where proposal_id = p_proposal_id;
   if not found then
@@ -3183,7 +3229,8 @@ begin
 end
 $$;
 
--- The mission of an admitted proposal, made if it is not there yet. Errors: OPS_009 when it is not approved, OPS_013 unknown.
+-- The mission of an admitted proposal, made if it is not there yet. Errors: OPS_009 when it is not approved, or its mission was deleted;
+-- OPS_013 unknown.
 create function public.ops_create_mission_from_proposal(p_proposal_id uuid) returns uuid
 language sql security definer
 set search_path = pg_catalog, pg_temp
@@ -3238,8 +3285,8 @@ begin
 end
 $$;
 
--- Replaces what ended missions had reserved by what they cost: a step that never started costs nothing, one that
--- reported no cost costs what it had declared.
+-- Replaces what missions had reserved: by what they cost when they have ended, where a step that never started costs nothing and one that
+-- reported no cost costs what it had declared; by what they may cost when they are open again.
 create function ops.settle_costs(p_missions uuid[]) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -3251,7 +3298,8 @@ begin
   for v_day, v_usd in
     with cost as (
       select p.id, p.cap_day, p.reserved_usd,
-        (select coalesce(sum(case when s.attempt = 0 then 0 else coalesce(s.cost_usd, s.cost_reserved_usd) end), 0)
+        (select coalesce(sum(case when s.status < 'succeeded' then greatest(s.cost_usd, s.cost_reserved_usd)
+           when s.attempt = 0 then 0 else coalesce(s.cost_usd, s.cost_reserved_usd) end), 0)
          from public.ops_mission_steps s where s.mission_id = m.id) as usd
       from public.ops_missions m join public.ops_mission_proposals p on p.id = m.proposal_id
       where m.id = any (p_missions)
@@ -3416,11 +3464,12 @@ begin
   end if;
   if v_is.completed_at is not null then
     perform ops.finish_missions(array[p_mission_id]);
-  elsif v_was.completed_at is not null and v_is.completed_at is null and v_is.dedupe_key is not null then
-    if ops.take_key(v_is.dedupe_key, v_is.proposal_id, null) <> v_is.proposal_id then
+  elsif v_was.completed_at is not null then
+    if v_is.dedupe_key is not null and ops.take_key(v_is.dedupe_key, v_is.proposal_id, null) <> v_is.proposal_id then
       perform ops.fail('OPS_014', format('dedupe key "%s" belongs to newer work', v_is.dedupe_key), 'dedupe_key',
         'let that finish, or cancel it, then retry');
     end if;
+    perform ops.settle_costs(array[p_mission_id]);
   end if;
 end
 $$;
@@ -3620,22 +3669,25 @@ set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
-  v_step record;
+  v_steps uuid[];
+  v_missions uuid[];
 begin
-  for v_step in
-    select d.id, d.mission_id from (
-      select s.id, s.mission_id from ops.queue q join public.ops_mission_steps s on s.id = q.step_id
-      where q.status = 'failed' and (p_kind is null or s.kind = p_kind)
-      order by q.ended_at, s.id limit least(p_limit, 1000)) d
-    order by d.mission_id, d.id -- the order in which missions are locked
-  loop
+  select array_agg(d.id order by d.mission_id, d.id), array_agg(d.mission_id order by d.mission_id, d.id) into v_steps, v_missions
+  from (
+    select s.id, s.mission_id from ops.queue q join public.ops_mission_steps s on s.id = q.step_id
+    where q.status = 'failed' and (p_kind is null or s.kind = p_kind)
+    order by q.ended_at, s.id limit least(p_limit, 1000)) d;
+  -- Each of them takes its key and counts its money, so what comes before those is locked for all of them.
+  perform ops.lock_keys(array(select m.dedupe_key from public.ops_missions m where m.id = any (v_missions)));
+  perform from public.ops_missions m where m.id = any (v_missions) order by m.id for no key update;
+  for v_at in 1 .. coalesce(cardinality(v_steps), 0) loop
     begin
-      perform public.ops_retry_step(v_step.id, coalesce(p_actor, ops.actor()));
+      perform public.ops_retry_step(v_steps[v_at], coalesce(p_actor, ops.actor()));
     exception when sqlstate 'OP014' then
       continue;
     end;
-    step_id := v_step.id;
-    mission_id := v_step.mission_id;
+    step_id := v_steps[v_at];
+    mission_id := v_missions[v_at];
     return next;
   end loop;
 end
@@ -4750,6 +4802,19 @@ create trigger ops_mission_steps_engine_edit
   for each row when (new.revision = old.revision)
   execute function ops.refuse_engine_edit();
 
+-- Params that a hand wrote may name results of other steps.
+create function ops.read_params() returns trigger
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  new.uses_results := new.params::text ~ '\{\{\s*steps\.';
+  return new;
+end
+$$;
+create trigger ops_mission_steps_params_edit before update of params on public.ops_mission_steps
+  for each row when (new.revision = old.revision) execute function ops.read_params();
+
 -- A step that somebody inserts is made whole and joins its mission; an open step that somebody deletes must be cancelled first.
 create function ops.complete_hand_insert() returns trigger
 language plpgsql security definer
@@ -4796,6 +4861,16 @@ begin
   if found then
     perform ops.fail('OPS_014', format('step %s depends on "%s", and its mission has no such step', new.id, v_unknown), 'depends_on',
       'name keys of the same mission; steps of one statement may name each other');
+  end if;
+  if exists (
+    with recursive before as (
+      select unnest(new.depends_on) as key
+      union
+      select unnest(d.depends_on) from before b join public.ops_mission_steps d on d.mission_id = new.mission_id and d.key = b.key)
+    select from before where key = new.key)
+  then
+    perform ops.fail('OPS_014', format('step %s is part of a circle: these steps wait for each other', new.id), 'depends_on',
+      'leave out one of the dependencies');
   end if;
   -- An insert brings nothing back, also not what the mission's end had cancelled.
   if new.status in ('waiting', 'queued') and exists (
@@ -5414,6 +5489,8 @@ begin
       = (select count(*) from public.ops_mission_steps where id = any (p_ids))
     and (select count(*) from (select from public.ops_mission_proposals where id = any (p_ids) for update skip locked) held)
       = (select count(*) from public.ops_mission_proposals where id = any (p_ids))
+    and (select count(*) from (select from public.ops_agent_reactions where id = any (p_ids) for update skip locked) held)
+      = (select count(*) from public.ops_agent_reactions where id = any (p_ids))
     and (select count(*) from (select from public.ops_agent_events where id = any (p_ids) for update skip locked) held)
       = (select count(*) from public.ops_agent_events where id = any (p_ids));
 end

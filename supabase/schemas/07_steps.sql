@@ -43,7 +43,7 @@ create table public.ops_mission_steps (
   timeout_seconds integer,
   declared_retries integer,
   cost_reserved_usd numeric(14, 6) not null default 0,
-  cost_usd numeric(14, 6),
+  cost_usd numeric(20, 6),
   completed_at timestamptz,
   end_reason text,
   revision integer not null default 0,

@@ -1,7 +1,8 @@
 -- Schedules: which are due, and what becomes of their slots. Reading cron expressions is the control plane's part; that each slot
 -- becomes an event once, whoever is first, is this file's.
 
--- After any change of the policies: new schedules begin now, changed times begin anew, those that were switched off are forgotten.
+-- After a change of policy `schedules`: new schedules begin now, changed times begin anew, those that were switched off are forgotten. Whoever
+-- edits another policy sees this one as it was before an edit that is under way, and must not put its schedules back in force.
 create function ops.sync_schedules() returns trigger
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
@@ -24,6 +25,8 @@ begin
       format('schedules[%s].event.%s', v_bad.at, v_bad.field));
   end if;
 
+  -- In the order in which beats settle them.
+  perform from ops.schedules k order by k.id for no key update;
   delete from ops.schedules k
   where not exists (select from jsonb_array_elements(v_all) s
                     where s ->> 'id' = k.id and coalesce((s ->> 'enabled')::boolean, true));
@@ -48,7 +51,11 @@ begin
 end
 $$;
 
-create trigger ops_policy_sync_schedules after insert or update or delete or truncate on public.ops_policy
+create trigger ops_policy_sync_schedules after insert or update on public.ops_policy
+  for each row when (new.key = 'schedules') execute function ops.sync_schedules();
+create trigger ops_policy_sync_schedules_delete after delete on public.ops_policy
+  for each row when (old.key = 'schedules') execute function ops.sync_schedules();
+create trigger ops_policy_sync_schedules_truncate after truncate on public.ops_policy
   for each statement execute function ops.sync_schedules();
 
 -- Schedules whose next slot has come, or is not known yet, longest due first; at most p_limit (1..1000). `now` is the moment to

@@ -224,7 +224,8 @@ end
 $$;
 
 -- Counts what fits, and deals out anew where this session's stripe has no share that is large enough; where there is no limit, none is
--- needed. The day is locked.
+-- needed. A stripe that comes to a counter takes shares of another limit from the others: they would be good again when that limit is in
+-- force again, and know nothing of what was counted here. The day is locked.
 create function ops.count_caps(p_day date, p_units ops.cap_unit[]) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -235,7 +236,11 @@ declare
     select u from unnest(p_units) u
     left join ops.cap_stripes c on c.day = p_day and c.scope = u.scope and c.name = u.name and c.stripe = v_stripe
     where c.max_units is distinct from u.max_units or c.max_usd is distinct from u.max_usd
-      or c.room < u.units or (u.usd > 0 and c.room_usd < u.usd));
+      or c.room < u.units or (u.usd > 0 and c.room_usd < u.usd)
+      or (c.stripe is null and exists (
+        select from ops.cap_stripes o
+        where o.day = p_day and o.scope = u.scope and o.name = u.name
+          and (o.max_units is distinct from u.max_units or o.max_usd is distinct from u.max_usd))));
 begin
   insert into ops.cap_stripes as c (day, scope, name, stripe, used, used_usd)
   select p_day, u.scope, u.name, v_stripe, u.units, u.usd from unnest(p_units) u
@@ -328,6 +333,7 @@ as $$
     select l.scope, e.key, e.value::integer, null
     from caps, (values ('source', 'per_source'), ('source', 'per_source_limits'), ('agent', 'per_agent'), ('step_kind', 'per_step_kind'),
       ('pattern', 'per_pattern')) l(scope, field), jsonb_each_text(coalesce(p -> l.field, '{}')) e
+    where l.field <> 'per_source_limits' or (p -> 'per_source' ? e.key) is not true
   ),
   counted as (select * from ops.cap_counters where day = (select day from today))
   select today.day, coalesce(c.scope, l.scope), coalesce(c.name, l.name), coalesce(c.used, 0), l.max_units, coalesce(c.used_usd, 0), l.max_usd

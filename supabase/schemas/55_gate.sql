@@ -265,6 +265,7 @@ begin
     v_core := p_template - array['title', 'description'];
     if jsonb_typeof(p_template -> 'steps') = 'array' then
       for v_at in 0 .. least(jsonb_array_length(p_template -> 'steps'), 100) - 1 loop
+        continue when jsonb_typeof(p_template -> 'steps' -> v_at) = 'array'; -- has no field that could be taken away
         v_core := v_core #- array['steps', v_at::text, 'params'];
       end loop;
     end if;
@@ -306,7 +307,8 @@ begin
             and coalesce(length(i.idempotency_key) between 1 and 500, true) and coalesce(length(i.proposed_by) between 1 and 200, true)) as is_plain
     from unnest(p_items) i cross join lateral (
       select convert_to(i.template::text, 'UTF8') as body, length(i.template ->> 'title') as title_length,
-        jsonb_typeof(i.template) = 'object' and jsonb_typeof(i.template -> 'steps') = 'array' and jsonb_array_length(i.template -> 'steps') = 1 as is_one_step
+        jsonb_typeof(i.template) = 'object' and jsonb_typeof(i.template -> 'steps') = 'array' and jsonb_array_length(i.template -> 'steps') = 1
+          and jsonb_typeof(i.template #> array['steps', '0']) = 'object' as is_one_step
       offset 0) t
   ), found as materialized (
     select row_number() over ()::integer as shape, g.*
@@ -546,9 +548,10 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_now timestamptz := ops.now();
+  v_known ops.gate_outcome[];
 begin
-  return array(
-    select row(k.n, p.id, p.status::text, m.id, coalesce(k.reason, p.reason), coalesce(k.code, p.code), p.verdict)::ops.gate_outcome
+  v_known := array(
+    select row(k.n, k.id, p.status::text, m.id, coalesce(k.reason, p.reason), coalesce(k.code, p.code), p.verdict)::ops.gate_outcome
     from (
       select i.n, coalesce(same.id, again.id, k.proposal_id) as id,
         case when same.id is null and again.id is null then 'duplicate' end as code,
@@ -560,6 +563,16 @@ begin
       where same.id is not null or again.id is not null or k.proposal_id is not null) k
     left join public.ops_mission_proposals p on p.id = k.id
     left join public.ops_missions m on m.proposal_id = k.id);
+  if not exists (select from unnest(v_known) k where k.status is null) then
+    return v_known;
+  end if;
+  -- The window of a key may be longer than finished work stays. What has a key then was admitted, even if the archive has forgotten it.
+  return array(
+    select row(k.n, k.proposal_id, coalesce(k.status, a.status, 'approved'), coalesce(k.mission_id, m.id), k.reason, k.code,
+      coalesce(k.verdict, a.data -> 'verdict', '{}'))::ops.gate_outcome
+    from unnest(v_known) k
+    left join ops.archive a on k.status is null and a.id = k.proposal_id and a.entity = 'proposal'
+    left join ops.archive m on k.status is null and m.parent_id = k.proposal_id and m.entity = 'mission');
 end
 $$;
 

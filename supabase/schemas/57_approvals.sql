@@ -61,12 +61,14 @@ as $$
 declare
   v_proposal public.ops_mission_proposals;
   v_verdict jsonb;
-  v_day date := ops.cap_day();
+  v_day date;
   v_units ops.cap_unit[];
-  v_now timestamptz := ops.now();
+  v_now timestamptz;
 begin
   perform ops.require_not_paused('approvals');
   v_proposal := ops.proposal_to_decide(p_proposal_id, p_actor);
+  v_now := ops.now(); -- when its turn has come
+  v_day := ops.cap_day();
   if v_proposal.expires_at <= v_now then
     perform ops.fail('OPS_009', format('proposal %s expired at %s', p_proposal_id, v_proposal.expires_at), 'expires_at',
       'propose it again');
@@ -169,3 +171,17 @@ $$;
 
 create trigger ops_mission_proposals_hand_edit before update of status, template, digest, source, pattern_id on public.ops_mission_proposals
   for each row execute function ops.refuse_proposal_edit();
+
+-- Who deleted a held proposal would leave its place under the caps, its money and its key taken for ever.
+create function ops.refuse_held_delete() returns trigger
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform ops.fail('OPS_014', format('proposal %s waits for a decision and cannot be deleted', old.id), 'status',
+    format('first: select * from ops_reject_proposal(''%s'', ''your name'')', old.id));
+  return null;
+end
+$$;
+create trigger ops_mission_proposals_held_delete before delete on public.ops_mission_proposals
+  for each row when (old.status = 'pending') execute function ops.refuse_held_delete();

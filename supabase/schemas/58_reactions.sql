@@ -331,7 +331,7 @@ begin
 
   update public.ops_agent_reactions r
   set status = case a.status when 'invalid' then 'failed' else 'done' end,
-    payload = r.payload || case a.status
+    payload = case when r.payload -> 'error' is null then r.payload else r.payload - 'error' end || case a.status
       when 'invalid' then jsonb_build_object('error', jsonb_build_object('code', a.code, 'message', a.reason))
       -- As text: half of what jsonb_build_object takes, and nothing to strip.
       else ('{"result": {' || substr(concat(', "code": ' || to_json(a.code), ', "reason": ' || to_json(a.reason), ', "status": ' || to_json(a.status),

@@ -110,6 +110,10 @@ begin
   if not found then
     perform ops.fail('OPS_013', format('there is no proposal %s', p_proposal_id), 'p_proposal_id');
   end if;
+  if exists (select from ops.archive a where a.parent_id = p_proposal_id and a.entity = 'mission') then
+    perform ops.fail('OPS_009', format('proposal %s had its mission, which was deleted since', p_proposal_id), 'p_proposal_id',
+      'an approval is used once: propose it again');
+  end if;
   perform ops.start_missions(array[p_proposal_id]);
   select id into v_mission_id from public.ops_missions where proposal_id = p_proposal_id;
   if not found then
@@ -120,7 +124,8 @@ begin
 end
 $$;
 
--- The mission of an admitted proposal, made if it is not there yet. Errors: OPS_009 when it is not approved, OPS_013 unknown.
+-- The mission of an admitted proposal, made if it is not there yet. Errors: OPS_009 when it is not approved, or its mission was deleted;
+-- OPS_013 unknown.
 create function public.ops_create_mission_from_proposal(p_proposal_id uuid) returns uuid
 language sql security definer
 set search_path = pg_catalog, pg_temp
@@ -175,8 +180,8 @@ begin
 end
 $$;
 
--- Replaces what ended missions had reserved by what they cost: a step that never started costs nothing, one that
--- reported no cost costs what it had declared.
+-- Replaces what missions had reserved: by what they cost when they have ended, where a step that never started costs nothing and one that
+-- reported no cost costs what it had declared; by what they may cost when they are open again.
 create function ops.settle_costs(p_missions uuid[]) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -188,7 +193,8 @@ begin
   for v_day, v_usd in
     with cost as (
       select p.id, p.cap_day, p.reserved_usd,
-        (select coalesce(sum(case when s.attempt = 0 then 0 else coalesce(s.cost_usd, s.cost_reserved_usd) end), 0)
+        (select coalesce(sum(case when s.status < 'succeeded' then greatest(s.cost_usd, s.cost_reserved_usd)
+           when s.attempt = 0 then 0 else coalesce(s.cost_usd, s.cost_reserved_usd) end), 0)
          from public.ops_mission_steps s where s.mission_id = m.id) as usd
       from public.ops_missions m join public.ops_mission_proposals p on p.id = m.proposal_id
       where m.id = any (p_missions)
@@ -353,11 +359,12 @@ begin
   end if;
   if v_is.completed_at is not null then
     perform ops.finish_missions(array[p_mission_id]);
-  elsif v_was.completed_at is not null and v_is.completed_at is null and v_is.dedupe_key is not null then
-    if ops.take_key(v_is.dedupe_key, v_is.proposal_id, null) <> v_is.proposal_id then
+  elsif v_was.completed_at is not null then
+    if v_is.dedupe_key is not null and ops.take_key(v_is.dedupe_key, v_is.proposal_id, null) <> v_is.proposal_id then
       perform ops.fail('OPS_014', format('dedupe key "%s" belongs to newer work', v_is.dedupe_key), 'dedupe_key',
         'let that finish, or cancel it, then retry');
     end if;
+    perform ops.settle_costs(array[p_mission_id]);
   end if;
 end
 $$;
@@ -557,22 +564,25 @@ set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
-  v_step record;
+  v_steps uuid[];
+  v_missions uuid[];
 begin
-  for v_step in
-    select d.id, d.mission_id from (
-      select s.id, s.mission_id from ops.queue q join public.ops_mission_steps s on s.id = q.step_id
-      where q.status = 'failed' and (p_kind is null or s.kind = p_kind)
-      order by q.ended_at, s.id limit least(p_limit, 1000)) d
-    order by d.mission_id, d.id -- the order in which missions are locked
-  loop
+  select array_agg(d.id order by d.mission_id, d.id), array_agg(d.mission_id order by d.mission_id, d.id) into v_steps, v_missions
+  from (
+    select s.id, s.mission_id from ops.queue q join public.ops_mission_steps s on s.id = q.step_id
+    where q.status = 'failed' and (p_kind is null or s.kind = p_kind)
+    order by q.ended_at, s.id limit least(p_limit, 1000)) d;
+  -- Each of them takes its key and counts its money, so what comes before those is locked for all of them.
+  perform ops.lock_keys(array(select m.dedupe_key from public.ops_missions m where m.id = any (v_missions)));
+  perform from public.ops_missions m where m.id = any (v_missions) order by m.id for no key update;
+  for v_at in 1 .. coalesce(cardinality(v_steps), 0) loop
     begin
-      perform public.ops_retry_step(v_step.id, coalesce(p_actor, ops.actor()));
+      perform public.ops_retry_step(v_steps[v_at], coalesce(p_actor, ops.actor()));
     exception when sqlstate 'OP014' then
       continue;
     end;
-    step_id := v_step.id;
-    mission_id := v_step.mission_id;
+    step_id := v_steps[v_at];
+    mission_id := v_missions[v_at];
     return next;
   end loop;
 end

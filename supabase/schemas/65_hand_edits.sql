@@ -121,6 +121,19 @@ create trigger ops_mission_steps_engine_edit
   for each row when (new.revision = old.revision)
   execute function ops.refuse_engine_edit();
 
+-- Params that a hand wrote may name results of other steps.
+create function ops.read_params() returns trigger
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  new.uses_results := new.params::text ~ '\{\{\s*steps\.';
+  return new;
+end
+$$;
+create trigger ops_mission_steps_params_edit before update of params on public.ops_mission_steps
+  for each row when (new.revision = old.revision) execute function ops.read_params();
+
 -- A step that somebody inserts is made whole and joins its mission; an open step that somebody deletes must be cancelled first.
 create function ops.complete_hand_insert() returns trigger
 language plpgsql security definer
@@ -167,6 +180,16 @@ begin
   if found then
     perform ops.fail('OPS_014', format('step %s depends on "%s", and its mission has no such step', new.id, v_unknown), 'depends_on',
       'name keys of the same mission; steps of one statement may name each other');
+  end if;
+  if exists (
+    with recursive before as (
+      select unnest(new.depends_on) as key
+      union
+      select unnest(d.depends_on) from before b join public.ops_mission_steps d on d.mission_id = new.mission_id and d.key = b.key)
+    select from before where key = new.key)
+  then
+    perform ops.fail('OPS_014', format('step %s is part of a circle: these steps wait for each other', new.id), 'depends_on',
+      'leave out one of the dependencies');
   end if;
   -- An insert brings nothing back, also not what the mission's end had cancelled.
   if new.status in ('waiting', 'queued') and exists (

@@ -113,6 +113,8 @@ begin
       = (select count(*) from public.ops_mission_steps where id = any (p_ids))
     and (select count(*) from (select from public.ops_mission_proposals where id = any (p_ids) for update skip locked) held)
       = (select count(*) from public.ops_mission_proposals where id = any (p_ids))
+    and (select count(*) from (select from public.ops_agent_reactions where id = any (p_ids) for update skip locked) held)
+      = (select count(*) from public.ops_agent_reactions where id = any (p_ids))
     and (select count(*) from (select from public.ops_agent_events where id = any (p_ids) for update skip locked) held)
       = (select count(*) from public.ops_agent_events where id = any (p_ids));
 end

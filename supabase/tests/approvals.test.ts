@@ -18,7 +18,7 @@ import {
   used,
 } from './proposals.js'
 import { openSharedDatabase, type SharedDatabase } from './reset.js'
-import { type Connection, stepsOf } from './work.js'
+import { type Connection, claimOne, complete, lease, registerWorker, stepsOf } from './work.js'
 import { brokenInvariants, setPolicy, stopClock } from './world.js'
 
 let db: SharedDatabase
@@ -209,6 +209,21 @@ describe('it is given in time', () => {
     const told =
       await db.sql`select data ->> 'proposal_id' as id from ops_agent_events where type = 'proposal:expired'`
     expect(told).toEqual([{ id: late.proposal_id }])
+  })
+
+  test('nor when it has expired while the approval waited for its turn', async () => {
+    const clock = await stopClock(db.sql)
+    await setPolicy(db.sql, 'approvals', { expires_minutes: 30 })
+    const { proposal_id } = await propose(db.sql)
+    const [holder, approver] = await openSessions(db, 2)
+    if (!holder || !approver) throw new Error('two sessions expected')
+    await holder.begin()
+    await reject(holder.sql, proposal_id)
+    const { answer } = await whileBlocked(db.sql, approver, (sql) => approve(sql, proposal_id))
+    await clock.advance(30 * 60)
+    await holder.rollback()
+    expect(await refusal(answer)).toMatchObject({ code: 'OP009', path: 'expires_at' })
+    expect(await proposalRow(db.sql, proposal_id)).toMatchObject({ status: 'pending' })
   })
 
   test('a day is the default', async () => {
@@ -449,6 +464,16 @@ describe('there is no second path to a mission', () => {
     const { mission_id } = await approve(db.sql, proposal_id)
     expect(await start(db.sql, proposal_id)).toBe(mission_id)
     expect(await count(db.sql, 'ops_missions')).toBe(1)
+  })
+
+  test('an approval whose mission was deleted is used up', async () => {
+    const worker = await registerWorker(db.sql)
+    const { proposal_id } = await propose(db.sql)
+    await approve(db.sql, proposal_id)
+    await complete(db.sql, [lease(await claimOne(db.sql, worker))])
+    await db.sql`delete from ops_missions`
+    expect(await refusal(start(db.sql, proposal_id))).toMatchObject({ code: 'OP009', path: 'p_proposal_id' })
+    expect(await count(db.sql, 'ops_missions')).toBe(0)
   })
 
   test.each(['approved', 'auto_approved'])(

@@ -1,6 +1,6 @@
 /** Money: set aside at the gate, settled when the mission ends, given back for what never started. */
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { holdCounter, openSession } from './contention.js'
+import { holdCounter, openSession, openSessions, whileBlocked } from './contention.js'
 import {
   approve,
   ask,
@@ -10,13 +10,24 @@ import {
   pool,
   proposalRow,
   propose,
+  proposeAll,
   reject,
   type Template,
   untilBlocked,
   usedUsd,
 } from './proposals.js'
 import { openSharedDatabase, type SharedDatabase } from './reset.js'
-import { cancelMission, claimOne, complete, fail, lease, registerWorker, retryStep, snooze } from './work.js'
+import {
+  type Connection,
+  cancelMission,
+  claimOne,
+  complete,
+  fail,
+  lease,
+  registerWorker,
+  retryStep,
+  snooze,
+} from './work.js'
 import { brokenInvariants, setPolicy, stopClock } from './world.js'
 
 let db: SharedDatabase
@@ -69,6 +80,17 @@ describe('at the gate', () => {
     await propose(db.sql, costing(10))
     expect(await propose(db.sql, costing(0.000001))).toMatchObject({ code: 'budget' })
     expect(await propose(db.sql, costing(0, undefined))).toMatchObject({ code: 'auto_approved' })
+  })
+
+  test('as much as missions may cost can be counted', async () => {
+    await setPolicy(db.sql, 'proposal_caps', {})
+    const dear = costing(...Array.from({ length: 100 }, () => 1_000_000))
+    expect(await propose(db.sql, dear)).toMatchObject({ code: 'auto_approved' })
+    expect((await proposeAll(db.sql, [{ template: dear }, { template: dear }])).map((a) => a.code)).toEqual([
+      'auto_approved',
+      'auto_approved',
+    ])
+    expect(await usedUsd(db.sql)).toBe(300_000_000)
   })
 
   test('asking sets nothing aside', async () => {
@@ -185,6 +207,15 @@ describe('at the end of a mission', () => {
     expect(await usedUsd(db.sql)).toBe(0.75)
   })
 
+  test('however many attempts cost as much as one may, each is recorded', async () => {
+    await propose(db.sql, noop(0, { steps: [{ kind: 'noop', max_retries: 100 }] }))
+    await db.sql`update ops_mission_steps set cost_usd = 99500000`
+    const first = await claimOne(db.sql, worker)
+    await fail(db.sql, [{ ...lease(first), error: 'no', cost_usd: 1_000_000, retry_after_seconds: 0 }])
+    await succeed(1_000_000)
+    expect(await usedUsd(db.sql)).toBe(101_500_000)
+  })
+
   test('what never started is refunded when an earlier step dies', async () => {
     await propose(db.sql, costing(1, 2, 3))
     await succeed()
@@ -215,6 +246,42 @@ describe('at the end of a mission', () => {
     await succeed()
     await succeed(1)
     expect(await usedUsd(db.sql)).toBe(3)
+  })
+
+  test('a mission that is opened again sets aside what its steps may cost', async () => {
+    await propose(db.sql, costing(1, 2, 6))
+    await succeed(0.5)
+    const second = await claimOne(db.sql, worker)
+    await fail(db.sql, [{ ...lease(second), error: 'no', permanent: true, cost_usd: 1.5 }])
+    expect(await usedUsd(db.sql)).toBe(2)
+    await retryStep(db.sql, second.step_id)
+    expect(await usedUsd(db.sql)).toBe(8.5)
+    expect(await propose(db.sql, costing(2))).toMatchObject({ code: 'budget', verdict: { used: 8.5 } })
+    await succeed()
+    await succeed(1)
+    expect(await usedUsd(db.sql)).toBe(3)
+  })
+
+  test('missions that are opened again together wait for each other, and for gates, without a deadlock', async () => {
+    for (const key of ['j', 'k']) {
+      await propose(db.sql, costing(1, 2), { dedupeKey: key })
+      await fail(db.sql, [{ ...lease(await claimOne(db.sql, worker)), error: 'no', permanent: true }])
+    }
+    const retryAll = (sql: Connection) => sql`select * from ops_retry_dead_steps()`
+    const [gate, one] = await openSessions(db, 2)
+    if (!gate || !one) throw new Error('two sessions expected')
+    await gate.begin()
+    const [last] = await db.sql<
+      { dedupe_key: string }[]
+    >`select dedupe_key from ops_missions order by id desc limit 1`
+    await gate.sql`select ops.lock_keys(array[${last?.dedupe_key ?? ''}])`
+    const { answer } = await whileBlocked(db.sql, one, retryAll)
+    expect(await propose(gate.sql, costing(1), { dedupeKey: last?.dedupe_key })).toMatchObject({
+      code: 'auto_approved',
+    })
+    await gate.commit()
+    expect(await answer).toHaveLength(1) // the other's key belongs to newer work
+    expect(await usedUsd(db.sql)).toBe(5)
   })
 
   test('it is settled on the day that set it aside', async () => {

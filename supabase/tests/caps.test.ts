@@ -58,6 +58,14 @@ const rush = async <T>(calls: number, call: (sql: Connection, n: number) => Prom
   return answers
 }
 
+/** Two sessions that count in stripes of their own. */
+const inDifferentStripes = async (): Promise<[Session, Session]> => {
+  const [one, ...others] = await openSessions(db, 17)
+  const other = others.find(({ pid }) => pid % 16 !== (one?.pid ?? 0) % 16)
+  if (!one || !other) throw new Error('two stripes expected')
+  return [one, other]
+}
+
 /** Settles one event for each id given, so that pattern `p` has a queued reaction to it. */
 const queueReactions = async (count: number, pattern = 'p') => {
   const events = Array.from({ length: count }, () => ({ type: 'test:happened' }))
@@ -199,6 +207,21 @@ describe('what a rejection says, and that it uses up nothing', () => {
     expect(await used(db.sql)).toEqual(before)
   })
 
+  test('a source with a limit under both names of the field has the first, and is listed once', async () => {
+    await setPolicy(db.sql, 'proposal_caps', {
+      per_source: { api: 1 },
+      per_source_limits: { api: 9, github: 2 },
+    })
+    await propose(db.sql)
+    expect(await propose(db.sql)).toMatchObject({ code: 'cap_source', verdict: { limit: 1 } })
+    expect(
+      await db.sql`select name, used, max_units from ops_cap_usage() where scope = 'source' order by name`,
+    ).toEqual([
+      { name: 'api', used: 1, max_units: 1 },
+      { name: 'github', used: 0, max_units: 2 },
+    ])
+  })
+
   test('a cap that one proposal does not fit lets a smaller one through', async () => {
     await setPolicy(db.sql, 'proposal_caps', { per_step_kind: { noop: 4 } })
     expect(
@@ -227,6 +250,16 @@ describe('what a rejection says, and that it uses up nothing', () => {
     expect(await propose(db.sql)).toMatchObject({ code: 'auto_approved' })
     await setPolicy(db.sql, 'proposal_caps', { daily_limit: 2 })
     expect(await propose(db.sql)).toMatchObject({ code: 'cap_daily', verdict: { used: 2, limit: 2 } })
+  })
+
+  test('what was counted while there was no limit counts when there is one again, whichever stripe it was counted in', async () => {
+    const [one, other] = await inDifferentStripes()
+    await setPolicy(db.sql, 'proposal_caps', { per_source: { api: 4 } })
+    expect(await propose(one.sql)).toMatchObject({ code: 'auto_approved' })
+    await setPolicy(db.sql, 'proposal_caps', {})
+    for (let n = 0; n < 4; n++) expect(await propose(other.sql)).toMatchObject({ code: 'auto_approved' })
+    await setPolicy(db.sql, 'proposal_caps', { per_source: { api: 4 } })
+    expect(await propose(one.sql)).toMatchObject({ code: 'cap_source', verdict: { used: 5, limit: 4 } })
   })
 
   test('without the policy there is no limit, and use is still counted', async () => {

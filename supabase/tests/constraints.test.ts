@@ -46,12 +46,12 @@ const breaches: Record<string, string> = {
   alert_notices_leased_has_deadline: `insert into ops.alert_notices (number, transition, channel, message, lease_token)
     values (1, 'opened', 'c', '{}', gen_random_uuid())`,
 
-  ops_mission_proposals_idempotency_key_unique: `insert into ops_mission_proposals (source, template, expires_at, idempotency_key)
-    select 'api', '{}', now(), 'same' from generate_series(1, 2)`,
-  ops_mission_proposals_reaction_once: `insert into ops_mission_proposals (source, template, expires_at, reaction_id)
-    select 'api', '{}', now(), id from ops_agent_reactions`,
-  ops_mission_proposals_template_is_object: `insert into ops_mission_proposals (source, template, expires_at) values ('api', '[]', now())`,
-  ops_mission_proposals_pending_expires: `insert into ops_mission_proposals (source, template) values ('api', '{}')`,
+  ops_mission_proposals_idempotency_key_unique: `insert into ops_mission_proposals (source, template, status, code, reason, idempotency_key)
+    select 'api', '{}', 'rejected', 'c', 'r', 'same' from generate_series(1, 2)`,
+  ops_mission_proposals_reaction_once: `insert into ops_mission_proposals (source, template, status, code, reason, reaction_id)
+    select 'api', '{}', 'rejected', 'c', 'r', id from ops_agent_reactions`,
+  ops_mission_proposals_template_is_object: `insert into ops_mission_proposals (source, template, status, code, reason) values ('api', '[]', 'rejected', 'c', 'r')`,
+  ops_mission_proposals_pending_is_held: `insert into ops_mission_proposals (source, template, expires_at) values ('api', '{}', now())`,
   ops_mission_proposals_admitted_has_time: `update ops_mission_proposals set approved_at = null`,
   ops_mission_proposals_rejection_says_why: `insert into ops_mission_proposals (source, template, status, code) values ('api', '{}', 'rejected', 'c')`,
 

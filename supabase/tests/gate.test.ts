@@ -201,6 +201,8 @@ describe('a template that cannot run is refused with OPS_004 and the path of its
     const answers = await proposeAll(db.sql, [
       { template: noop() },
       { template: noop(0) },
+      { template: { title: 't', steps: [[]] } },
+      { template: { title: 't', steps: [{ kind: 'noop' }, ['noop']] } },
       { template: noop(), source: 'a b' },
       { template: noop(), source: null },
       { template: noop(), dedupe_key: 'k', dedupe_minutes: 'long' },
@@ -215,11 +217,15 @@ describe('a template that cannot run is refused with OPS_004 and the path of its
     expect(answers.map((a) => [a.status, a.code])).toEqual([
       ['auto_approved', 'auto_approved'],
       ['invalid', 'OPS_004'],
+      ['invalid', 'OPS_004'],
+      ['invalid', 'OPS_004'],
       ...Array.from({ length: 9 }, () => ['invalid', 'OPS_011']),
       ['auto_approved', 'auto_approved'],
     ])
     expect(answers[1]).toMatchObject({ proposal_id: null, mission_id: null, verdict: { path: 'steps' } })
-    expect(answers[2]).toMatchObject({ verdict: { path: 'source' } })
+    expect(answers[2]).toMatchObject({ verdict: { path: 'steps[0]' } })
+    expect(answers[3]).toMatchObject({ verdict: { path: 'steps[1]' } })
+    expect(answers[4]).toMatchObject({ verdict: { path: 'source' } })
     expect(await used(db.sql)).toEqual({ daily: 2, 'source api': 2, 'step_kind noop': 2 })
   })
 
@@ -500,6 +506,33 @@ describe('a dedupe key', () => {
     })
     await finishMission(second.mission_id)
     expect(await proposeOne(db.sql, item)).toMatchObject({ code: 'auto_approved' })
+  })
+
+  test('that is still in its window answers with the proposal that had it when that is in the archive', async () => {
+    const clock = await stopClock(db.sql)
+    const item = { template: noop(), dedupe_key: 'k', dedupe_minutes: 525_600 }
+    const first = await proposeOne(db.sql, item)
+    await finishMission(first.mission_id)
+    await db.sql`select * from ops_settle_events(1, (
+      select jsonb_agg(jsonb_build_object('event_id', event_id)) from ops_pending_events(10)))`
+    await clock.advance(100 * 86_400)
+    expect(only(await db.sql`select chains from ops_archive('90 days')`)).toEqual({ chains: 1 })
+    const again = {
+      proposal_id: first.proposal_id,
+      mission_id: first.mission_id,
+      status: 'auto_approved',
+      code: 'duplicate',
+    }
+    expect(await proposeOne(db.sql, item)).toMatchObject(again)
+    expect(await proposeAll(db.sql, [item, { template: noop() }])).toMatchObject([
+      again,
+      { code: 'auto_approved' },
+    ])
+    await setPolicy(db.sql, 'retention', { delete_archived_after_days: 1 })
+    await clock.advance(2 * 86_400)
+    await db.sql`select * from ops_housekeeping()`
+    expect(await count(db.sql, 'ops.archive')).toBe(0)
+    expect(await proposeOne(db.sql, item)).toMatchObject({ ...again, mission_id: null, status: 'approved' })
   })
 
   test('within one batch goes to the first', async () => {

@@ -353,6 +353,13 @@ describe('ending steps by hand', () => {
     expect(await nextOne()).toMatchObject({ key: 'a', params: { x: 1 } })
   })
 
+  test('placeholders that are written into params are told the results that they name', async () => {
+    const mission = await start([{ key: 'a' }, { key: 'b' }])
+    await hand`update ops_mission_steps set params = '{"x": "{{steps.a.result}}"}' where id = ${mission.step('b')}`
+    await complete(db.sql, [{ ...lease(await nextOne()), result: 7 }])
+    expect(await nextOne()).toMatchObject({ key: 'b', inputs: { a: 7 } })
+  })
+
   test('run_at puts a step off and brings it forward', async () => {
     const mission = await start([{ key: 'a' }])
     await hand`update ops_mission_steps set run_at = now() + interval '1 hour' where id = ${mission.step('a')}`
@@ -436,6 +443,21 @@ describe('inserting and deleting by hand', () => {
       insert into ops_mission_steps (mission_id, kind, key, depends_on)
       values (${mission.id}, ${executor}, 'c', '{b}'), (${mission.id}, ${executor}, 'b', '{a}')`
     expect(await statuses(mission)).toEqual({ a: 'queued', b: 'waiting', c: 'waiting' })
+  })
+
+  test('those that would wait for each other, or for themselves, are refused', async () => {
+    const mission = await start([{ key: 'a' }])
+    const refused = {
+      code: 'OP014',
+      path: 'depends_on',
+      message: expect.stringContaining('wait for each other'),
+    }
+    expect(await refusal(insert(mission, { key: 'z', depends_on: ['a', 'z'] }))).toMatchObject(refused)
+    const circle = hand`
+      insert into ops_mission_steps (mission_id, kind, key, depends_on) values
+        (${mission.id}, ${executor}, 'x', '{z}'), (${mission.id}, ${executor}, 'y', '{x}'), (${mission.id}, ${executor}, 'z', '{a,y}')`
+    expect(await refusal(circle)).toMatchObject(refused)
+    expect(await statuses(mission)).toEqual({ a: 'queued' })
   })
 
   test('one that depends on a finished step which was deleted since is queued', async () => {

@@ -326,6 +326,18 @@ describe('running reactions', () => {
     expect(await runReactions(db.sql)).toEqual([])
   })
 
+  test('runs a failed one again that somebody mends and queues, and tells of its error no more', async () => {
+    const event = await emitOne(db.sql, { type: 'e' })
+    await settle(db.sql, { [event]: [matched('p', { proposal_source: 'not a source' })] })
+    expect(await runReactions(db.sql)).toMatchObject([{ status: 'failed', code: 'OPS_011' }])
+    await db.sql`
+      update ops_agent_reactions set status = 'queued', payload = payload || '{"proposal_source": "reaction"}'`
+    expect(await runReactions(db.sql)).toMatchObject([{ status: 'done', code: 'auto_approved' }])
+    expect(
+      await db.sql`select payload ? 'error' as failed, payload ? 'result' as done from ops_agent_reactions`,
+    ).toEqual([{ failed: false, done: true }])
+  })
+
   test('tells what the gate rejected, and that is the end of it', async () => {
     await setPolicy(db.sql, 'proposal_caps', { per_pattern: { p: 1 } })
     await happen()

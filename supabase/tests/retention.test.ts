@@ -337,6 +337,7 @@ describe('batches', () => {
 describe('beside others', () => {
   const held: [string, string][] = [
     ['its event', 'ops_agent_events'],
+    ['a reaction', 'ops_agent_reactions'],
     ['a mission', 'ops_missions'],
     ['a step', 'ops_mission_steps'],
   ]
@@ -451,6 +452,19 @@ describe('rows that somebody deletes by hand', () => {
     while ((await archive(db.sql)).chains > 0);
     expect(await liveRows()).toBe(0)
     for (const { id } of before) expect(idsOf(await trace(id))).toEqual(idsOf(before))
+  })
+
+  test('cannot be a proposal that waits for a decision: it holds its place, its money and its key', async () => {
+    await setPolicy(db.sql, 'auto_approve', { enabled: false })
+    const held = await propose(db.sql, undefined, { dedupeKey: 'k' })
+    expect(await refusal(db.sql`delete from ops_mission_proposals`)).toMatchObject({
+      code: 'OP014',
+      path: 'status',
+      hint: expect.stringContaining('ops_reject_proposal'),
+    })
+    await reject(db.sql, held.proposal_id)
+    await db.sql`delete from ops_mission_proposals`
+    expect(await propose(db.sql, undefined, { dedupeKey: 'k' })).toMatchObject({ code: 'pending_approval' })
   })
 
   test('cannot be open work', async () => {

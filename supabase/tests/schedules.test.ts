@@ -1,6 +1,6 @@
 import { beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type { TestDatabase } from '../../test/support/database.js'
-import { openSession, whileBlocked } from './contention.js'
+import { openSession, openSessions, whileBlocked } from './contention.js'
 import { emitOne } from './loop.js'
 import type { Connection } from './work.js'
 import { type Clock, openDatabase, setPolicy, stopClock } from './world.js'
@@ -132,6 +132,33 @@ describe('a schedule begins with the edit of the policy that puts it in force', 
       expect(await operator.sql`select from ops_due_schedules()`).toHaveLength(0)
       await operator.rollback()
     }
+  })
+
+  test('keeps what an edit gave it when another policy is edited meanwhile', async () => {
+    await schedules(schedule('changed'), schedule('gone'))
+    const [one, other] = await openSessions(db, 2)
+    if (!one || !other) throw new Error('two sessions expected')
+    await one.begin()
+    await setPolicy(one.sql, 'schedules', { schedules: [schedule('changed', { cron: '5 * * * *' })] })
+    await other.sql`set lock_timeout = '3s'`
+    const edit = other.sql`update ops_policy set value = '{"pause": {"claims": true}}' where key = 'control'`
+    await edit.finally(() => one.commit())
+    expect(await due()).toMatchObject([{ schedule_id: 'changed', cron: '5 * * * *' }])
+  })
+
+  test('waits for a beat that settles, in the order in which that takes them', async () => {
+    await schedules(schedule('a'), schedule('b'))
+    const [beat, operator] = await openSessions(db, 2)
+    if (!beat || !operator) throw new Error('two sessions expected')
+    await beat.begin()
+    await settle(beat.sql, { schedule_id: 'a' })
+    const { answer } = await whileBlocked(sql, operator, (connection) =>
+      setPolicy(connection, 'schedules', { schedules: [schedule('a', { cron: '5 * * * *' })] }),
+    )
+    expect(await settle(beat.sql, { schedule_id: 'b' })).toMatchObject([{ outcome: 'settled' }])
+    await beat.commit()
+    await answer
+    expect(await due()).toMatchObject([{ schedule_id: 'a', cron: '5 * * * *' }])
   })
 
   test.each([
