@@ -96,6 +96,11 @@ describe('a request', () => {
 })
 
 describe('an answer', () => {
+  it('that switches protocols, as nobody asked, is tried again and keeps no step waiting', async () => {
+    const { url } = await serve(answering(101, { connection: 'upgrade', upgrade: 'websocket' }))
+    await expect(runExecutor(local, { url, timeout_seconds: 1 })).rejects.toThrow('without an answer')
+  })
+
   it.each([400, 401, 404, 410, 422])('%i fails for good', async (status) => {
     const { url } = await serve(answering(status, { 'content-type': 'text/plain' }, 'not like this'))
     const { outcome } = await runExecutor(local, { url })
