@@ -305,6 +305,14 @@ describe('an attempt that is stopped', () => {
     expect(await stopped('lost', getsDone)).toMatchObject({ kind: 'complete', result: 'just in time' })
   })
 
+  it('by the loss of its lease is given up in the end when the executor ignores its signal: others need its place', async () => {
+    vi.useFakeTimers()
+    const verdict = stopped('lost', ignoresIt)
+    await vi.runAllTimersAsync()
+    expect(await verdict).toEqual({ kind: 'nothing' })
+    vi.useRealTimers()
+  })
+
   it('by a worker that leaves is handed back', async () => {
     expect(await stopped('released', heedsIt)).toEqual({ kind: 'release' })
   })
