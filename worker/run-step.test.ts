@@ -147,6 +147,28 @@ describe('an outcome becomes a verdict', () => {
     expect(verdict).toMatchObject({ kind: 'fail', error: 'fetch failed: ECONNREFUSED', permanent: false })
   })
 
+  it.each<[string, () => unknown]>([
+    ['an object that has no text', () => Object.create(null)],
+    ['an error whose message is no text', () => Object.assign(new Error(), { message: { code: 7 } })],
+    ['an error whose cause has no text', () => new Error('failed', { cause: Object.create(null) })],
+    [
+      'an error that cannot be read',
+      () =>
+        Object.defineProperty(new Error(), 'message', {
+          get() {
+            throw new Error('no')
+          },
+        }),
+    ],
+  ])('%s, thrown or rejected: retried like any other', async (_name, make) => {
+    const failed = { kind: 'fail', error: expect.any(String), permanent: false }
+    const throwing = () => {
+      throw make()
+    }
+    expect(await run(throwing)).toMatchObject(failed)
+    expect(await run(async () => throwing())).toMatchObject(failed)
+  })
+
   it("the engine's own refusal: permanent", async () => {
     const verdict = await run(async ({ engine }) => done(await engine.radarList()))
     expect(verdict).toMatchObject({ kind: 'fail', error: 'there is no such radar item', permanent: true })
@@ -166,6 +188,26 @@ describe('an outcome becomes a verdict', () => {
       kind: 'fail',
       permanent: true,
       error: expect.stringContaining('done(…)'),
+    })
+  })
+})
+
+describe('an executor that is none', () => {
+  it.each<[string, () => unknown]>([
+    ['prepares nothing', () => undefined],
+    ['promises to, and does not', async () => undefined],
+    ['prepares what cannot be run', () => ({ ok: true })],
+    ['refuses without a reason', () => ({ ok: false })],
+  ])('%s: its step fails, and no other', async (_name, prepare) => {
+    const broken = Object.assign(
+      executor(() => done()),
+      { prepare },
+    )
+    const verdict = await verdictOn(claimed(), new Attempt(null), broken as unknown as Executor)
+    expect(verdict).toMatchObject({
+      kind: 'fail',
+      permanent: true,
+      error: expect.stringContaining('prepare'),
     })
   })
 })
