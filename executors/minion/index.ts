@@ -2,7 +2,15 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { isAbsolute, join } from 'node:path'
 import { z } from 'zod'
-import { defineExecutor, done, type ExecutorContext, fail, type Outcome, retry } from '../define.js'
+import {
+  defineExecutor,
+  describeError,
+  done,
+  type ExecutorContext,
+  fail,
+  type Outcome,
+  retry,
+} from '../define.js'
 import { type ProgramEnd, runProgram } from '../program.js'
 import { findProgram } from './find-program.js'
 
@@ -42,7 +50,10 @@ export default defineExecutor({
     try {
       return await run(context, found.path, folder)
     } finally {
-      await rm(folder, { recursive: true, force: true })
+      // What the program did counts, whether or not it left something that only others may remove.
+      await rm(folder, { recursive: true, force: true }).catch((error: unknown) =>
+        context.log.warn(`what ${context.params.command} left cannot be removed: ${describeError(error)}`),
+      )
     }
   },
 })

@@ -2,10 +2,21 @@ import { chmod, copyFile, mkdtemp, readFile, realpath, rm, symlink, writeFile } 
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { execa } from 'execa'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import type { RunContext } from '../define.js'
 import { defaultPolicy, runExecutor } from '../testing.js'
 import minion from './index.js'
+
+/** Folders of programs that cannot be removed: what they left there is not the worker's to remove. */
+let areStuck = false
+vi.mock('node:fs/promises', async (original) => {
+  const real = await original<typeof import('node:fs/promises')>()
+  const removing: typeof rm = (path, options) =>
+    areStuck && !String(path).includes('-test-')
+      ? Promise.reject(Object.assign(new Error(`EACCES: ${path}`), { code: 'EACCES' }))
+      : real.rm(path, options)
+  return { ...real, rm: removing }
+})
 
 let folder: string
 beforeEach(async () => {
@@ -61,6 +72,16 @@ describe('a program that policy allows', () => {
       '$HOME',
     ]
     expect(await told({ command, args })).toMatchObject({ args })
+  })
+
+  it('has done its work, also when what it leaves in its folder cannot be removed', async () => {
+    areStuck = true
+    const { outcome } = await run({ command: await script('console.log(process.cwd())') }).finally(() => {
+      areStuck = false
+    })
+    if (outcome.outcome !== 'done') throw new Error(JSON.stringify(outcome))
+    expect(outcome).toMatchObject({ result: { exit_code: 0 } })
+    await rm(JSON.parse(JSON.stringify(outcome.result)).stdout.trim(), { recursive: true })
   })
 
   it('sees nothing of the worker’s environment', async () => {
