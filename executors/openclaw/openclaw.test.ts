@@ -251,6 +251,20 @@ describe('the gateway', () => {
     })
   })
 
+  it.each([
+    ['OPENCLAW_GATEWAY_URL', { OPENCLAW_GATEWAY_URL: 'nowhere' }, {}],
+    ['OPENCLAW_GATEWAY_URL', { OPENCLAW_GATEWAY_URL: 'ws://127.0.0.1:18789' }, {}],
+    ['OPENCLAW_GATEWAY_TOKEN', { OPENCLAW_GATEWAY_TOKEN: 'two\nlines' }, {}],
+    ['params.session_key', {}, { agent: undefined, session_key: 'ключ' }],
+    ['params.model', {}, { model: 'модель' }],
+  ])('is not asked what cannot be sent, which fails for good and names %s', async (name, wrong, params) => {
+    const env = { ...(await fresh()), ...wrong }
+    const outcome = await run({ agent: 'ops', message: 'hello', via: 'gateway', ...params }, { env })
+    expect(outcome).toMatchObject({ outcome: 'fail', error: expect.stringContaining(name) })
+    expect(outcome).not.toMatchObject(AMBIGUOUS)
+    expect(gateway.received).toEqual([])
+  })
+
   it('that does not know the worker fails for good', async () => {
     const env = { ...(await fresh()), OPENCLAW_GATEWAY_TOKEN: 'wrong' }
     expect(await ask('hello', { env })).toMatchObject({ outcome: 'fail', error: '401: Unauthorized' })
