@@ -2,6 +2,7 @@ import { createHmac } from 'node:crypto'
 import { once } from 'node:events'
 import { afterEach, describe, expect, it } from 'vitest'
 import { answering, type Handler, serve as startServer } from '../../channels/testing.js'
+import { toStorable } from '../../worker/results.js'
 import { runExecutor } from '../testing.js'
 import http, { createHttpExecutor } from './index.js'
 
@@ -143,12 +144,20 @@ describe('an answer', () => {
   })
 
   it('may hold what no database can store: the request has been served all the same', async () => {
-    const { url } = await serve(answering(200, JSON_TYPE, '{"id":7,"names":["a\\u0000b","\\ud800"]}'))
+    const body = '{"id":7,"names":["a\\u0000b","\\ud800"],"\\u0000":1,"large":1e999}'
+    const { url } = await serve(answering(200, JSON_TYPE, body))
     const { outcome } = await runExecutor(local, { url })
     expect(outcome).toMatchObject({
       outcome: 'done',
-      result: { body: { id: 7, names: ['a\uFFFDb', '\uFFFD'] } },
+      result: { body: { id: 7, names: ['a\uFFFDb', '\uFFFD'], '\uFFFD': 1, large: null } },
     })
+  })
+
+  it('may nest deeper than what can be stored', async () => {
+    const { url } = await serve(answering(200, JSON_TYPE, '['.repeat(400) + ']'.repeat(400)))
+    const { outcome } = await runExecutor(local, { url })
+    if (outcome.outcome !== 'done') throw new Error(JSON.stringify(outcome))
+    expect(toStorable(outcome.result, { mask: (text) => text, path: 'result' })).toMatchObject({ ok: true })
   })
 
   it('keeps no cookies', async () => {

@@ -260,6 +260,15 @@ describe('a server over streamable HTTP', () => {
     })
   })
 
+  it('may answer with what no database can store: the tool has run all the same', async () => {
+    const odd = { content: [], structuredContent: { 'a\0': ['b\0'], uri: '\ud800' } }
+    const context = await stubborn({ 'tools/call': answeringWith(odd) })
+    expect(await call('echo', {}, context)).toMatchObject({
+      outcome: 'done',
+      result: { structured: { 'a\uFFFD': ['b\uFFFD'], uri: '\uFFFD' } },
+    })
+  })
+
   it('that is away is tried again', async () => {
     const { named, env, server } = await overHttp()
     await server.close()

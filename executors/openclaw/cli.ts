@@ -1,7 +1,7 @@
 import { briefing } from '../agent.js'
 import { done, fail, type Outcome } from '../define.js'
 import { type ProgramEnd, runProgram } from '../program.js'
-import { storableText } from '../text.js'
+import { storableText, storableValue } from '../text.js'
 import { type Context, isAgent, patienceOf, selectorOf } from './params.js'
 import { ambiguous, explainedFailure, readReply, replyDone } from './reply.js'
 
@@ -89,7 +89,7 @@ function ran(end: ProgramEnd): Outcome {
   const meta = { via: 'cli', exit_code }
   if (exit_code !== 0) return fail(ending(end), { meta })
   try {
-    return done({ output: JSON.parse(stdout) as unknown }, { meta })
+    return done({ output: storableValue(JSON.parse(stdout)) }, { meta })
   } catch {
     return done({ output: storableText(stdout, 200_000) }, { meta })
   }

@@ -160,6 +160,10 @@ describe('the command line', () => {
       outcome: 'done',
       result: { output: { sessions: [], args: ['--active', '5', '--json'] } },
     })
+    expect(await run({ subcommand: 'sessions', args: ['odd'] }, { policy: allowing })).toMatchObject({
+      outcome: 'done',
+      result: { output: { name: 'a\uFFFDb' } },
+    })
   })
 
   it('wants to know whom to ask', async () => {

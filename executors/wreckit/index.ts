@@ -2,6 +2,7 @@ import { isAbsolute } from 'node:path'
 import { z } from 'zod'
 import { defineExecutor, done, type ExecutorContext, fail, type Outcome, retry } from '../define.js'
 import { type ProgramEnd, runProgram } from '../program.js'
+import { storableValue } from '../text.js'
 
 /** Both outputs together fit into a result even where every character has to be escaped. */
 const MAX_OUTPUT_BYTES = 64 * 1024
@@ -137,7 +138,7 @@ function outcomeOf({ command, dry_run }: Params, end: ProgramEnd): Outcome {
     try {
       const value: unknown = JSON.parse(text)
       const problem = command === 'show' ? undefined : listProblem(value)
-      return problem ? fail(problem, { meta }) : done(value, { meta })
+      return problem ? fail(problem, { meta }) : done(storableValue(value), { meta })
     } catch {
       return undefined
     }
