@@ -8,6 +8,21 @@ export function storableText(text: string, maxLength = Number.POSITIVE_INFINITY)
   return text.slice(0, maxLength).replaceAll(/\0|\p{Surrogate}/gu, '\uFFFD')
 }
 
+/**
+ * The end of a text, for an error. What it would begin with in the middle of a word is left out: half a secret is known to nobody who
+ * masks it.
+ *
+ * @param maxLength in UTF-16 code units
+ */
+export function endOf(text: string, maxLength: number): string {
+  const trimmed = text.trim()
+  if (trimmed.length <= maxLength) return trimmed
+  return trimmed
+    .slice(-maxLength)
+    .replace(/^[^\s"',;]*/, '')
+    .trim()
+}
+
 /** A result may nest 200 levels; some of them are around what others have said. */
 const MAX_DEPTH = 190
 

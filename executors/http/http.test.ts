@@ -108,6 +108,13 @@ describe('an answer', () => {
     expect(outcome).toMatchObject({ outcome: 'fail', error: `${status} not like this`, meta: { status } })
   })
 
+  it('that is long is not quoted to the middle of a word: nobody would know half a secret', async () => {
+    const body = `${'no '.repeat(95)}sk_live_1234567890abcdef`
+    const { url } = await serve(answering(400, { 'content-type': 'text/plain' }, body))
+    const { outcome } = await runExecutor(local, { url })
+    expect(outcome).toMatchObject({ outcome: 'fail', error: expect.stringMatching(/^400 no .* no$/) })
+  })
+
   it.each([408, 425, 429, 500, 502, 503])('%i is tried again, after Retry-After', async (status) => {
     const { url } = await serve(answering(status, { 'retry-after': '120' }))
     const { outcome } = await runExecutor(local, { url })

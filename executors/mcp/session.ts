@@ -119,7 +119,7 @@ async function findTool(
     )
   } catch (error) {
     if (signal.aborted) throw error
-    const complaint = transport instanceof StdioTransport ? transport.complaint.trim() : ''
+    const complaint = transport instanceof StdioTransport ? transport.complaint : ''
     const text = `MCP server '${params.server}' cannot be used: ${describeError(error)}${complaint ? ` (${complaint})` : ''}`
     return isFinal(error) ? fail(text) : retry({ error: text })
   }

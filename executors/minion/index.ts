@@ -12,6 +12,7 @@ import {
   retry,
 } from '../define.js'
 import { type ProgramEnd, runProgram } from '../program.js'
+import { endOf } from '../text.js'
 import { findProgram } from './find-program.js'
 
 /** Bytes of each output that are kept: both together fit into a result even where every character has to be escaped. */
@@ -98,7 +99,7 @@ function outcomeOf(end: ProgramEnd): Outcome {
   if (exit_code === 0)
     return done({ exit_code, stdout, stderr, ...(truncated && { truncated }) }, { meta: { exit_code } })
   const ending = exit_code === null ? `ended by ${signal}` : `exit code ${exit_code}`
-  const lastWords = (stderr || stdout).trim().split('\n').slice(-3).join(' ').slice(-500)
+  const lastWords = endOf((stderr || stdout).trim().split('\n').slice(-3).join(' '), 500)
   return retry({ error: lastWords ? `${ending}: ${lastWords}` : ending, meta: { exit_code, signal } })
 }
 

@@ -120,6 +120,16 @@ describe('a program that policy allows', () => {
     })
   })
 
+  it('is not quoted from the middle of a word: nobody would know half a secret', async () => {
+    const words = `the key is sk_live_1234567890abcdef ${'and so on '.repeat(48)}`
+    expect(words.trim().slice(-500)).toMatch(/^(?!sk_)\w{4,}/)
+    const { outcome } = await run({
+      command: await script(`console.error(${JSON.stringify(words)}); process.exit(1)`),
+    })
+    expect(outcome).toMatchObject({ outcome: 'retry', error: expect.stringMatching(/and so on$/) })
+    expect(JSON.stringify(outcome)).not.toContain('abcdef')
+  })
+
   it('is tried again when something kills it', async () => {
     const command = await script('process.kill(process.pid, "SIGKILL")')
     expect((await run({ command })).outcome).toMatchObject({ outcome: 'retry', error: 'ended by SIGKILL' })

@@ -1,7 +1,7 @@
 import { briefing } from '../agent.js'
 import { done, fail, type Outcome } from '../define.js'
 import { type ProgramEnd, runProgram } from '../program.js'
-import { storableText, storableValue } from '../text.js'
+import { endOf, storableText, storableValue } from '../text.js'
 import { type Context, isAgent, patienceOf, selectorOf } from './params.js'
 import { ambiguous, explainedFailure, readReply, replyDone } from './reply.js'
 
@@ -96,7 +96,7 @@ function ran(end: ProgramEnd): Outcome {
 }
 
 function ending({ exit_code, signal, stderr, stdout }: ProgramEnd): string {
-  const words = (stderr || stdout).trim().slice(-500)
+  const words = endOf(stderr || stdout, 500)
   const how = exit_code === null ? `ended by ${signal}` : `exit code ${exit_code}`
   return words ? `${how}: ${words}` : how
 }
