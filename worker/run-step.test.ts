@@ -1,6 +1,6 @@
 import { describe, expect, it, vi } from 'vitest'
 import { z } from 'zod'
-import { type ClaimedStep, OpsError } from '../engine/index.js'
+import { type ClaimedStep, type EventInput, OpsError } from '../engine/index.js'
 import {
   defineExecutor,
   done,
@@ -284,12 +284,21 @@ describe('emitted events', () => {
     ['an invalid type', { type: 'not a type' }, 'not a type'],
     ["the engine's own types", { type: 'mission:succeeded' }, "engine's own"],
     ['data that cannot be stored', { type: 'found', data: { a: '\0' } }, 'NUL'],
+    ['no type', {}, 'event type'],
+    ['a type that is no text', { type: 7 }, 'event type'],
+    ['a key that is no text', { type: 'found', dedupe_key: 7 }, 'dedupe_key'],
   ])('with %s are refused', async (_name, event, message) => {
-    const verdict = await run(({ emit }) => {
-      emit(event)
-      return done()
-    })
-    expect(verdict).toMatchObject({ kind: 'fail', error: expect.stringContaining(message) })
+    for (const mask of [createMask([SECRET]), createMask([])]) {
+      const emitting = executor(({ emit }) => {
+        // Plain JavaScript may emit anything.
+        emit(event as EventInput)
+        return done()
+      })
+      const verdict = await new Promise<Verdict>((onVerdict) =>
+        runStep(claimed(), new Attempt(null), { ...workshop(emitting), mask }, onVerdict),
+      )
+      expect(verdict).toMatchObject({ kind: 'fail', error: expect.stringContaining(message) })
+    }
   })
 })
 
