@@ -19,8 +19,15 @@ export function parseRetryAfter(value: string | undefined, now: Date): number | 
   return Number.isNaN(seconds) ? undefined : Math.min(Math.max(seconds, 0), LONGEST_WAIT)
 }
 
-/** The beginning of an error's body: services say there what they did not like. */
+const MAX_EXCERPT = 300
+
+/**
+ * The beginning of an error's body: services say there what they did not like. It does not end in the middle of a word: half a
+ * secret is known to nobody who masks it.
+ */
 export function excerptOf({ headers, body }: { headers: Record<string, string>; body: Buffer }): string {
   if (!/^text\/plain|json/i.test(headers['content-type'] ?? '')) return ''
-  return body.subarray(0, 300).toString('utf8').replaceAll(/\s+/g, ' ').trim()
+  const text = body.subarray(0, MAX_EXCERPT).toString('utf8')
+  const whole = body.length > MAX_EXCERPT ? text.replace(/[^\s"',;]*$/, '') : text
+  return whole.replaceAll(/\s+/g, ' ').trim()
 }

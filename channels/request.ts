@@ -52,6 +52,8 @@ export async function send(request: Request, guard: Guard, maxBytes: number): Pr
     const outgoing = open(url, { method, headers, signal, lookup: guard.lookup, agent: false })
     outgoing.on('response', resolve)
     outgoing.on('error', reject)
+    // Node says no more than this of a server that switches protocols, and aborting ends nothing any more.
+    outgoing.on('close', () => reject(new Error('the connection was closed without an answer')))
     outgoing.end(body)
   })
   return { status: answer.statusCode ?? 0, headers: flatten(answer), ...(await readBody(answer, maxBytes)) }

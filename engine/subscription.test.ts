@@ -14,18 +14,24 @@ beforeEach(async () => {
 })
 afterEach(() => subscription?.stop())
 
+const connect = () => postgres(relay.url, { max: 1, idle_timeout: 1, onnotice: () => {} })
+
 /** Listens through the relay; echoes are sent past it. */
-async function listen(notify = (channel: string): Promise<unknown> => database.sql.notify(channel, '')) {
+async function listen(
+  notify = (channel: string): Promise<unknown> => database.sql.notify(channel, ''),
+  open = connect,
+) {
   const heard = vi.fn()
   const missed = vi.fn()
   subscription = await subscribe({
     channels: ['ops_test'],
     onNotify: heard,
     onGap: missed,
-    open: () => postgres(relay.url, { max: 1, idle_timeout: 1, onnotice: () => {} }),
+    open,
     notify,
     echoEveryMs: 50,
     echoWithinMs: 500,
+    listenWithinMs: 2000,
   })
   return { heard, missed }
 }
@@ -60,6 +66,11 @@ describe('a subscription', () => {
       hint: expect.stringContaining('pgbouncer=true'),
     })
     await soon(() => expect(listeners()).resolves.toBe(0))
+  })
+
+  test('is refused when its connection falls silent before it listens', async () => {
+    const silent = () => Object.assign(connect(), { listen: () => new Promise<never>(() => {}) })
+    await expect(listen(undefined, silent)).rejects.toMatchObject({ code: 'OPS_001' })
   })
 
   test('keeps its connection while echoes cannot be sent', async () => {

@@ -17,6 +17,8 @@ export interface SubscriptionOptions {
   echoEveryMs?: number
   /** How long an echo may take, in milliseconds. Default 5 s. */
   echoWithinMs?: number
+  /** How long it may take to connect and to begin to listen, in milliseconds. Default 20 s. */
+  listenWithinMs?: number
 }
 
 /**
@@ -69,7 +71,9 @@ class Line {
   static async open(options: SubscriptionOptions): Promise<Line> {
     const line = new Line(options.open(), options)
     try {
-      await line.#listen()
+      const isListening = line.#listen().then(() => true)
+      if (!(await Promise.race([isListening, after(options.listenWithinMs ?? 20_000)])))
+        throw new OpsError('OPS_001', 'The database does not answer whoever wants to listen.')
       if ((await line.echo()) === 'heard') return line
       throw new OpsError(
         'OPS_001',

@@ -66,15 +66,23 @@ export function snooze(seconds: number, reason?: string): Outcome {
   return { outcome: 'snooze', seconds, reason }
 }
 
-/** An error as one line for people, with what caused it. */
+/** An error as one line for people, with what caused it. Never fails: anything can be thrown, also what has no text. */
 export function describeError(error: unknown): string {
+  try {
+    return described(error)
+  } catch {
+    return 'an error that cannot be read'
+  }
+}
+
+function described(error: unknown): string {
   if (!(error instanceof Error)) return String(error)
-  const own = error.message || error.name
+  const own = String(error.message || error.name)
   // The engine's errors name their cause in the message.
   if (error.name === 'OpsError') return own
   // The reason behind "fetch failed" stands in `cause`; several refused addresses stand in an AggregateError.
   const inner = error.cause ?? (error instanceof AggregateError ? error.errors[0] : undefined)
   if (inner === undefined || inner === error) return own
-  const reason = inner instanceof Error ? inner.message || inner.name : String(inner)
+  const reason = String(inner instanceof Error ? inner.message || inner.name : inner)
   return own.includes(reason) ? own : `${own}: ${reason}`
 }

@@ -24,6 +24,9 @@ export class AttemptStopped extends Error {
 /** How long an executor may take to wind down before its step is given up, in milliseconds. */
 const WIND_DOWN_MS = 2000
 
+/** How long one whose lease is lost may take, in milliseconds: nobody waits for its late result, but it has a place that others need. */
+const LATE_MS = 60_000
+
 /** One attempt at a step, which can be told to stop from outside and stops by itself at the step's timeout. */
 export class Attempt {
   /** Made when somebody wants to know: most executors are done before they would listen. */
@@ -57,9 +60,9 @@ export class Attempt {
     if (cause === 'lost') this.#lost = true
     this.#stopped ??= new AttemptStopped(cause, message)
     this.#abort?.abort(this.#stopped)
-    // After a lost lease there is no hurry: a late result is evidence, and nobody waits for it. Otherwise the step may run again
-    // soon, so what this attempt has started is given the time to end.
-    if (cause !== 'lost') this.#after(WIND_DOWN_MS, () => this.waiting?.abandoned())
+    // After a lost lease there is no hurry: a late result is evidence. Otherwise the step may run again soon, so what this attempt
+    // has started is given the time to end, and no more.
+    this.#after(cause === 'lost' ? LATE_MS : WIND_DOWN_MS, () => this.waiting?.abandoned())
   }
 
   /** @throws AttemptStopped once the attempt has been told to stop */

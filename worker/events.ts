@@ -13,6 +13,10 @@ const OWN_DEDUPE_KEY = /^mission:[0-9a-f-]{36}:/
  * @throws TypeError that names the field
  */
 export function checkEvent({ type, data, ...event }: EventInput, mask: Mask): EventInput {
+  // Plain JavaScript may emit anything.
+  if (typeof type !== 'string') throw new TypeError('event type: must be text')
+  if (event.dedupe_key !== undefined && typeof event.dedupe_key !== 'string')
+    throw new TypeError(`event '${mask(type)}': dedupe_key must be text`)
   const dedupe_key = event.dedupe_key === undefined ? undefined : mask(event.dedupe_key)
   if (mask(type) !== type) throw new TypeError(`event type '${type}': must not hold a secret`)
   if (!EVENT_TYPE.test(type)) {

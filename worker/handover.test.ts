@@ -33,11 +33,14 @@ afterEach(async () => {
 })
 
 /** A worker that looks for work once and then only when it is woken. Its executor tells each step that it runs. */
-function watching(run: (stepId: string) => Outcome | Promise<Outcome>, options: Partial<WorkerOptions> = {}) {
+function watching(
+  run: (stepId: string, signal: AbortSignal) => Outcome | Promise<Outcome>,
+  options: Partial<WorkerOptions> = {},
+) {
   const executor = defineExecutor({
     kind: 'noop',
     params: z.unknown(),
-    run: ({ idempotencyKey }) => run(idempotencyKey),
+    run: ({ idempotencyKey, signal }) => run(idempotencyKey, signal),
   })
   const worker = createWorker({
     engine,
@@ -160,6 +163,30 @@ describe('a worker that sleeps', () => {
     await untilEnded(id)
     await stop()
     await ended
+  })
+
+  it('hears thereby that a step is not its own any more, and stops at once', async () => {
+    // Nothing else renews here.
+    const makeRenewer = () => ({ hold() {}, drop() {}, catchUp() {}, close: async () => {} })
+    const renewSteps = vi.fn<Engine['renewSteps']>(async (leases) =>
+      leases.map(({ step_id }) => ({ step_id, outcome: 'lost' as const, lease_expires_at: null })),
+    )
+    let stoppedBy: unknown
+    const { ended, stop } = watching(
+      (_id, signal) =>
+        new Promise((_resolve, reject) =>
+          signal.addEventListener('abort', () => {
+            stoppedBy = signal.reason
+            reject(signal.reason)
+          }),
+        ),
+      { engine: { ...engine, renewSteps }, makeRenewer },
+    )
+    await untilAsleep()
+    await propose()
+    await vi.waitFor(() => expect(stoppedBy).toMatchObject({ stopCause: 'lost' }), 10_000)
+    await stop()
+    expect(await ended).toMatchObject({ lost: 1 })
   })
 
   it('gives back what it has no room for any more, which costs no failure', async () => {

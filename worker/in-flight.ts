@@ -76,6 +76,11 @@ export class InFlight {
     return this.#leases.holds(lease)
   }
 
+  /** Stops an attempt that the database knows no more. */
+  lose(lease: Lease): void {
+    this.#leases.lose(lease)
+  }
+
   /** How many steps of this executor run now. */
   runningOf(executor: string): number {
     let running = 0

@@ -25,10 +25,7 @@ export class Leases {
         const held = this.#held.get(step_id)
         if (held?.token === token) held.since = since
       },
-      onLost: (lease) => {
-        if (this.holds(lease))
-          this.#lose(lease.step_id, 'the lease is lost: the step was ended or given away')
-      },
+      onLost: (lease) => this.lose(lease),
     })
   }
 
@@ -41,6 +38,11 @@ export class Leases {
       this.#guardUntil(endOf(lease))
     }
     this.#renewer.hold(leases)
+  }
+
+  /** The database says that the token is no longer the step's. */
+  lose(lease: Lease): void {
+    if (this.holds(lease)) this.#lose(lease.step_id, 'the lease is lost: the step was ended or given away')
   }
 
   /** The step's outcome is recorded: its lease is over. */

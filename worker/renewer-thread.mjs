@@ -6,6 +6,9 @@ import { workerData } from 'node:worker_threads'
 /** How long before its first renewal is due a lease comes of age, in milliseconds; loading takes a fraction of it. */
 const HEAD_START_MS = 5000
 
+/** How long a lease may go without being renewed, in milliseconds (renewer.ts). */
+const LONGEST_SILENCE_MS = 30_000
+
 /** @type {import('./renewer-messages.js').ThreadStart} */
 const { connection, port } = workerData
 
@@ -31,7 +34,8 @@ port.on('message', (/** @type {import('./renewer-messages.js').ToThread} */ { ho
 
 /** @param {import('./renewer-messages.js').Claim} claim */
 function keep(claim) {
-  const ofAgeAt = claim.since + Math.max(0, (claim.seconds * 1000) / 3 - HEAD_START_MS)
+  const dueAt = claim.since + Math.min((claim.seconds * 1000) / 3, LONGEST_SILENCE_MS)
+  const ofAgeAt = Math.max(claim.since, dueAt - HEAD_START_MS)
   claims.set(claim.first, { ...claim, ofAgeAt, dropped: new Set() })
   wakeAt(ofAgeAt)
 }

@@ -59,3 +59,14 @@ it('what has come of age is asked for, save what was dropped, and what is young 
   expect(lost).toEqual(expected.map(({ step_id, token }) => `${step_id} ${token}`))
   await database.drop()
 }, 30_000)
+
+it('a lease that is long comes of age within half a minute: a step that was cancelled is not to go on for long', async () => {
+  const database = await freshDatabase()
+  const onLost = vi.fn()
+  const make = renewInThread({ databaseUrl: urlFor(database, 'ops_worker'), maxConnections: 1 }, vi.fn(), log)
+  renewer = make({ onRenewed() {}, onLost })
+  const since = performance.now() - 31_000
+  renewer.hold([{ step_id: randomUUID(), token: randomUUID(), seconds: 86_400, since }])
+  await vi.waitFor(() => expect(onLost).toHaveBeenCalledOnce(), 20_000)
+  await database.drop()
+}, 30_000)

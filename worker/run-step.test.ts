@@ -1,6 +1,6 @@
 import { describe, expect, it, vi } from 'vitest'
 import { z } from 'zod'
-import { type ClaimedStep, OpsError } from '../engine/index.js'
+import { type ClaimedStep, type EventInput, OpsError } from '../engine/index.js'
 import {
   defineExecutor,
   done,
@@ -147,6 +147,28 @@ describe('an outcome becomes a verdict', () => {
     expect(verdict).toMatchObject({ kind: 'fail', error: 'fetch failed: ECONNREFUSED', permanent: false })
   })
 
+  it.each<[string, () => unknown]>([
+    ['an object that has no text', () => Object.create(null)],
+    ['an error whose message is no text', () => Object.assign(new Error(), { message: { code: 7 } })],
+    ['an error whose cause has no text', () => new Error('failed', { cause: Object.create(null) })],
+    [
+      'an error that cannot be read',
+      () =>
+        Object.defineProperty(new Error(), 'message', {
+          get() {
+            throw new Error('no')
+          },
+        }),
+    ],
+  ])('%s, thrown or rejected: retried like any other', async (_name, make) => {
+    const failed = { kind: 'fail', error: expect.any(String), permanent: false }
+    const throwing = () => {
+      throw make()
+    }
+    expect(await run(throwing)).toMatchObject(failed)
+    expect(await run(async () => throwing())).toMatchObject(failed)
+  })
+
   it("the engine's own refusal: permanent", async () => {
     const verdict = await run(async ({ engine }) => done(await engine.radarList()))
     expect(verdict).toMatchObject({ kind: 'fail', error: 'there is no such radar item', permanent: true })
@@ -166,6 +188,26 @@ describe('an outcome becomes a verdict', () => {
       kind: 'fail',
       permanent: true,
       error: expect.stringContaining('done(…)'),
+    })
+  })
+})
+
+describe('an executor that is none', () => {
+  it.each<[string, () => unknown]>([
+    ['prepares nothing', () => undefined],
+    ['promises to, and does not', async () => undefined],
+    ['prepares what cannot be run', () => ({ ok: true })],
+    ['refuses without a reason', () => ({ ok: false })],
+  ])('%s: its step fails, and no other', async (_name, prepare) => {
+    const broken = Object.assign(
+      executor(() => done()),
+      { prepare },
+    )
+    const verdict = await verdictOn(claimed(), new Attempt(null), broken as unknown as Executor)
+    expect(verdict).toMatchObject({
+      kind: 'fail',
+      permanent: true,
+      error: expect.stringContaining('prepare'),
     })
   })
 })
@@ -242,12 +284,21 @@ describe('emitted events', () => {
     ['an invalid type', { type: 'not a type' }, 'not a type'],
     ["the engine's own types", { type: 'mission:succeeded' }, "engine's own"],
     ['data that cannot be stored', { type: 'found', data: { a: '\0' } }, 'NUL'],
+    ['no type', {}, 'event type'],
+    ['a type that is no text', { type: 7 }, 'event type'],
+    ['a key that is no text', { type: 'found', dedupe_key: 7 }, 'dedupe_key'],
   ])('with %s are refused', async (_name, event, message) => {
-    const verdict = await run(({ emit }) => {
-      emit(event)
-      return done()
-    })
-    expect(verdict).toMatchObject({ kind: 'fail', error: expect.stringContaining(message) })
+    for (const mask of [createMask([SECRET]), createMask([])]) {
+      const emitting = executor(({ emit }) => {
+        // Plain JavaScript may emit anything.
+        emit(event as EventInput)
+        return done()
+      })
+      const verdict = await new Promise<Verdict>((onVerdict) =>
+        runStep(claimed(), new Attempt(null), { ...workshop(emitting), mask }, onVerdict),
+      )
+      expect(verdict).toMatchObject({ kind: 'fail', error: expect.stringContaining(message) })
+    }
   })
 })
 
@@ -303,6 +354,14 @@ describe('an attempt that is stopped', () => {
 
   it('by the loss of its lease still sends a result, as evidence', async () => {
     expect(await stopped('lost', getsDone)).toMatchObject({ kind: 'complete', result: 'just in time' })
+  })
+
+  it('by the loss of its lease is given up in the end when the executor ignores its signal: others need its place', async () => {
+    vi.useFakeTimers()
+    const verdict = stopped('lost', ignoresIt)
+    await vi.runAllTimersAsync()
+    expect(await verdict).toEqual({ kind: 'nothing' })
+    vi.useRealTimers()
   })
 
   it('by a worker that leaves is handed back', async () => {

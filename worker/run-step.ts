@@ -104,6 +104,10 @@ class StepRun {
   }
 
   #run(executor: Executor, prepared: Prepared): void {
+    if (!isPrepared(prepared)) {
+      this.#end({ thrown: NOT_PREPARED, permanent: true })
+      return
+    }
     if (!prepared.ok) {
       this.#end({ problems: prepared.problems })
       return
@@ -145,6 +149,17 @@ class StepRun {
 function isPromise<T>(value: T | PromiseLike<T>): value is PromiseLike<T> {
   return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function'
 }
+
+/** An executor may be plain JavaScript, and of its own making. */
+function isPrepared(value: unknown): value is Prepared {
+  if (typeof value !== 'object' || value === null || !('ok' in value)) return false
+  return value.ok
+    ? 'run' in value && typeof value.run === 'function'
+    : 'problems' in value && Array.isArray(value.problems)
+}
+
+const NOT_PREPARED =
+  "the executor's prepare(…) says neither what to run nor what is wrong: make it with defineExecutor"
 
 function answered(returned: unknown): Ended {
   try {

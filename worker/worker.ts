@@ -213,8 +213,13 @@ class StepWorker implements Worker {
   #sayBegun(step: ClaimedStep): void {
     if (!this.#inFlight.has(step)) return
     const { engine, leaseSeconds } = this.#options
-    // If this fails, the renewer's turn comes within half a minute.
-    engine.renewSteps([{ step_id: step.step_id, token: step.token }], leaseSeconds).catch(() => {})
+    engine.renewSteps([{ step_id: step.step_id, token: step.token }], leaseSeconds).then(
+      ([answer]) => {
+        if (answer?.outcome === 'lost') this.#inFlight.lose(step)
+      },
+      // The renewer's turn comes within half a minute.
+      () => {},
+    )
   }
 
   /** Nothing is handed to a worker that leaves; what was handed to it at the last moment goes back. A database that is away is not waited for. */

@@ -1,7 +1,7 @@
 import { excerptOf, meaningOf, parseRetryAfter } from '../../channels/answer.js'
 import type { Response } from '../../channels/request.js'
 import { done, fail, type Outcome, retry } from '../define.js'
-import { storableText } from '../text.js'
+import { storableText, storableValue } from '../text.js'
 
 /** What an answer means for the step: 2xx done, 5xx and "later" retried, anything else permanent. */
 export function toOutcome(response: Response, now: Date): Outcome {
@@ -37,10 +37,7 @@ function readBody(headers: Record<string, string>, body: Buffer, truncated: bool
   const text = body.toString('utf8')
   if (!truncated && /[/+]json\b/i.test(type)) {
     try {
-      const body: unknown = JSON.parse(text, (_key, value) =>
-        typeof value === 'string' ? storableText(value) : value,
-      )
-      return { body }
+      return { body: storableValue(JSON.parse(text)) }
     } catch {
       // Said to be JSON and is not: the text is the best there is.
     }

@@ -2,6 +2,7 @@ import { createHmac } from 'node:crypto'
 import { once } from 'node:events'
 import { afterEach, describe, expect, it } from 'vitest'
 import { answering, type Handler, serve as startServer } from '../../channels/testing.js'
+import { toStorable } from '../../worker/results.js'
 import { runExecutor } from '../testing.js'
 import http, { createHttpExecutor } from './index.js'
 
@@ -96,10 +97,22 @@ describe('a request', () => {
 })
 
 describe('an answer', () => {
+  it('that switches protocols, as nobody asked, is tried again and keeps no step waiting', async () => {
+    const { url } = await serve(answering(101, { connection: 'upgrade', upgrade: 'websocket' }))
+    await expect(runExecutor(local, { url, timeout_seconds: 1 })).rejects.toThrow('without an answer')
+  })
+
   it.each([400, 401, 404, 410, 422])('%i fails for good', async (status) => {
     const { url } = await serve(answering(status, { 'content-type': 'text/plain' }, 'not like this'))
     const { outcome } = await runExecutor(local, { url })
     expect(outcome).toMatchObject({ outcome: 'fail', error: `${status} not like this`, meta: { status } })
+  })
+
+  it('that is long is not quoted to the middle of a word: nobody would know half a secret', async () => {
+    const body = `${'no '.repeat(95)}sk_live_1234567890abcdef`
+    const { url } = await serve(answering(400, { 'content-type': 'text/plain' }, body))
+    const { outcome } = await runExecutor(local, { url })
+    expect(outcome).toMatchObject({ outcome: 'fail', error: expect.stringMatching(/^400 no .* no$/) })
   })
 
   it.each([408, 425, 429, 500, 502, 503])('%i is tried again, after Retry-After', async (status) => {
@@ -138,12 +151,20 @@ describe('an answer', () => {
   })
 
   it('may hold what no database can store: the request has been served all the same', async () => {
-    const { url } = await serve(answering(200, JSON_TYPE, '{"id":7,"names":["a\\u0000b","\\ud800"]}'))
+    const body = '{"id":7,"names":["a\\u0000b","\\ud800"],"\\u0000":1,"large":1e999}'
+    const { url } = await serve(answering(200, JSON_TYPE, body))
     const { outcome } = await runExecutor(local, { url })
     expect(outcome).toMatchObject({
       outcome: 'done',
-      result: { body: { id: 7, names: ['a\uFFFDb', '\uFFFD'] } },
+      result: { body: { id: 7, names: ['a\uFFFDb', '\uFFFD'], '\uFFFD': 1, large: null } },
     })
+  })
+
+  it('may nest deeper than what can be stored', async () => {
+    const { url } = await serve(answering(200, JSON_TYPE, '['.repeat(400) + ']'.repeat(400)))
+    const { outcome } = await runExecutor(local, { url })
+    if (outcome.outcome !== 'done') throw new Error(JSON.stringify(outcome))
+    expect(toStorable(outcome.result, { mask: (text) => text, path: 'result' })).toMatchObject({ ok: true })
   })
 
   it('keeps no cookies', async () => {

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { StreamableHTTPServerTransport } from '@modelcontextprotocol/sdk/server/streamableHttp.js'
 import { describe, expect, it } from 'vitest'
-import { serve } from '../../channels/testing.js'
+import { type Handler, serve } from '../../channels/testing.js'
 import { createMcpServer } from '../../test/stand-ins/mcp-server.mjs'
 import { onFileEnd } from '../../test/support/fileEnd.js'
 import type { McpServer, RunContext } from '../define.js'
@@ -70,6 +70,38 @@ async function overHttp(token = 'mcp-token-1') {
   const env = { OPS_MCP_FILES_TOKEN: token }
   return { server, named, env, sessions, opened }
 }
+
+/** A server over HTTP that answers requests by what is given, by method, and everything else as it should. */
+async function stubborn(answers: Record<string, Handler>) {
+  const server = await serve((request, response) => {
+    const { id, method = request.method } = request.body ? JSON.parse(request.body) : {}
+    const known: Record<string, object> = {
+      initialize: {
+        protocolVersion: '2025-06-18',
+        capabilities: { tools: {} },
+        serverInfo: { name: 's', version: '1' },
+      },
+      'tools/list': { tools: [{ name: 'echo', inputSchema: { type: 'object' } }] },
+      'tools/call': { content: [{ type: 'text', text: 'hello' }] },
+    }
+    const answer = answers[method]
+    if (answer) return answer(request, response)
+    const result = known[method]
+    if (result === undefined) return void response.writeHead(method === 'GET' ? 405 : 202).end()
+    const headers = { 'content-type': 'application/json', 'mcp-session-id': 'a-session' }
+    return void response.writeHead(200, headers).end(JSON.stringify({ jsonrpc: '2.0', id, result }))
+  })
+  onFileEnd(server.close)
+  return { policy: policyWith({ url: server.url, tools: TOOLS }) }
+}
+
+/** Answers a request with this result. */
+const answeringWith =
+  (result: object): Handler =>
+  ({ body }, response) => {
+    const headers = { 'content-type': 'application/json' }
+    response.writeHead(200, headers).end(JSON.stringify({ jsonrpc: '2.0', id: JSON.parse(body).id, result }))
+  }
 
 describe('a server over stdio', () => {
   it('is called with the arguments and an idempotency key', async () => {
@@ -138,7 +170,7 @@ describe('a server over stdio', () => {
     const file = join(folder, 'pid')
     const stop = new AbortController()
     const ended = call('hang', { file }, { signal: stop.signal })
-    await expect.poll(() => readFile(file, 'utf8').catch(() => '')).not.toBe('')
+    await expect.poll(() => readFile(file, 'utf8').catch(() => ''), { timeout: 20_000 }).not.toBe('')
     stop.abort(new Error('timed out'))
     await expect(ended).rejects.toThrow()
     const pid = Number(await readFile(file, 'utf8'))
@@ -197,6 +229,44 @@ describe('a server over streamable HTTP', () => {
     const moved = { ...named, url: `${server.url}/elsewhere` }
     expect((await call('echo', { text: 'x' }, { policy: policyWith(moved), env })).outcome).not.toBe('done')
     expect(server.received.map(({ path }) => path)).not.toContain('/mcp')
+  })
+
+  it('that does not say goodbye keeps nobody from its answer', async () => {
+    const context = await stubborn({ DELETE: () => undefined })
+    expect(await call('echo', {}, context)).toMatchObject({ outcome: 'done', result: { text: 'hello' } })
+  })
+
+  it('that falls silent while it is greeted is left when the step is told to stop', async () => {
+    const stop = new AbortController()
+    const silent = { 'notifications/initialized': () => stop.abort(new Error('timed out')) }
+    await expect(call('echo', {}, { ...(await stubborn(silent)), signal: stop.signal })).rejects.toThrow()
+  })
+
+  it('whose list of tools has no end is not read for ever', async () => {
+    const page = { tools: [{ name: 'other', inputSchema: { type: 'object' } }], nextCursor: 'more' }
+    const context = await stubborn({ 'tools/list': answeringWith(page) })
+    expect(await call('echo', {}, context)).toMatchObject({
+      outcome: 'fail',
+      error: expect.stringContaining("no tool 'echo'"),
+    })
+  })
+
+  it('whose answer is larger than any result is not read to its end', async () => {
+    const large = { content: [{ type: 'text', text: 'x'.repeat(5 * 1024 * 1024) }] }
+    const context = await stubborn({ 'tools/call': answeringWith(large) })
+    expect(await call('echo', {}, context)).toMatchObject({
+      outcome: 'fail',
+      error: expect.stringContaining('more than 4 MiB'),
+    })
+  })
+
+  it('may answer with what no database can store: the tool has run all the same', async () => {
+    const odd = { content: [], structuredContent: { 'a\0': ['b\0'], uri: '\ud800' } }
+    const context = await stubborn({ 'tools/call': answeringWith(odd) })
+    expect(await call('echo', {}, context)).toMatchObject({
+      outcome: 'done',
+      result: { structured: { 'a\uFFFD': ['b\uFFFD'], uri: '\uFFFD' } },
+    })
   })
 
   it('that is away is tried again', async () => {

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { done, type Outcome, retry } from '../define.js'
-import { storableText } from '../text.js'
+import { storableValue } from '../text.js'
 
 const item = z.looseObject({
   type: z.string(),
@@ -33,9 +33,5 @@ export function resultOf(answer: unknown): Outcome {
       uri: uri ?? resource?.uri,
       bytes: data && Buffer.byteLength(data, 'base64'),
     }))
-  return done({
-    text: storableText(text),
-    structured: structuredContent,
-    ...(others.length > 0 && { others }),
-  })
+  return done(storableValue({ text, structured: structuredContent, ...(others.length > 0 && { others }) }))
 }

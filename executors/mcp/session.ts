@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { Client } from '@modelcontextprotocol/sdk/client/index.js'
 import {
   StreamableHTTPClientTransport,
@@ -14,6 +15,15 @@ type Context = ExecutorContext<Call>
 /** How long a server may take to say hello, in milliseconds. */
 const HELLO_MS = 30_000
 
+/** How long it may take to say goodbye, in milliseconds: the tool's answer is there. */
+const GOODBYE_MS = 1000
+
+/** Pages of its list of tools that are read. */
+const MAX_PAGES = 100
+
+/** A longer answer than this is none that a step could keep. */
+const MAX_ANSWER_BYTES = 4 * 1024 * 1024
+
 /** Opens a session with a server, calls the tool and closes the session. */
 export async function converse(context: Context, server: McpServer): Promise<Outcome> {
   const transport = openTransport(context, server)
@@ -25,11 +35,13 @@ export async function converse(context: Context, server: McpServer): Promise<Out
   } finally {
     // A session that is left open would stay with the server.
     if (transport instanceof StreamableHTTPClientTransport)
-      await transport.terminateSession().catch(() => undefined)
+      await Promise.race([transport.terminateSession().catch(() => undefined), after(GOODBYE_MS)])
     await client.close()
     await transport.close()
   }
 }
+
+const after = (ms: number) => sleep(ms, undefined, { ref: false })
 
 function openTransport(
   { env }: Context,
@@ -40,8 +52,8 @@ function openTransport(
     if (token_env && !env[token_env]) return { missing: token_env }
     const headers = token_env ? { authorization: `Bearer ${env[token_env]}` } : undefined
     // A redirect would carry the token elsewhere.
-    const fetchHere = (address: string | URL, init?: RequestInit) =>
-      fetch(address, { ...init, redirect: 'error' })
+    const fetchHere = async (address: string | URL, init?: RequestInit) =>
+      limited(await fetch(address, { ...init, redirect: 'error' }))
     return new StreamableHTTPClientTransport(new URL(url), { requestInit: { headers }, fetch: fetchHere })
   }
   const given: Record<string, string> = {}
@@ -54,6 +66,37 @@ function openTransport(
   return new StdioTransport({ command: server.command, args: server.args, env: given })
 }
 
+/** An answer that fails when it gets longer than what is read of one. */
+function limited(response: Response): Response {
+  if (!response.body) return response
+  let bytes = 0
+  const limit = new TransformStream<Uint8Array, Uint8Array>({
+    transform(chunk, controller) {
+      bytes += chunk.length
+      if (bytes > MAX_ANSWER_BYTES)
+        controller.error(new Error(`the server answers with more than ${MAX_ANSWER_BYTES / 1024 ** 2} MiB`))
+      else controller.enqueue(chunk)
+    },
+  })
+  return new Response(response.body.pipeThrough(limit), response)
+}
+
+/** Waits no longer than this, and not on when the step is told to stop: not all that the library waits for has an end. */
+async function within<T>(ms: number, signal: AbortSignal, promise: Promise<T>): Promise<T> {
+  const ended = new AbortController()
+  const stop = AbortSignal.any([signal, ended.signal])
+  try {
+    return await Promise.race([
+      promise,
+      sleep(ms, undefined, { signal: stop }).then(() => {
+        throw new Error(`no answer within ${ms / 1000} s`)
+      }),
+    ])
+  } finally {
+    ended.abort()
+  }
+}
+
 /** Says hello and looks the tool up. Nothing has been done when this fails. */
 async function findTool(
   { params, signal }: Context,
@@ -61,21 +104,22 @@ async function findTool(
   transport: StdioTransport | StreamableHTTPClientTransport,
 ): Promise<Tool | Outcome> {
   try {
-    await client.connect(transport, { signal, timeout: HELLO_MS })
-    const tools: Tool[] = []
+    await within(HELLO_MS, signal, client.connect(transport, { signal, timeout: HELLO_MS }))
+    const names: string[] = []
     let cursor: string | undefined
-    do {
+    for (let pages = 0; pages === 0 || (cursor !== undefined && pages < MAX_PAGES); pages++) {
       const page = await client.listTools({ cursor }, { signal, timeout: HELLO_MS })
-      tools.push(...page.tools)
+      const found = page.tools.find(({ name }) => name === params.tool)
+      if (found) return found
+      names.push(...page.tools.map(({ name }) => name))
       cursor = page.nextCursor
-    } while (cursor !== undefined)
-    const found = tools.find(({ name }) => name === params.tool)
-    if (found) return found
-    const names = tools.map(({ name }) => name).join(', ') || 'none'
-    return fail(`MCP server '${params.server}' has no tool '${params.tool}'; it has: ${names}`)
+    }
+    return fail(
+      `MCP server '${params.server}' has no tool '${params.tool}'; it has: ${names.join(', ') || 'none'}`,
+    )
   } catch (error) {
     if (signal.aborted) throw error
-    const complaint = transport instanceof StdioTransport ? transport.complaint.trim() : ''
+    const complaint = transport instanceof StdioTransport ? transport.complaint : ''
     const text = `MCP server '${params.server}' cannot be used: ${describeError(error)}${complaint ? ` (${complaint})` : ''}`
     return isFinal(error) ? fail(text) : retry({ error: text })
   }

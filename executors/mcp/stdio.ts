@@ -4,6 +4,7 @@ import { ReadBuffer, serializeMessage } from '@modelcontextprotocol/sdk/shared/s
 import type { Transport } from '@modelcontextprotocol/sdk/shared/transport.js'
 import type { JSONRPCMessage } from '@modelcontextprotocol/sdk/types.js'
 import { type Program, startProgram } from '../program.js'
+import { endOf } from '../text.js'
 
 /** How long a server may take to end by itself once its input is closed, in milliseconds. */
 const LEAVE_MS = 500
@@ -22,8 +23,7 @@ export class StdioTransport implements Transport {
   onclose?: () => void
   onerror?: (error: Error) => void
   onmessage?: (message: JSONRPCMessage) => void
-  /** What the program last wrote to its standard error. */
-  complaint = ''
+  #said = ''
   readonly #buffer = new ReadBuffer({ maxBufferSize: MAX_BUFFER_BYTES })
   #running: Awaited<ReturnType<typeof startProgram>> | undefined
   #exited: Promise<unknown> = Promise.resolve()
@@ -38,7 +38,7 @@ export class StdioTransport implements Transport {
     child.stdin.on('error', (error) => this.onerror?.(error))
     child.stdout.on('data', (chunk: Buffer) => this.#receive(chunk))
     child.stderr.on('data', (chunk: Buffer) => {
-      this.complaint = `${this.complaint}${chunk.toString('utf8')}`.slice(-MAX_COMPLAINT)
+      this.#said = `${this.#said}${chunk.toString('utf8')}`.slice(-2 * MAX_COMPLAINT)
     })
     child.once('exit', () => {
       group.kill()
@@ -50,6 +50,11 @@ export class StdioTransport implements Transport {
     const stdin = this.#running?.child.stdin
     if (!stdin?.writable) throw new Error('the server has ended')
     if (!stdin.write(serializeMessage(message))) await Promise.race([once(stdin, 'drain'), this.#exited])
+  }
+
+  /** What the program last wrote to its standard error. */
+  get complaint(): string {
+    return endOf(this.#said, MAX_COMPLAINT)
   }
 
   /** Lets the server go: first by closing its input, then by signals. */

@@ -2,8 +2,17 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { isAbsolute, join } from 'node:path'
 import { z } from 'zod'
-import { defineExecutor, done, type ExecutorContext, fail, type Outcome, retry } from '../define.js'
+import {
+  defineExecutor,
+  describeError,
+  done,
+  type ExecutorContext,
+  fail,
+  type Outcome,
+  retry,
+} from '../define.js'
 import { type ProgramEnd, runProgram } from '../program.js'
+import { endOf } from '../text.js'
 import { findProgram } from './find-program.js'
 
 /** Bytes of each output that are kept: both together fit into a result even where every character has to be escaped. */
@@ -42,7 +51,10 @@ export default defineExecutor({
     try {
       return await run(context, found.path, folder)
     } finally {
-      await rm(folder, { recursive: true, force: true })
+      // What the program did counts, whether or not it left something that only others may remove.
+      await rm(folder, { recursive: true, force: true }).catch((error: unknown) =>
+        context.log.warn(`what ${context.params.command} left cannot be removed: ${describeError(error)}`),
+      )
     }
   },
 })
@@ -87,7 +99,7 @@ function outcomeOf(end: ProgramEnd): Outcome {
   if (exit_code === 0)
     return done({ exit_code, stdout, stderr, ...(truncated && { truncated }) }, { meta: { exit_code } })
   const ending = exit_code === null ? `ended by ${signal}` : `exit code ${exit_code}`
-  const lastWords = (stderr || stdout).trim().split('\n').slice(-3).join(' ').slice(-500)
+  const lastWords = endOf((stderr || stdout).trim().split('\n').slice(-3).join(' '), 500)
   return retry({ error: lastWords ? `${ending}: ${lastWords}` : ending, meta: { exit_code, signal } })
 }
 

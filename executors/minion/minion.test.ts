@@ -2,10 +2,21 @@ import { chmod, copyFile, mkdtemp, readFile, realpath, rm, symlink, writeFile } 
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { execa } from 'execa'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import type { RunContext } from '../define.js'
 import { defaultPolicy, runExecutor } from '../testing.js'
 import minion from './index.js'
+
+/** Folders of programs that cannot be removed: what they left there is not the worker's to remove. */
+let areStuck = false
+vi.mock('node:fs/promises', async (original) => {
+  const real = await original<typeof import('node:fs/promises')>()
+  const removing: typeof rm = (path, options) =>
+    areStuck && !String(path).includes('-test-')
+      ? Promise.reject(Object.assign(new Error(`EACCES: ${path}`), { code: 'EACCES' }))
+      : real.rm(path, options)
+  return { ...real, rm: removing }
+})
 
 let folder: string
 beforeEach(async () => {
@@ -63,6 +74,16 @@ describe('a program that policy allows', () => {
     expect(await told({ command, args })).toMatchObject({ args })
   })
 
+  it('has done its work, also when what it leaves in its folder cannot be removed', async () => {
+    areStuck = true
+    const { outcome } = await run({ command: await script('console.log(process.cwd())') }).finally(() => {
+      areStuck = false
+    })
+    if (outcome.outcome !== 'done') throw new Error(JSON.stringify(outcome))
+    expect(outcome).toMatchObject({ result: { exit_code: 0 } })
+    await rm(JSON.parse(JSON.stringify(outcome.result)).stdout.trim(), { recursive: true })
+  })
+
   it('sees nothing of the worker’s environment', async () => {
     process.env.OPS_TEST_MINION_SECRET = 'hunter22'
     const { env } = await told({ command: await script(TELL) })
@@ -97,6 +118,16 @@ describe('a program that policy allows', () => {
       error: 'exit code 3: first no such branch',
       meta: { exit_code: 3 },
     })
+  })
+
+  it('is not quoted from the middle of a word: nobody would know half a secret', async () => {
+    const words = `the key is sk_live_1234567890abcdef ${'and so on '.repeat(48)}`
+    expect(words.trim().slice(-500)).toMatch(/^(?!sk_)\w{4,}/)
+    const { outcome } = await run({
+      command: await script(`console.error(${JSON.stringify(words)}); process.exit(1)`),
+    })
+    expect(outcome).toMatchObject({ outcome: 'retry', error: expect.stringMatching(/and so on$/) })
+    expect(JSON.stringify(outcome)).not.toContain('abcdef')
   })
 
   it('is tried again when something kills it', async () => {

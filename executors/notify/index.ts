@@ -109,7 +109,10 @@ async function notify(context: ExecutorContext<Params>, guard: Guard): Promise<O
     const delivery = await send(context, AbortSignal.any([signal, timeout]), guard)
     return outcomeOf(params.channel, delivery)
   } catch (error) {
-    if (error instanceof Misconfigured || error instanceof RangeError) return fail(error)
+    if (error instanceof Misconfigured) return fail(error)
+    // What is wrong with a secret.
+    if (error instanceof RangeError && params.channel === 'webhook')
+      return fail(`${params.secret_env}: ${error.message}`)
     if (timeout.aborted && !signal.aborted)
       return retry({ error: `no answer within ${PATIENCE_MS / 1000} s` })
     throw error

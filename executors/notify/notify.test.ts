@@ -93,7 +93,7 @@ describe('notify', () => {
     [
       { channel: 'webhook' },
       { OPS_NOTIFY_WEBHOOK_URL: 'https://x.test', OPS_NOTIFY_WEBHOOK_SECRET: 'short' },
-      'base64',
+      'OPS_NOTIFY_WEBHOOK_SECRET',
     ],
   ])('fails for good when the environment lacks something: %j', async (params, env, problem) => {
     expect(await run(params, env)).toMatchObject({ outcome: 'fail', error: expect.stringContaining(problem) })

@@ -1,7 +1,7 @@
 import { briefing } from '../agent.js'
 import { done, fail, type Outcome } from '../define.js'
 import { type ProgramEnd, runProgram } from '../program.js'
-import { storableText } from '../text.js'
+import { endOf, storableText, storableValue } from '../text.js'
 import { type Context, isAgent, patienceOf, selectorOf } from './params.js'
 import { ambiguous, explainedFailure, readReply, replyDone } from './reply.js'
 
@@ -89,14 +89,14 @@ function ran(end: ProgramEnd): Outcome {
   const meta = { via: 'cli', exit_code }
   if (exit_code !== 0) return fail(ending(end), { meta })
   try {
-    return done({ output: JSON.parse(stdout) as unknown }, { meta })
+    return done({ output: storableValue(JSON.parse(stdout)) }, { meta })
   } catch {
     return done({ output: storableText(stdout, 200_000) }, { meta })
   }
 }
 
 function ending({ exit_code, signal, stderr, stdout }: ProgramEnd): string {
-  const words = (stderr || stdout).trim().slice(-500)
+  const words = endOf(stderr || stdout, 500)
   const how = exit_code === null ? `ended by ${signal}` : `exit code ${exit_code}`
   return words ? `${how}: ${words}` : how
 }

@@ -23,12 +23,37 @@ export function throughGateway(context: Context): Promise<Outcome> | Outcome {
   const selector = selectorOf(context)
   if (!selector)
     return fail('params.agent: say whom to ask (agent or session_key), or name an agent in the step')
+  const problem = unsendable(context)
+  if (problem) return fail(problem)
   const { name, value } = selector
   if (name !== 'agent' && name !== 'session_key')
     return fail(`params.${name}: the gateway asks by agent or session_key`)
   const whom = name === 'agent' ? { agentId: value } : { sessionKey: value }
   return context.params.wait ? ask(context, whom) : admit(context, whom)
 }
+
+const HEADER_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/
+
+/** What keeps the request from being sent at all, on this worker and at any time. */
+function unsendable({ params, role, env }: Context): string | undefined {
+  const base = baseOf(env)
+  if (!URL.canParse(base) || !/^https?:$/.test(new URL(base).protocol))
+    return "OPENCLAW_GATEWAY_URL of this worker's environment is no http address: set it as in http://127.0.0.1:18789"
+  const { OPENCLAW_GATEWAY_TOKEN, OPENCLAW_GATEWAY_PASSWORD, OPENCLAW_HOOKS_TOKEN } = env
+  const inHeaders = {
+    ...{ OPENCLAW_GATEWAY_TOKEN, OPENCLAW_GATEWAY_PASSWORD, OPENCLAW_HOOKS_TOKEN },
+    ...(params.wait && {
+      'params.session_key': params.session_key,
+      'params.model': params.model,
+      'the model of the role': role?.model,
+    }),
+  }
+  const [wrong] = Object.entries(inHeaders).find(([, value]) => value && !HEADER_VALUE.test(value)) ?? []
+  return wrong && `${wrong} holds characters that headers cannot: correct it, or ask through the command line`
+}
+
+const baseOf = (env: Context['env']) =>
+  (env.OPENCLAW_GATEWAY_URL ?? 'http://127.0.0.1:18789').replace(/\/+$/, '')
 
 interface Whom {
   agentId?: string
@@ -114,11 +139,10 @@ function refused({ status, headers, body }: Response): Outcome {
 async function post(context: Context, call: Call): Promise<Response | { trouble: string; begun: boolean }> {
   const { env, signal } = context
   const deadline = AbortSignal.timeout(patienceOf(context))
-  const base = env.OPENCLAW_GATEWAY_URL ?? 'http://127.0.0.1:18789'
   try {
     return await send(
       {
-        url: new URL(`${base.replace(/\/+$/, '')}${call.path}`),
+        url: new URL(`${baseOf(env)}${call.path}`),
         method: 'POST',
         headers: {
           'content-type': 'application/json',

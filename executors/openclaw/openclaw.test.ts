@@ -160,6 +160,10 @@ describe('the command line', () => {
       outcome: 'done',
       result: { output: { sessions: [], args: ['--active', '5', '--json'] } },
     })
+    expect(await run({ subcommand: 'sessions', args: ['odd'] }, { policy: allowing })).toMatchObject({
+      outcome: 'done',
+      result: { output: { name: 'a\uFFFDb' } },
+    })
   })
 
   it('wants to know whom to ask', async () => {
@@ -249,6 +253,20 @@ describe('the gateway', () => {
       outcome: 'retry',
       error: expect.stringContaining('ECONNREFUSED'),
     })
+  })
+
+  it.each([
+    ['OPENCLAW_GATEWAY_URL', { OPENCLAW_GATEWAY_URL: 'nowhere' }, {}],
+    ['OPENCLAW_GATEWAY_URL', { OPENCLAW_GATEWAY_URL: 'ws://127.0.0.1:18789' }, {}],
+    ['OPENCLAW_GATEWAY_TOKEN', { OPENCLAW_GATEWAY_TOKEN: 'two\nlines' }, {}],
+    ['params.session_key', {}, { agent: undefined, session_key: 'ключ' }],
+    ['params.model', {}, { model: 'модель' }],
+  ])('is not asked what cannot be sent, which fails for good and names %s', async (name, wrong, params) => {
+    const env = { ...(await fresh()), ...wrong }
+    const outcome = await run({ agent: 'ops', message: 'hello', via: 'gateway', ...params }, { env })
+    expect(outcome).toMatchObject({ outcome: 'fail', error: expect.stringContaining(name) })
+    expect(outcome).not.toMatchObject(AMBIGUOUS)
+    expect(gateway.received).toEqual([])
   })
 
   it('that does not know the worker fails for good', async () => {

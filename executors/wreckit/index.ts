@@ -2,6 +2,7 @@ import { isAbsolute } from 'node:path'
 import { z } from 'zod'
 import { defineExecutor, done, type ExecutorContext, fail, type Outcome, retry } from '../define.js'
 import { type ProgramEnd, runProgram } from '../program.js'
+import { endOf, storableValue } from '../text.js'
 
 /** Both outputs together fit into a result even where every character has to be escaped. */
 const MAX_OUTPUT_BYTES = 64 * 1024
@@ -120,7 +121,7 @@ function outcomeOf({ command, dry_run }: Params, end: ProgramEnd): Outcome {
   const { exit_code, signal, stdout, stderr, truncated } = end
   const meta = { exit_code, dry_run }
   if (exit_code !== 0) {
-    const words = (stderr || stdout).trim().slice(-500)
+    const words = endOf(stderr || stdout, 500)
     const how =
       exit_code === null ? `ended by ${signal}` : exit_code === 130 ? 'interrupted' : `exit code ${exit_code}`
     return retry({ error: words ? `${how}: ${words}` : how, meta })
@@ -137,7 +138,7 @@ function outcomeOf({ command, dry_run }: Params, end: ProgramEnd): Outcome {
     try {
       const value: unknown = JSON.parse(text)
       const problem = command === 'show' ? undefined : listProblem(value)
-      return problem ? fail(problem, { meta }) : done(value, { meta })
+      return problem ? fail(problem, { meta }) : done(storableValue(value), { meta })
     } catch {
       return undefined
     }

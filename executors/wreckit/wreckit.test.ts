@@ -33,6 +33,10 @@ describe('wreckit', () => {
     expect(await run({ command: 'show', id: '7' })).toMatchObject({ outcome: 'done', result: { id: '7' } })
   })
 
+  it('may tell what no database can store', async () => {
+    expect(await run({ command: 'show', id: 'odd' })).toMatchObject({ result: { title: 'a\uFFFDb' } })
+  })
+
   it('takes ideas in as text', async () => {
     expect(await run({ command: 'ideas', ideas: 'export; $(rm)' })).toMatchObject({
       outcome: 'done',

@@ -210,7 +210,7 @@ declare
   v_tokens uuid[];
   v_leased integer;
 begin
-  if p_limit not between 1 and 1000 then
+  if (p_limit between 1 and 1000) is not true then
     perform ops.fail('OPS_011', 'p_limit must be between 1 and 1000', 'p_limit');
   end if;
   if v_lease not between 1 and 86400 then

@@ -144,6 +144,11 @@ describe('a claim', () => {
     await expect(db.sql`select * from ops_claim_steps(${worker}, null, 1)`).rejects.toMatchObject({
       code: 'OP011',
     })
+    // No limit at all would take everything.
+    await start()
+    await expect(db.sql`select * from ops_claim_steps(${worker}, ${[executor]}, null)`).rejects.toMatchObject(
+      { code: 'OP011' },
+    )
   })
 
   test('by ops_claim_next_step takes one step and carries its token', async () => {

@@ -115,5 +115,6 @@ function exec(rest) {
 
 if (argv[0] === 'agent' && argv[1] === 'exec') exec(argv.slice(2))
 else if (argv[0] === 'agent') agent(argv.slice(1))
+else if (argv[0] === 'sessions' && argv[1] === 'odd') process.stdout.write('{"name":"a\\u0000b"}')
 else if (argv[0] === 'sessions') answer(0, { sessions: [], args: argv.slice(1) })
 else usage(`unknown command '${argv[0]}'`)

@@ -40,6 +40,7 @@ if (command === 'status' || command === 'list') {
 } else if (command === 'show') {
   if (id === 'gone') wail('Item not found: gone')
   else if (id === 'garbled') say('not json')
+  else if (id === 'odd') say('{"id":"odd","title":"a\\u0000b"}')
   else say(JSON.stringify({ ...items[0], id }))
 } else if (command === 'ideas') say(`ingested: ${readFileSync(0, 'utf8')}`)
 else if (id === 'broken') wail('Error: tests fail')
