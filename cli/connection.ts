@@ -1,7 +1,7 @@
 import { resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { readConnection } from '../embedded/connection.js'
-import { loadDotEnv, OpsError } from '../engine/index.js'
+import { faultOf, fromDatabaseError, loadDotEnv, OpsError } from '../engine/index.js'
 
 /** Options that every command takes. */
 export interface GlobalOptions {
@@ -29,6 +29,20 @@ export async function findDatabase(options: GlobalOptions): Promise<void> {
   const stack = await readConnection(dataFolder(options))
   if (stack === undefined) throw nothingRunning(options)
   for (const [name, value] of Object.entries(stack)) process.env[name] = String(value)
+}
+
+/**
+ * Does work that opens a connection of its own. What the database, or the way to it, says is told as the engine tells it.
+ *
+ * @param setting what names the database, such as `DATABASE_URL`
+ */
+export async function overConnection<T>(setting: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work()
+  } catch (error) {
+    if (faultOf(error).kind === 'unknown') throw error
+    throw fromDatabaseError(error, 'postgres', setting)
+  }
 }
 
 function nothingRunning(options: GlobalOptions): OpsError {
