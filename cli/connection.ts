@@ -1,6 +1,6 @@
 import { resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { readConnection } from '../embedded/connection.js'
+import { type Connection, readConnection } from '../embedded/connection.js'
 import { faultOf, fromDatabaseError, loadDotEnv, OpsError } from '../engine/index.js'
 
 /** Options that every command takes. */
@@ -18,17 +18,19 @@ export function dataFolder({ dataDir }: GlobalOptions): string {
  * Sees to it that the process's environment says where the database is: `.env` fills in what is not set, and where no database is
  * named (or `--data-dir` is given), the running `npm start` is taken.
  *
+ * @returns the stack of that `npm start`, where it is taken
  * @throws OpsError `OPS_001` when there is neither
  */
-export async function findDatabase(options: GlobalOptions): Promise<void> {
+export async function findDatabase(options: GlobalOptions): Promise<Connection | undefined> {
   // The stack tells its own parts all that they need.
-  if (process.env.OPS_STACK_PART) return
+  if (process.env.OPS_STACK_PART) return undefined
   loadDotEnv()
   const { DATABASE_URL, SUPABASE_URL } = process.env
-  if (options.dataDir === undefined && (DATABASE_URL || SUPABASE_URL)) return
+  if (options.dataDir === undefined && (DATABASE_URL || SUPABASE_URL)) return undefined
   const stack = await readConnection(dataFolder(options))
   if (stack === undefined) throw nothingRunning(options)
   for (const [name, value] of Object.entries(stack)) process.env[name] = String(value)
+  return stack
 }
 
 /**
