@@ -1,6 +1,6 @@
 import { mkdtemp, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, inject, test, vi } from 'vitest'
 import { freshDatabase, type TestDatabase } from '../test/support/database.js'
 import { answer, run } from './testing.js'
 
@@ -49,9 +49,33 @@ describe('backup and restore', () => {
       exitCode: 2,
       stderr: expect.stringContaining('Write it as 7d'),
     })
+    expect(await run('restore', folder, '--into', 'staging')).toMatchObject({
+      exitCode: 2,
+      stderr: expect.stringContaining('Write it as postgresql://'),
+    })
     expect(await run('backup', '--since', '2999-01-01')).toMatchObject({
       exitCode: 2,
       stderr: expect.stringContaining('in the past'),
     })
+  })
+
+  test('say which address is wrong when the database is not there', async () => {
+    const away = 'postgres://ada:secret@127.0.0.1:1/postgres'
+    const wrongly = (setting: string) => ({
+      exitCode: 1,
+      stderr: expect.stringMatching(
+        new RegExp(`^error: The database cannot be reached \\(ECONNREFUSED\\).*${setting} is right`),
+      ),
+    })
+    expect(await run('restore', folder, '--into', away)).toMatchObject(wrongly('--into'))
+    expect(await run('restore', folder, '--into', `${db.url}_gone`)).toMatchObject({
+      exitCode: 1,
+      stderr: expect.stringMatching(/^error: There is no such database.*check --into/),
+    })
+    vi.stubEnv('DATABASE_URL', away)
+    const [backup, migrate] = [await run('backup', '--out', `${folder}-2`), await run('migrate')]
+    vi.unstubAllEnvs()
+    expect(backup).toMatchObject(wrongly('DATABASE_URL'))
+    expect(migrate).toMatchObject(wrongly('DATABASE_URL'))
   })
 })

@@ -112,6 +112,14 @@ describe('errors', () => {
   })
 })
 
+describe('invariants run', () => {
+  test('runs nothing when one of the checks is none, and says which', async () => {
+    const { exitCode, stdout, stderr } = await run('invariants', 'run', 'order', 'ordre')
+    expect({ exitCode, stdout }).toEqual({ exitCode: 1, stdout: '' })
+    expect(stderr).toMatch(/^error: No check "ordre" is in force\..*\n {2}See ops-loop invariants list/)
+  })
+})
+
 describe('events emit', () => {
   test('stores an event, once for each dedupe key', async () => {
     const emit = [

@@ -1,6 +1,6 @@
 /** What is deployed beside the code speaks of commands, metrics and thresholds that exist. */
 import { execFile } from 'node:child_process'
-import { mkdtemp, readFile } from 'node:fs/promises'
+import { mkdtemp, readFile, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
@@ -154,6 +154,7 @@ describe('commands', () => {
 
   test('of the crontab run as they stand there, by an environment that is as bare as cron’s', async () => {
     const database = await freshDatabase()
+    await database.sql`delete from ops.watch`
     const folder = await mkdtemp(join(inject('testDir'), 'cron-'))
     const repository = fileURLToPath(new URL('..', import.meta.url))
     const lines = (await file('ops-loop.cron')).split('\n').filter((line) => /^\*/.test(line))
@@ -163,15 +164,22 @@ describe('commands', () => {
       // Of the .env file, which this folder has not.
       DATABASE_URL: urlFor(database, 'service_role'),
     }
+    await writeFile(join(folder, 'env'), `DATABASE_URL='${urlFor(database, 'ops_worker')}'\n`)
     const logs = await Promise.all(
       lines.map(async (line) => {
         const [, command = ''] = /^(?:\S+ ){5}ops-loop (.*)$/.exec(line) ?? []
-        const here = command.replace('/opt/ops-loop', repository).replace('/var/log', folder)
+        const here = command
+          .replace('/opt/ops-loop', repository)
+          .replace('/var/log', folder)
+          .replace('/etc/ops-loop', folder)
         await promisify(execFile)('/bin/sh', ['-c', here], { env })
         return readFile(join(folder, /ops-\w+\.log/.exec(line)?.[0] ?? ''), 'utf8')
       }),
     )
     expect(logs).toEqual([expect.stringContaining('"ok":true'), 'No queued steps\n'])
+    // Each under the login that the loop expects of it.
+    await database.sql`select from ops_run_checks('{runtime_identity}')`
+    expect(await database.sql`select message from invariant_violations where not resolved`).toEqual([])
   })
 
   test('of logrotate turn over the files that the crontab writes, and hand them to who writes them', async () => {

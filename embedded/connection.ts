@@ -13,6 +13,8 @@ const connectionSchema = z.object({
   OPS_STACK_PID: z.coerce.number().int().positive(),
   /** Logs in as the database's owner. */
   DATABASE_URL: z.string(),
+  /** Logs in as a worker, who can do no more than workers do: for another one beside the stack's own. */
+  WORKER_DATABASE_URL: z.string(),
   SUPABASE_URL: z.string(),
   SUPABASE_SERVICE_ROLE_KEY: z.string(),
   /** Of the control plane, and the key to it. */

@@ -66,8 +66,8 @@ export async function startStack(options: StackOptions): Promise<Stack> {
 
     signal.throwIfAborted()
     const rest = await startRest(setup, database, parts)
-    const connection = connectionOf(setup, database, rest)
-    await startPrograms(setup, connection, workerUrl, parts)
+    const connection = connectionOf(setup, database, rest, workerUrl)
+    await startPrograms(setup, connection, parts)
 
     signal.throwIfAborted()
     parts.add({ stop: () => removeConnection(dataDir) })
@@ -136,14 +136,14 @@ async function startRest(setup: Setup, database: EmbeddedPostgres, parts: Parts)
 async function startPrograms(
   { dataDir, port, log, signal }: Setup,
   connection: Connection,
-  workerUrl: string,
   parts: Parts,
 ): Promise<void> {
   const { workerLog, apiLog } = stackPaths(dataDir)
   const { SUPABASE_URL, SUPABASE_SERVICE_ROLE_KEY, OPS_API_KEY, OPS_TOKEN_SECRET, GITHUB_WEBHOOK_SECRET } =
     connection
 
-  const work = () => startWorker({ dataDir, logFile: workerLog, env: { DATABASE_URL: workerUrl } })
+  const work = () =>
+    startWorker({ dataDir, logFile: workerLog, env: { DATABASE_URL: connection.WORKER_DATABASE_URL } })
   parts.add(supervise(await work(), { name: `worker, see ${workerLog},`, again: work, log }))
 
   const env = {
@@ -170,10 +170,12 @@ function connectionOf(
   { port, secrets }: Setup,
   database: EmbeddedPostgres,
   rest: EmbeddedPostgrest,
+  workerUrl: string,
 ): Connection {
   return {
     OPS_STACK_PID: process.pid,
     DATABASE_URL: database.url(),
+    WORKER_DATABASE_URL: workerUrl,
     SUPABASE_URL: rest.url,
     SUPABASE_SERVICE_ROLE_KEY: signJwt('service_role', secrets.jwtSecret),
     OPS_API_URL: `http://127.0.0.1:${port}`,

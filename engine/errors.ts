@@ -53,11 +53,13 @@ export function isOpsCode(code: unknown): code is OpsCode {
 /**
  * Translates whatever a transport threw: a Postgres error, a PostgREST error body, a socket or fetch failure.
  * An `OpsError` comes back as it is.
+ *
+ * @param setting what named the database, where that is not the transport's own variable
  */
-export function fromDatabaseError(error: unknown, transport: TransportName): OpsError {
+export function fromDatabaseError(error: unknown, transport: TransportName, setting?: string): OpsError {
   if (error instanceof OpsError) return error
   const fault = faultOf(error)
-  const { code, message } = describe(fault, transport)
+  const { code, message } = describe(fault, settingsOf(transport, setting))
   return new OpsError(code, message, { details: fault.details, hint: fault.hint, cause: error })
 }
 
@@ -70,13 +72,18 @@ export function isRetryable(error: unknown): boolean {
   return kind === 'unreachable' || kind === 'busy'
 }
 
-const SETTINGS = {
-  postgres: { address: 'DATABASE_URL', credentials: 'the user and password in DATABASE_URL' },
-  supabase: { address: 'SUPABASE_URL', credentials: 'SUPABASE_SECRET_KEY (or SUPABASE_SERVICE_ROLE_KEY)' },
-} as const
+interface Settings {
+  address: string
+  credentials: string
+}
 
-function describe(fault: Fault, transport: TransportName): { code: OpsCode; message: string } {
-  const { address, credentials } = SETTINGS[transport]
+function settingsOf(transport: TransportName, setting = 'DATABASE_URL'): Settings {
+  return transport === 'postgres'
+    ? { address: setting, credentials: `the user and password in ${setting}` }
+    : { address: 'SUPABASE_URL', credentials: 'SUPABASE_SECRET_KEY (or SUPABASE_SERVICE_ROLE_KEY)' }
+}
+
+function describe(fault: Fault, { address, credentials }: Settings): { code: OpsCode; message: string } {
   const cause = fault.code === '' ? '' : ` (${fault.code})`
   switch (fault.kind) {
     case 'raised':
@@ -98,7 +105,7 @@ function describe(fault: Fault, transport: TransportName): { code: OpsCode; mess
     case 'pooled':
       return {
         code: 'OPS_001',
-        message: `A transaction pooler stands before the database${cause}: add ?pgbouncer=true to DATABASE_URL.`,
+        message: `A transaction pooler stands before the database${cause}: add ?pgbouncer=true to ${address}.`,
       }
     case 'busy':
       return { code: 'OPS_001', message: `The database is too busy for this call${cause}: try again.` }

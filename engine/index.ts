@@ -15,6 +15,6 @@ export {
   OpsError,
   type OpsErrorOptions,
 } from './errors.js'
-export type { TransportName } from './faults.js'
+export { faultOf, type TransportName } from './faults.js'
 export { readHandedStep } from './handed.js'
 export type * from './types.js'

@@ -169,11 +169,14 @@ function* proposalDifferences(was: Outcome, wouldBe: Outcome): Generator<Differe
   }
 }
 
+/** An attempt is on record when it has ended: of a mission at its first one, nobody can tell later whether it had begun. */
+const stageOf = (mission: string): string => (/^(approved|running)$/.test(mission) ? 'open' : mission)
+
 /** What became of a proposal, and at which price. */
 function told(proposal: Proposed | undefined): string | null {
   if (!proposal) return null
   const { mission, reserved_usd } = proposal
-  return [capOf(proposal), mission && `mission ${mission}`, reserved_usd > 0 && `$${reserved_usd}`]
+  return [capOf(proposal), mission && `mission ${stageOf(mission)}`, reserved_usd > 0 && `$${reserved_usd}`]
     .filter(Boolean)
     .join(', ')
 }

@@ -1,6 +1,12 @@
 import { settle } from '../api/trigger.js'
 import type { PendingEvent } from '../engine/index.js'
-import { type CompiledMatrix, compileMatrix, matchEvent } from '../policies/index.js'
+import {
+  type CompiledMatrix,
+  canaryMatrix,
+  compileMatrix,
+  isCanaryEvent,
+  matchEvent,
+} from '../policies/index.js'
 import { agendaOf, type Deed, type Item, inOrder, OWN } from './agenda.js'
 import type { SimulatedDatabase } from './database.js'
 import type { EventLine, Line } from './lines.js'
@@ -214,11 +220,13 @@ class Replay {
     const context = {
       policies: Object.fromEntries([...this.policies].map(([key, { value }]) => [key, value])),
     }
-    const items = events.map((event) =>
-      matrix
+    const items = events.map((event) => {
+      // No operator's pattern sees it, whatever is tried.
+      if (isCanaryEvent(event)) return matchEvent(canaryMatrix, event, { policies: {} })
+      return matrix
         ? { event_id: event.event_id, decisions: matchEvent(matrix, event, context).decisions }
-        : { event_id: event.event_id, decisions: [], error: NO_MATRIX },
-    )
+        : { event_id: event.event_id, decisions: [], error: NO_MATRIX }
+    })
     const settled = await settle(this.db.engine, matrix?.version ?? 0, items, { problems: [] })
     for (const { event_id, queued } of settled)
       if (queued !== (this.reactionsOf.get(event_id) ?? 0)) this.extra = true

@@ -113,6 +113,7 @@ export function dayMatrix(): { patterns: Record<string, unknown>[]; salt: string
 
 /** What a heartbeat does, in small batches. */
 async function beat(engine: Engine): Promise<void> {
+  await engine.sendCanary()
   while ((await triggerReactions(engine, 25)).more);
   while ((await engine.runReactions(10)).length === 10);
   await engine.recoverExpiredLeases()
@@ -132,6 +133,8 @@ export async function liveThroughDay({
   const random = seeded(20_260_131)
   const pick = <T>(items: readonly T[]): T | undefined => items[Math.floor(random() * items.length)]
   const setClock = await settableClock(sql, start)
+  // Tests' databases send no canary unless they are asked for it.
+  await sql`delete from ops.watch where part = 'canary'`
   const policy = (key: string, value: unknown) =>
     sql`insert into ops_policy (key, value) values (${key}, ${JSON.stringify(value)}::text::jsonb)
         on conflict (key) do update set value = excluded.value`

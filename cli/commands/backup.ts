@@ -1,8 +1,8 @@
 import { resolve } from 'node:path'
-import { Command } from 'commander'
+import { Command, InvalidArgumentError } from 'commander'
 import type { Manifest, TableCopy } from '../../backup/manifest.js'
 import { engineFromEnv, OpsError, readEnv } from '../../engine/index.js'
-import { findDatabase, type GlobalOptions } from '../connection.js'
+import { findDatabase, type GlobalOptions, overConnection } from '../connection.js'
 import { progress } from '../progress.js'
 import { answerFor } from '../session.js'
 import { count, table } from '../text.js'
@@ -29,10 +29,12 @@ export function backupCommand(): Command {
       const folder = resolve(options.out ?? `ops-loop-backup-${stamp(new Date())}`)
       const told = progress(global)
       const { dump } = await import('../../backup/dump.js')
-      const manifest = await dump(databaseUrl, folder, {
-        since: options.since?.toISOString(),
-        onTable: ({ name, rows }) => told(`${name}  ${count(rows, 'row')}`),
-      })
+      const manifest = await overConnection('DATABASE_URL', () =>
+        dump(databaseUrl, folder, {
+          since: options.since?.toISOString(),
+          onTable: ({ name, rows }) => told(`${name}  ${count(rows, 'row')}`),
+        }),
+      )
       const checked = options.verify ? await verified(folder, told) : undefined
       await report(manifest)
       answerFor(global)({ folder, verified: checked !== undefined, ...manifest }, () =>
@@ -45,7 +47,7 @@ export function restoreCommand(): Command {
   return new Command('restore')
     .description('bring a backup into another database, or check that it could be')
     .argument('<folder>', 'what ops-loop backup made')
-    .option('--into <url>', 'a database without work, by a login that may create schemas and roles')
+    .option('--into <url>', 'a database without work, by a login that may create schemas and roles', address)
     .option('--verify', 'into a throwaway Postgres instead, to check it there')
     .addHelpText(
       'after',
@@ -68,9 +70,12 @@ The copy holds its work until somebody releases it: the database that it was tak
       if (options.into === undefined)
         throw new OpsError('OPS_011', 'Say where to.', { hint: 'Add --into postgresql://…, or --verify.' })
       const { restore } = await import('../../backup/restore.js')
-      const manifest = await restore(resolve(folder), options.into, {
-        onTable: ({ name, rows }) => told(`${name}  ${count(rows, 'row')}`),
-      })
+      const { into } = options
+      const manifest = await overConnection('--into', () =>
+        restore(resolve(folder), into, {
+          onTable: ({ name, rows }) => told(`${name}  ${count(rows, 'row')}`),
+        }),
+      )
       answerFor(global)({ folder: resolve(folder), ...manifest }, () =>
         [
           tablesOf(manifest.tables),
@@ -79,6 +84,12 @@ The copy holds its work until somebody releases it: the database that it was tak
         ].join('\n'),
       )
     })
+}
+
+/** For commander: where a database is. */
+function address(text: string): string {
+  if (URL.canParse(text) && /^postgres(ql)?:$/.test(new URL(text).protocol)) return text
+  throw new InvalidArgumentError('Write it as postgresql://user:password@host:5432/database.')
 }
 
 async function verified(folder: string, told: (line: string) => void): Promise<string> {

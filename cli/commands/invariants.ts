@@ -1,6 +1,6 @@
 import { Command } from 'commander'
 import { runChecks } from '../../api/monitors/checks.js'
-import type { CheckOutcome } from '../../engine/index.js'
+import { type CheckOutcome, OpsError } from '../../engine/index.js'
 import { withEngine } from '../session.js'
 import { ago, short, table } from '../text.js'
 
@@ -52,6 +52,13 @@ export function invariantsCommand(): Command {
     .action((names: string[], { everything }: { everything?: boolean }, command: Command) =>
       withEngine(command, async (engine, answer) => {
         const known = await engine.listChecks()
+        const unknown = names.find((name) => !known.some((check) => check.name === name))
+        if (unknown !== undefined) {
+          throw new OpsError('OPS_013', `No check "${unknown}" is in force.`, {
+            details: { path: 'checks' },
+            hint: 'See ops-loop invariants list. What policy invariants has under skip is not run.',
+          })
+        }
         const wanted =
           names.length > 0 ? names : known.filter(({ wide }) => everything || !wide).map(({ name }) => name)
         const outcomes: CheckOutcome[] = []
@@ -60,19 +67,17 @@ export function invariantsCommand(): Command {
         await runChecks(engine, wanted, run, (outcome) => outcomes.push(outcome))
         if (outcomes.some(({ outcome }) => outcome !== 'clean')) process.exitCode = 1
         answer(outcomes, () =>
-          outcomes.length === 0
-            ? 'There is no such check'
-            : table(
-                ['check', 'severity', 'outcome', 'violations', 'ms', 'error'],
-                outcomes.map((o) => [
-                  o.name,
-                  o.severity,
-                  o.outcome,
-                  String(o.violations),
-                  String(o.duration_ms),
-                  short(o.error ?? '', 80),
-                ]),
-              ),
+          table(
+            ['check', 'severity', 'outcome', 'violations', 'ms', 'error'],
+            outcomes.map((o) => [
+              o.name,
+              o.severity,
+              o.outcome,
+              String(o.violations),
+              String(o.duration_ms),
+              short(o.error ?? '', 80),
+            ]),
+          ),
         )
       }),
     )

@@ -1,6 +1,6 @@
 import { Command } from 'commander'
 import { OpsError, readEnv } from '../../engine/index.js'
-import { findDatabase, type GlobalOptions } from '../connection.js'
+import { findDatabase, type GlobalOptions, overConnection } from '../connection.js'
 import { answerFor } from '../session.js'
 
 const EXAMPLES = `
@@ -23,8 +23,11 @@ export function migrateCommand(): Command {
         })
       }
       const { migrate, seedPolicies } = await import('../../embedded/migrate.js')
-      const result = await migrate(DATABASE_URL)
-      if (seed) await seedPolicies(DATABASE_URL)
+      const result = await overConnection('DATABASE_URL', async () => {
+        const migrated = await migrate(DATABASE_URL)
+        if (seed) await seedPolicies(DATABASE_URL)
+        return migrated
+      })
       answerFor(options)({ ...result, seeded: seed ?? false }, () => {
         const lines = [
           ...result.applied.map((file) => `${file} applied`),

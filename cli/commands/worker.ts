@@ -33,7 +33,9 @@ export function workerCommand(): Command {
     .action(async (options: WorkerOptions, command: Command) => {
       const { workerMain } = await import('../../worker/main.js')
       const globals = command.optsWithGlobals<GlobalOptions>()
-      await findDatabase(globals)
+      const stack = await findDatabase(globals)
+      // Under the owner's login it could do more than a worker should, and the loop's own check says so.
+      if (stack) process.env.DATABASE_URL = stack.WORKER_DATABASE_URL
       process.exitCode = await workerMain({ ...options, json: globals.json })
     })
 }

@@ -91,6 +91,14 @@ test('the three suggested commands work', async () => {
   }
 })
 
+test('another worker beside it works under the login that the loop expects of a worker', async () => {
+  expect(await command(dataDir, 'worker', '--executors', 'examples/executors')).toMatchObject({
+    exitCode: 0,
+    stdout: 'No queued steps',
+  })
+  expect(await command(dataDir, 'invariants', 'run', 'runtime_identity')).toMatchObject({ exitCode: 0 })
+})
+
 test('a second start beside it is refused, and says what runs', async () => {
   const second = await start(dataDir)
   expect(await second.ended()).toBe(1)
