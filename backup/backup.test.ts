@@ -139,6 +139,28 @@ describe('a backup of work since a date', () => {
     const broken = await brokenInvariants(target.sql)
     expect(broken).toEqual([])
   })
+
+  test('keeps the radar whole, and leaves out when chains that it leaves out were opened again', async () => {
+    const from = await openDatabase()
+    const runner = await registerWorker(from.sql)
+    await startMission(from.sql, [{ key: 'old' }])
+    const [died] = await claim(from.sql, runner)
+    if (!died) throw new Error('nothing to claim')
+    await fail(from.sql, [{ ...lease(died), error: 'broken', permanent: true }])
+    await from.sql`select * from ops_radar_add('{"title": "CSV export"}', ${died.step_id})`
+    await from.sql`select * from ops_retry_step(${died.step_id}, 'dana')`
+    await complete(from.sql, (await claim(from.sql, runner)).map(lease))
+    await from.sql`select * from ops_settle_events(1, (select jsonb_agg(jsonb_build_object('event_id', event_id)) from ops_pending_events(100)))`
+
+    const [to, target] = [await folder(), await empty()]
+    await dump(from.url, to, { since: new Date(Date.now() + 60_000).toISOString() })
+    await restore(to, target.url)
+    expect(await target.sql`select id from ops_missions`).toEqual([])
+    expect(await target.sql`select title, step_id from ops_demand_radar`).toEqual([
+      { title: 'CSV export', step_id: null },
+    ])
+    expect(await brokenInvariants(target.sql)).toEqual([])
+  })
 })
 
 describe('is refused, and changes nothing:', () => {

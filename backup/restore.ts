@@ -43,6 +43,7 @@ export async function restore(
           await copyIn(tx, copy, folder)
           onTable?.(copy)
         }
+        if (manifest.since !== null) await letGo(tx)
       })
       if (manifest.since !== null) await recount(tx, manifest.since)
     })
@@ -159,6 +160,13 @@ async function* linesOf(file: AsyncIterable<Buffer>): AsyncGenerator<string> {
     }
     rest.push(chunk.subarray(start))
   }
+}
+
+/** The radar comes whole, also what steps put there whose chains were left out. */
+async function letGo(sql: postgres.ISql): Promise<void> {
+  await sql`
+    update public.ops_demand_radar r set step_id = null
+    where r.step_id is not null and not exists (select from public.ops_mission_steps s where s.id = r.step_id)`
 }
 
 /** Numbers that tables hand out themselves go on after the highest that came in. */

@@ -28,6 +28,7 @@ const CHAINED: Readonly<Record<string, string>> = {
   'public.ops_agent_reactions': 'id',
   'public.ops_mission_proposals': 'id',
   'public.ops_missions': 'id',
+  'ops.reopenings': 'mission_id',
   'public.ops_mission_steps': 'id',
   'public.ops_action_runs': 'id',
   'ops.event_verdicts': 'event_id',

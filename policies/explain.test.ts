@@ -54,6 +54,20 @@ describe('explainEvent', () => {
     ])
   })
 
+  it('looks at no pattern of a matrix that holds more than a policy may', () => {
+    expect(explain(Array.from({ length: 5001 }, () => 7))).toEqual({
+      patterns: [],
+      quarantined: [
+        {
+          pattern_id: 'reaction_matrix',
+          code: 'OPS_008',
+          path: 'patterns',
+          message: 'must have at most 5000 items',
+        },
+      ],
+    })
+  })
+
   it.each([null, 7, [], {}, { patterns: {} }, { patterns: [null] }])('never throws: %j', (matrix) => {
     expect(explainEvent(matrix, event('app:done'), { policies: {} })).toHaveProperty('patterns')
   })

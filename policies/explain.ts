@@ -1,6 +1,7 @@
-import { compileMatrix } from './matcher/compile.js'
-import { matchEvent } from './matcher/match.js'
+import { atOnce, compiling } from './matcher/compile.js'
+import { decisionsAbout } from './matcher/match.js'
 import type { Decision, MatchableEvent, MatchContext, Mode, Quarantined } from './matcher/types.js'
+import { MOST_PATTERNS } from './schemas/reaction_matrix.js'
 
 /** Why a pattern's event types leave an event out. */
 export interface OtherType {
@@ -27,9 +28,21 @@ export interface Explained {
  * @param matrix the policy `reaction_matrix` as an operator wrote it
  */
 export function explainEvent(matrix: unknown, event: MatchableEvent, context: MatchContext): Explained {
-  const compiled = compileMatrix(matrix, { version: 0 })
-  const { decisions } = matchEvent(compiled, event, context)
-  const told = new Map(decisions.map((decision) => [decision.pattern_id, decision]))
+  return atOnce(explaining(matrix, event, context))
+}
+
+/** The same in steps, for a caller who does other things between them: each costs a bounded amount of work. */
+export function* explaining(
+  matrix: unknown,
+  event: MatchableEvent,
+  context: MatchContext,
+): Generator<void, Explained, void> {
+  const compiled = yield* compiling(matrix, { version: 0 })
+  const told = new Map<string, Decision>()
+  for (const decision of decisionsAbout(compiled, event, context)) {
+    told.set(decision.pattern_id, decision)
+    yield
+  }
   const patterns = rawPatterns(matrix).map((raw, position): Explanation => {
     const place = `patterns[${position}]`
     // The second pattern of the same id goes by its place.
@@ -49,7 +62,7 @@ interface RawPattern {
 
 function rawPatterns(matrix: unknown): RawPattern[] {
   const { patterns } = Object(matrix)
-  if (!Array.isArray(patterns)) return []
+  if (!Array.isArray(patterns) || patterns.length > MOST_PATTERNS) return []
   return patterns.map((raw: unknown) => {
     const { id, name, mode, event_type, type } = Object(raw)
     const own = [id, name].find((word) => typeof word === 'string' && word !== '')

@@ -28,6 +28,14 @@ describe('parsePolicy', () => {
     expect(parsePolicy('approvals', {})).toMatchObject({ value: { expires_minutes: 1440 } })
   })
 
+  it('tells of the first hundred problems', () => {
+    const unknown = Object.fromEntries(Array.from({ length: 1000 }, (_, n) => [`max_dept${n}`, 1]))
+    expect(problems('control', unknown)).toHaveLength(100)
+    expect(problems('control', unknown)[0]).toBe('max_dept0: is unknown; did you mean "max_depth"?')
+    const wrong = Object.fromEntries(Array.from({ length: 1000 }, (_, n) => [`agent-${n}`, { ...unknown }]))
+    expect(problems('agent_roles', wrong)).toHaveLength(100)
+  })
+
   it('knows the rows that operators are told to write', () => {
     const kinds = ['noop', 'openclaw', 'wreckit', 'radar', 'minion']
     expect(problems('auto_approve', { enabled: true, allowed_step_kinds: kinds })).toEqual([])

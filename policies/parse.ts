@@ -1,5 +1,5 @@
 import { jsonSchemaOf } from './json-schema.js'
-import { compileMatrix } from './matcher/compile.js'
+import { atOnce, compiling } from './matcher/compile.js'
 import { type Problem, problemsOf } from './problems.js'
 import { isPolicyKey, type PolicyKey, type PolicyValue, policyKeys, policySchemas } from './schemas/index.js'
 import { suggestion } from './suggest.js'
@@ -19,6 +19,11 @@ export type Parsed<Value> = { ok: true; value: Value } | { ok: false; problems: 
 export function parsePolicy<Key extends PolicyKey>(key: Key, value: unknown): Parsed<PolicyValue<Key>>
 export function parsePolicy(key: string, value: unknown): Parsed<PolicyValue<PolicyKey>>
 export function parsePolicy(key: string, value: unknown): Parsed<PolicyValue<PolicyKey>> {
+  return atOnce(parsing(key, value))
+}
+
+/** The same in steps, for a caller who does other things between them: each costs a bounded amount of work. */
+export function* parsing(key: string, value: unknown): Generator<void, Parsed<PolicyValue<PolicyKey>>, void> {
   if (!isPolicyKey(key)) {
     return {
       ok: false,
@@ -29,7 +34,7 @@ export function parsePolicy(key: string, value: unknown): Parsed<PolicyValue<Pol
   if (!parsed.success)
     return { ok: false, problems: problemsOf(parsed.error, jsonSchemaOf(policySchemas[key])) }
   if (key === 'reaction_matrix') {
-    const { quarantined } = compileMatrix(value, { version: 0 })
+    const { quarantined } = yield* compiling(value, { version: 0 })
     if (quarantined.length > 0) {
       return { ok: false, problems: quarantined.map(({ path, message }) => ({ path, message })) }
     }

@@ -9,29 +9,35 @@ export interface Problem {
   message: string
 }
 
+/** Nobody reads more than these, and each costs the search for the name that was meant. */
+const MOST_PROBLEMS = 100
+
 /**
- * zod's findings as problems. Unknown fields get the nearest known name, by the JSON Schema of what was parsed.
+ * zod's findings as problems, the first hundred. Unknown fields get the nearest known name, by the JSON Schema of what was parsed.
  *
  * @param at the path of the parsed value inside the policy
  */
 export function problemsOf(error: z.ZodError, schema: JsonSchema, at = ''): Problem[] {
-  return error.issues.flatMap((issue) => {
-    const path = issue.path.reduce<string>(
-      (so, part) => joinPath(so, typeof part === 'symbol' ? '' : part),
-      at,
-    )
-    if (issue.code === 'unrecognized_keys') {
-      const known = fieldsAt(schema, issue.path)
-      return issue.keys.map((key) => ({
-        path: joinPath(path, key),
-        message: `is unknown${suggestion(key, known)}`,
-      }))
-    }
-    if (issue.code === 'invalid_key') {
-      return [{ path, message: `has a name that ${issue.issues[0]?.message ?? 'is not allowed'}` }]
-    }
-    return [{ path, message: wordsFor(issue) }]
-  })
+  return error.issues
+    .slice(0, MOST_PROBLEMS)
+    .flatMap((issue) => {
+      const path = issue.path.reduce<string>(
+        (so, part) => joinPath(so, typeof part === 'symbol' ? '' : part),
+        at,
+      )
+      if (issue.code === 'unrecognized_keys') {
+        const known = fieldsAt(schema, issue.path)
+        return issue.keys.slice(0, MOST_PROBLEMS).map((key) => ({
+          path: joinPath(path, key),
+          message: `is unknown${suggestion(key, known)}`,
+        }))
+      }
+      if (issue.code === 'invalid_key') {
+        return [{ path, message: `has a name that ${issue.issues[0]?.message ?? 'is not allowed'}` }]
+      }
+      return [{ path, message: wordsFor(issue) }]
+    })
+    .slice(0, MOST_PROBLEMS)
 }
 
 /** In the words of the database's own check, where zod has others. */

@@ -1,8 +1,8 @@
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { z } from 'zod'
-import { testApi } from '../testing.js'
+import { appOver, caller, testApi } from '../testing.js'
 
-const { db, call, policy } = await testApi()
+const { db, call, engine, policy } = await testApi()
 const versioned = z.object({ version: z.int() })
 
 test('policies are listed and shown', async () => {
@@ -145,3 +145,32 @@ test('an event is tried on the matrix in force, or on a candidate', async () => 
     body: { patterns: [{ pattern_id: 'other', decision: 'not_matched' }] },
   })
 })
+
+test.each([
+  ['POST', '/api/ops/policies/reaction_matrix/validate', {}],
+  ['POST', '/api/ops/policies/reaction_matrix/test', { event: { type: 'app:done' } }],
+  ['PUT', '/api/ops/policies/reaction_matrix', {}],
+])(
+  '%s %s lets everything else have its turn between the patterns of a large matrix',
+  async (method, path, rest) => {
+    const template = { title: 'Test', steps: [{ kind: 'noop' }] }
+    const patterns = Array.from({ length: 50 }, (_, n) => ({ id: `p${n}`, event_type: 'app:done', template }))
+    const version = { key: 'reaction_matrix', outcome: 'changed' as const, version: 2, previous_version: 1 }
+    const app = appOver({ ...engine, policies: async () => [], applyPolicies: async () => [version] })
+    let clock = 0
+    const spy = vi.spyOn(performance, 'now').mockImplementation(() => {
+      clock += 1000
+      return clock
+    })
+    let turns = 0
+    let next = setImmediate(function count() {
+      turns += 1
+      next = setImmediate(count)
+    })
+    const answer = await caller(app)(method, path, { ...rest, value: { patterns } })
+    clearImmediate(next)
+    spy.mockRestore()
+    expect(answer.status).toBe(200)
+    expect(turns).toBeGreaterThanOrEqual(patterns.length)
+  },
+)

@@ -1,9 +1,10 @@
 import { z } from '@hono/zod-openapi'
 import { OpsError } from '../../engine/index.js'
-import { explainEvent, parsePolicy } from '../../policies/index.js'
+import { explaining, parsing } from '../../policies/index.js'
 import { actorOf } from '../access/require.js'
 import { router, type Services } from '../router.js'
 import * as http from '../schemas.js'
+import { inTurns } from '../turns.js'
 
 const policy = z
   .object({ key: z.string(), value: z.unknown(), version: z.int(), updated_at: http.timestamp })
@@ -171,7 +172,7 @@ const validate = http.guardedRoute('policies:read', {
   responses: {
     200: http.json(
       z.object({ ok: z.boolean(), problems: z.array(z.object({ path: z.string(), message: z.string() })) }),
-      'What is wrong with it; nothing, when `ok`.',
+      'What is wrong with it, the first hundred things; nothing, when `ok`.',
     ),
     ...http.guarded,
     ...http.invalidBody,
@@ -210,14 +211,18 @@ export function policyRoutes({ engine, now }: Services) {
       const { event, value } = c.req.valid('json')
       const inForce = await engine.policies()
       const policies = Object.fromEntries(inForce.map(({ key, value }) => [key, value]))
-      const { patterns, quarantined } = explainEvent(
-        value ?? policies.reaction_matrix,
-        { ...event, event_id: UNSTORED, depth: 0, created_at: new Date(now()).toISOString() },
-        { policies },
+      const { patterns, quarantined } = await inTurns(
+        explaining(
+          value ?? policies.reaction_matrix,
+          { ...event, event_id: UNSTORED, depth: 0, created_at: new Date(now()).toISOString() },
+          { policies },
+        ),
       )
       return c.json({ patterns: patterns.map(plain), quarantined: quarantined.map(plain) }, 200)
     })
-    .openapi(validate, (c) => c.json(verdict(c.req.valid('param').key, c.req.valid('json').value), 200))
+    .openapi(validate, async (c) =>
+      c.json(await verdict(c.req.valid('param').key, c.req.valid('json').value), 200),
+    )
     .openapi(history, async (c) => {
       const { key } = c.req.valid('param')
       return c.json({ items: await engine.policyChanges(key, c.req.valid('query').limit) }, 200)
@@ -225,7 +230,7 @@ export function policyRoutes({ engine, now }: Services) {
     .openapi(put, async (c) => {
       const { key } = c.req.valid('param')
       const { actor, ...policy } = c.req.valid('json')
-      const { problems } = verdict(key, policy.value)
+      const { problems } = await verdict(key, policy.value)
       const [first] = problems
       if (first !== undefined) {
         throw new OpsError('OPS_011', `policy ${key}: ${first.path || 'value'} ${first.message}`, {
@@ -264,11 +269,12 @@ export function policyRoutes({ engine, now }: Services) {
 /** The id of an event that is only tried. */
 const UNSTORED = '00000000-0000-0000-0000-000000000000'
 
-function verdict(
+/** A matrix of many patterns takes long: everything else has its turn meanwhile. */
+async function verdict(
   key: string,
   value: unknown,
-): { ok: boolean; problems: { path: string; message: string }[] } {
-  const parsed = parsePolicy(key, value)
+): Promise<{ ok: boolean; problems: { path: string; message: string }[] }> {
+  const parsed = await inTurns(parsing(key, value))
   return { ok: parsed.ok, problems: parsed.ok ? [] : parsed.problems }
 }
 

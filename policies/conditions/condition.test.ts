@@ -136,11 +136,24 @@ describe('the work of a condition', () => {
   it('survives data that nests deep', () => {
     expect(run('event.data.deep == event.data.deep && event.data.deep == [1]', hostile)).toHaveProperty('ok')
     expect(run('event.data.deep in [[[1]]]', hostile)).toHaveProperty('ok')
+    expect(run('event.data.deep == "failure"', hostile)).toEqual({ ok: true, met: false })
+    expect(run('!event.data.deep', hostile)).toEqual({
+      ok: false,
+      message: expect.stringMatching(/^no such overload: !list<.{1,100}$/),
+    })
+  })
+
+  it('keeps nothing of the shapes of what it has seen', () => {
+    const condition = compileCondition('event.data.deep == "failure"')
+    const before = process.memoryUsage().heapUsed
+    for (let shape = 0; shape < 40; shape++) condition(scope({ deep: nested(1000, shape) }))
+    expect(process.memoryUsage().heapUsed - before).toBeLessThan(100_000_000)
   })
 })
 
-function nested(levels: number): unknown {
+/** Lists in lists, and objects between them: where, is by the shape. */
+function nested(levels: number, shape = 0): unknown {
   let value: unknown = 1
-  for (let level = 0; level < levels; level++) value = [value]
+  for (let level = 0; level < levels; level++) value = (shape >> (level % 6)) % 2 ? { value } : [value]
   return value
 }

@@ -1,7 +1,10 @@
 import { TypeError as CelTypeError, EvaluationError, ParseError } from '@marcbachmann/cel-js'
-import { instrument } from './instrument.js'
+import { boundTypes, instrument } from './instrument.js'
 import { Meter } from './meter.js'
 import { type EventScope, environment } from './scope.js'
+
+const nothing = environment.parse('true')
+boundTypes(nothing.ast, nothing)
 
 /** Whether an event meets a condition, or why that cannot be told. */
 export type Verdict = { ok: true; met: boolean } | { ok: false; message: string }

@@ -7,6 +7,10 @@ import { compileRegex } from './regex.js'
 
 interface Evaluator {
   run(node: CelNode, context: unknown): unknown
+  /** The type of a value, with the types of what it holds. */
+  debugTypeDeep(value: unknown): unknown
+  /** The same, whatever it holds. */
+  debugType(value: unknown): unknown
 }
 
 type Evaluate = (evaluator: Evaluator, node: CelNode, context: unknown) => unknown
@@ -28,6 +32,34 @@ const PASSING = new Set(['.', '[]', '?:', '&&', '||', 'accuPush'])
 const TIME_ZONE_COST = 1000
 
 const MAX_DURATION = 50
+
+/** How many levels of lists and maps count for the type of a value. */
+const TYPE_LEVELS = 4
+
+/**
+ * Bounds the types that an environment tells apart. It asks for that of each value that it works on, follows the first items down to the
+ * last, writes the whole out and keeps it for ever: events that nest deep would fill the memory, and each take seconds.
+ *
+ * @param root a freshly parsed syntax tree of the environment, for nothing else: only who is evaluated sees the evaluator
+ */
+export function boundTypes(root: unknown, evaluate: () => unknown): void {
+  if (!isNode(root)) throw new Error('this is no syntax tree')
+  root.setMeta('evaluate', (evaluator) => {
+    const typeOf = evaluator.debugTypeDeep.bind(evaluator)
+    let level = 0
+    evaluator.debugTypeDeep = (value) => {
+      if (level === TYPE_LEVELS) return evaluator.debugType(value)
+      level++
+      try {
+        return typeOf(value)
+      } finally {
+        level--
+      }
+    }
+    return true
+  })
+  evaluate()
+}
 
 /**
  * @param root a freshly parsed syntax tree

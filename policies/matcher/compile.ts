@@ -3,7 +3,7 @@ import { PolicyFault } from '../fault.js'
 import { jsonSchemaOf } from '../json-schema.js'
 import { problemsOf } from '../problems.js'
 import { eventGlob } from '../schemas/fields.js'
-import { patternSchema } from '../schemas/reaction_matrix.js'
+import { MOST_PATTERNS, patternSchema } from '../schemas/reaction_matrix.js'
 import { joinPath } from '../templates/scan.js'
 import { compileRule, type Rule } from './rule.js'
 import { TypeIndex } from './type-index.js'
@@ -24,10 +24,14 @@ export interface CompiledMatrix {
  * valid is listed in `quarantined`, decides `error` about its events, and the others work.
  */
 export function compileMatrix(value: unknown, of: { version: number }): CompiledMatrix {
-  const patterns = compiling(value, of)
+  return atOnce(compiling(value, of))
+}
+
+/** Goes through all the steps of something that could also be done with pauses. */
+export function atOnce<Result>(steps: Iterator<unknown, Result, void>): Result {
   for (;;) {
-    const { done, value: matrix } = patterns.next()
-    if (done) return matrix
+    const { done, value } = steps.next()
+    if (done) return value
   }
 }
 
@@ -84,7 +88,10 @@ function readRule(raw: unknown, path: string, salt: string): { types: string[]; 
 }
 
 /** As much of a matrix as is needed to reach its patterns. */
-const matrixSketch = z.object({ patterns: z.array(z.unknown()).default([]), salt: z.string().catch('') })
+const matrixSketch = z.object({
+  patterns: z.array(z.unknown()).max(MOST_PATTERNS).default([]),
+  salt: z.string().catch(''),
+})
 
 type Sketch = z.output<typeof patternSketch>
 

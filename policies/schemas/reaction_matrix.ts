@@ -128,11 +128,14 @@ function typesOf({ event_type, type }: Pick<Input, 'event_type' | 'type'>): stri
 
 export type Pattern = z.output<typeof patternSchema>
 
+/** More than anybody writes, and as much as a beat can compile. */
+export const MOST_PATTERNS = 5000
+
 export const reactionMatrixSchema = z
   .strictObject({
     patterns: z
       .array(patternSchema)
-      .max(5000)
+      .max(MOST_PATTERNS)
       .default([])
       .describe('The rules; each answers events on its own.'),
     salt: z

@@ -7954,7 +7954,9 @@ begin
       when 'api_error_percent' then format('the control plane answered %s %% of its requests with an error', r.value)
       when 'api_p99_ms' then format('1 of 100 requests to the control plane takes more than %s ms', r.value)
       else format('the control plane waited %s ms for a trivial query', r.value) end
-    from ops.reports r where r.name = p_rule and r.reported_at > v_now - interval '30 minutes';
+    -- Patterns are reported with each round of checks, the others with each look at the rules.
+    from ops.reports r where r.name = p_rule and r.reported_at > v_now - greatest(30,
+      case p_rule when 'quarantined_patterns' then 2 * (ops.policy('invariants') ->> 'every_minutes')::integer end) * interval '1 minute';
   elsif p_rule = 'backup_age_hours' then
     return query
     select '', round(extract(epoch from v_now - r.reported_at) / 3600, 1), format('the last backup was reported at %s', r.reported_at)

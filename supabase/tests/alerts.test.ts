@@ -343,6 +343,22 @@ describe('rules', () => {
     })
   })
 
+  test('a pattern that is out of service stays an alert from one round of checks to the next', async () => {
+    const { rules } = defaults
+    await setPolicy(db.sql, 'invariants', { every_minutes: 120 })
+    await setPolicy(db.sql, 'alerts', {
+      ...defaults,
+      rules: { quarantined_patterns: rules.quarantined_patterns },
+    })
+    await report('quarantined_patterns', 1)
+    const [first] = await look()
+    expect(first).toMatchObject({ rule: 'quarantined_patterns' })
+    await clock.advance(119 * 60)
+    expect(await look()).toMatchObject([{ id: first?.id }])
+    await clock.advance(122 * 60)
+    expect(await look()).toEqual([])
+  })
+
   test('that cannot be measured stop no other, and are an alert themselves', async () => {
     await db.sql`insert into ops.workers (name, version, executors, concurrency, role, health)
       values ('w', '1', '{noop}', 1, 'ops_worker', '{"memory_percent": "much"}')`
