@@ -362,4 +362,21 @@ describe('services', () => {
     expect(await engine.listServices()).toMatchObject([{ state: 'closed', healthy: true, held_steps: 0 }])
     await worker.succeed()
   })
+
+  test('that leaves the policy while it is asked is forgotten, and fails no beat', async () => {
+    const server = createServer(async (_request, response) => {
+      await policy('services', { services: {} })
+      response.end()
+    })
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+    onFileEnd(async () => {
+      await new Promise((resolve) => server.close(resolve))
+    })
+    const address = server.address()
+    const port = typeof address === 'object' ? address?.port : undefined
+    await policy('services', { services: { leaving: { url: `http://127.0.0.1:${port}/health` } } })
+
+    expect(await pulse()).toMatchObject({ ok: true, errors: [], serviceResult: { checked: 0 } })
+    expect(await engine.listServices()).toEqual([])
+  })
 })

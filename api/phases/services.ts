@@ -1,3 +1,4 @@
+import { type Engine, OpsError, type ServiceCheckResult } from '../../engine/index.js'
 import { parsePolicy } from '../../policies/index.js'
 import { probe } from '../services/probe.js'
 import { definePhase } from './phase.js'
@@ -19,7 +20,8 @@ export const servicesPhase = definePhase({
         const service = parsed.ok ? parsed.value.services[name] : undefined
         if (!service) return
         const result = await probe(name, service, config.serviceSecrets)
-        const state = await engine.recordServiceCheck(result)
+        const state = await record(engine, result)
+        if (state === undefined) return
         counts.checked += 1
         if (result.ok) return
         counts.unhealthy += 1
@@ -29,3 +31,13 @@ export const servicesPhase = definePhase({
     return due.length === BATCH
   },
 })
+
+/** The state of the breaker then; undefined when somebody took the service out of the policy while it was asked. */
+async function record(engine: Engine, result: ServiceCheckResult): Promise<string | undefined> {
+  try {
+    return await engine.recordServiceCheck(result)
+  } catch (error) {
+    if (error instanceof OpsError && error.code === 'OPS_013') return undefined
+    throw error
+  }
+}

@@ -42,10 +42,12 @@ test('a version that never was is not found, an odd one is invalid', async () =>
     status: 404,
     body: { code: 'OPS_013' },
   })
-  expect(await call('POST', path, { version: 0 })).toMatchObject({
-    status: 422,
-    body: { details: { path: 'version' } },
-  })
+  for (const version of [0, 2 ** 31]) {
+    expect(await call('POST', path, { version })).toMatchObject({
+      status: 422,
+      body: { details: { path: 'version' } },
+    })
+  }
   expect(await call('POST', path, {})).toMatchObject({ status: 422, body: { details: { path: 'version' } } })
 })
 

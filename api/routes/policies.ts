@@ -65,7 +65,7 @@ const rollback = http.guardedRoute('policies:write', {
   description: 'It becomes the newest version; nothing is lost from the history.',
   request: {
     params: keyParam,
-    body: http.body(z.strictObject({ version: z.int().min(1), actor: http.actor.optional() }), {
+    body: http.body(z.strictObject({ version: z.int32().min(1), actor: http.actor.optional() }), {
       version: 1,
     }),
   },

@@ -31,6 +31,14 @@ describe('the radar', () => {
     })
   })
 
+  test('a title has at most 300 characters, whether it is new or changed', async () => {
+    const refused = { status: 422, body: { code: 'OPS_011', details: { path: 'title' } } }
+    const { body } = await call('POST', '/api/ops/radar', { title: 'T'.repeat(300) })
+    const { id } = z.object({ id: z.string() }).parse(body)
+    expect(await call('POST', '/api/ops/radar', { title: 'T'.repeat(301) })).toMatchObject(refused)
+    expect(await call('PATCH', `/api/ops/radar/${id}`, { title: 'T'.repeat(301) })).toMatchObject(refused)
+  })
+
   test('an unknown item is not found', async () => {
     expect(await call('PATCH', `/api/ops/radar/${UNKNOWN_ID}`, { stage: 'shipped' })).toMatchObject({
       status: 404,

@@ -3,10 +3,11 @@ import { router, type Services } from '../router.js'
 import * as http from '../schemas.js'
 
 const stage = z.enum(['watching', 'validating', 'building', 'shipped'])
+const title = z.string().min(1).max(300)
 const text = z.string().max(10_000).optional()
 
 const changes = z.strictObject({
-  title: z.string().min(1).max(500).optional(),
+  title: title.optional(),
   description: text,
   stage: stage.optional(),
   notes: text,
@@ -18,7 +19,7 @@ const changes = z.strictObject({
 
 const item = changes
   .extend({
-    title: z.string().min(1).max(500),
+    title,
     entity: text,
     event_type: text,
     impact_areas: z.array(z.string().min(1).max(200)).max(100).optional(),

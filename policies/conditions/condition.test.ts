@@ -64,6 +64,16 @@ describe('a condition', () => {
   )
 
   it.each([
+    'event.data[event.data.digits] == 1',
+    'bool(event.data.digits)',
+    'event.created_at.getHours(event.data.digits) == 1',
+  ])('%s is an error that quotes the beginning of what is wrong', (expression) => {
+    const verdict = run(expression, data)
+    expect(verdict).toEqual({ ok: false, message: expect.stringMatching(/111…$/) })
+    expect(verdict).toEqual({ ok: false, message: expect.stringMatching(/^.{500}$/) })
+  })
+
+  it.each([
     ['', 'Unexpected token: EOF'],
     ['event.data.size >', 'Unexpected token: EOF'],
     ['event.dta.size == 1', 'No such key: dta'],

@@ -1,10 +1,14 @@
 import { TypeError as CelTypeError, EvaluationError, ParseError } from '@marcbachmann/cel-js'
+import { clip } from '../templates/proposal.js'
 import { boundTypes, instrument } from './instrument.js'
 import { Meter } from './meter.js'
 import { type EventScope, environment } from './scope.js'
 
 const nothing = environment.parse('true')
 boundTypes(nothing.ast, nothing)
+
+/** Messages quote what they complain of, which may be a whole event, and are kept with each. */
+const MESSAGE_CHARACTERS = 500
 
 /** Whether an event meets a condition, or why that cannot be told. */
 export type Verdict = { ok: true; met: boolean } | { ok: false; message: string }
@@ -31,7 +35,8 @@ export function compileCondition(expression: string): Condition {
     try {
       value = evaluate({ event })
     } catch (error) {
-      return { ok: false, message: (meter.fault ?? summarised(error)).message }
+      const { message } = meter.fault ?? summarised(error)
+      return { ok: false, message: clip(message, MESSAGE_CHARACTERS) }
     }
     if (meter.fault) return { ok: false, message: meter.fault.message }
     if (typeof value === 'boolean') return { ok: true, met: value }

@@ -102,7 +102,7 @@ function withRole({ event, policy }: ProposalScope, agent: string | undefined) {
 }
 
 /** Shortens text without cutting a character in two. */
-function clip(text: string, limit: number): string {
+export function clip(text: string, limit: number): string {
   if (text.length <= limit) return text
   const cut = text.slice(0, limit - 1)
   return `${/[\uD800-\uDBFF]$/.test(cut) ? cut.slice(0, -1) : cut}…`
