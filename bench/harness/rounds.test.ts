@@ -33,15 +33,15 @@ it('tells what it is at before each measurement, and measures all in turn, there
   )
   expect(told).toEqual([
     'round 1 of 2: ops-loop …',
-    'round 1: ops-loop 8.000',
+    'round 1: ops-loop 8',
     'round 1 of 2: absurd …',
     'absurd is missing: not installed',
     'round 1 of 2: dbos …',
-    'round 1: dbos 4.000',
+    'round 1: dbos 4',
     'round 2 of 2: dbos …',
-    'round 2: dbos 4.000',
+    'round 2: dbos 4',
     'round 2 of 2: ops-loop …',
-    'round 2: ops-loop 8.000',
+    'round 2: ops-loop 8',
   ])
   expect(subjects).toEqual([
     { name: 'ops-loop', rounds: [8, 8], missing: undefined },

@@ -1,3 +1,4 @@
+import { show } from './numbers.js'
 import type { Contender, ContenderName, Context, Database, Subject } from './types.js'
 
 /** What is measured of a contender. */
@@ -48,7 +49,7 @@ export async function allInTurn(context: Context, measurements: readonly Measure
         const values = await oneRound(context, one.measurement)
         one.rounds.push(values)
         for (const [n, name] of names.entries())
-          context.log(`  round ${round}: ${name} ${values[n]?.toPrecision(4)}`)
+          context.log(`  round ${round}: ${name} ${show(values[n] ?? Number.NaN)}`)
       } catch (error) {
         // The whole bench was interrupted.
         if (error instanceof DOMException && error.name === 'AbortError') throw error
@@ -101,7 +102,7 @@ export async function oursInTurn(
     try {
       const value = await measure(database)
       rounds.push(value)
-      context.log(`  round ${round}: ${name} ${value.toPrecision(4)}`)
+      context.log(`  round ${round}: ${name} ${show(value)}`)
     } finally {
       await database.drop()
     }

@@ -1,5 +1,5 @@
 import postgres from 'postgres'
-import { median } from '../harness/numbers.js'
+import { median, show } from '../harness/numbers.js'
 import type { Contender, Context, Database, Scenario, Subject } from '../harness/types.js'
 
 const STEPS = 200_000
@@ -27,7 +27,7 @@ export const processes: Scenario = {
         const shared = await shareDrain(context, count)
         drains.push(shared)
         context.log(
-          `  round ${round}: ${name(count)} ${shared.speed.toPrecision(4)} steps/s, the least busy did ${shared.leastShare.toFixed(2)} of its share, ${shared.deadlocks} deadlocks`,
+          `  round ${round}: ${name(count)} ${show(shared.speed)} steps/s, the least busy did ${shared.leastShare.toFixed(2)} of its share, ${shared.deadlocks} deadlocks`,
         )
       }
     }
