@@ -37,7 +37,7 @@ const FACTS = {
   proposals: `select <p.id>, source, status, code, case when status <> 'expired' then reason end as reason, verdict, digest, dedupe_key,
       proposed_by, pattern_id, <root_event_id>, depth, cap_day, reserved_usd, decided_by, policy_snapshot
     from public.ops_mission_proposals p order by 1`,
-  missions: `select <m.id>, case when status in ('approved', 'running') then 'open' else status::text end as status, title, dedupe_key, <root_event_id>, depth, steps_total, steps_open, steps_failed, steps_cancelled, round
+  missions: `select <m.id>, case when source = 'canary' and status in ('approved', 'running') then 'open' else status::text end as status, title, dedupe_key, <root_event_id>, depth, steps_total, steps_open, steps_failed, steps_cancelled, round
     from public.ops_missions m order by 1`,
   steps: `select <s.id>, key, kind, status, params, failure_count, attempt, max_retries, last_error, end_reason, cost_usd
     from public.ops_mission_steps s where status <> 'running' and not (status = 'queued' and attempt = 0) order by 1`,

@@ -1,7 +1,7 @@
 import { resolve } from 'node:path'
 import { Command, InvalidArgumentError } from 'commander'
 import type { Manifest, TableCopy } from '../../backup/manifest.js'
-import { engineFromEnv, OpsError, readEnv } from '../../engine/index.js'
+import { engineFromEnv, envSchema, OpsError, readEnv } from '../../engine/index.js'
 import { findDatabase, type GlobalOptions, overConnection } from '../connection.js'
 import { progress } from '../progress.js'
 import { answerFor } from '../session.js'
@@ -88,7 +88,7 @@ The copy holds its work until somebody releases it: the database that it was tak
 
 /** For commander: where a database is. */
 function address(text: string): string {
-  if (URL.canParse(text) && /^postgres(ql)?:$/.test(new URL(text).protocol)) return text
+  if (envSchema.shape.DATABASE_URL.safeParse(text).success) return text
   throw new InvalidArgumentError('Write it as postgresql://user:password@host:5432/database.')
 }
 
