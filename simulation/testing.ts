@@ -149,7 +149,8 @@ export async function liveThroughDay({
     time_zone: 'America/New_York',
   })
   await policy('approvals', { expires_minutes: 90 })
-  await policy('control', { max_depth: 4, max_missions_per_root_event: 2 })
+  const control = { max_depth: 4, max_missions_per_root_event: 2 }
+  await policy('control', control)
 
   const begin = Date.parse(start)
   let beatNumber = 0
@@ -246,6 +247,9 @@ export async function liveThroughDay({
   for (; beatNumber < beats; beatNumber++) {
     const share = beatNumber / beats
     await at(0)
+    // Shallow for a while in which missions still run: later the day's caps leave too few to go too deep.
+    if (beatNumber === Math.floor(beats * 0.22)) await policy('control', { ...control, max_depth: 1 })
+    if (beatNumber === Math.floor(beats * 0.3)) await policy('control', control)
     if (beatNumber === Math.floor(beats * 0.4)) {
       await policy('reaction_matrix', {
         ...matrix,
@@ -255,7 +259,7 @@ export async function liveThroughDay({
     }
     if (beatNumber === Math.floor(beats * 0.5)) {
       await policy('reaction_matrix', matrix)
-      await policy('control', { pause: { reactions: true }, max_depth: 4, max_missions_per_root_event: 2 })
+      await policy('control', { ...control, pause: { reactions: true } })
     }
     if (beatNumber === Math.floor(beats * 0.5) + 3) await policy('control', { max_depth: 1 })
     if (beatNumber === Math.floor(beats * 0.6)) await sql`delete from ops_policy where key = 'retention'`
