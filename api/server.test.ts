@@ -85,7 +85,7 @@ describe('over real HTTP, through PostgREST', () => {
     )
     expect(answer).toMatchObject({
       status: 422,
-      body: { code: 'OPS_011', details: { path: 'events[0].type' } },
+      body: { code: 'OPS_011', details: { path: 'type' } },
     })
   })
 })

@@ -153,6 +153,10 @@ describe('policy rollback', () => {
     const { stdout } = await run('policy', 'rollback', 'agent_roles', '1')
     expect(stdout).toBe('agent_roles is as in version 1 again: version 3\n')
     expect(await inForce('agent_roles')).toEqual(defaultPolicies.agent_roles)
+    expect(await run('policy', 'history', 'agent_role')).toMatchObject({
+      exitCode: 1,
+      stderr: expect.stringContaining('There never was a policy agent_role.'),
+    })
     expect((await run('policy', 'history', 'agent_roles')).stdout).toMatch(/agent_roles +3 +rollback +ada \(/)
     expect((await run('policy', 'rollback', 'agent_roles', '99')).stderr).toContain('OPS_013')
   })

@@ -64,6 +64,28 @@ export function fromDatabaseError(error: unknown, transport: TransportName, sett
 }
 
 /**
+ * An error about the first item of a batch, as whoever sent that item alone shall read it: `events[0].type` is their `type`.
+ *
+ * @param items what the batch is called, `events`
+ */
+export function ofSingle(error: unknown, items: string): unknown {
+  if (!(error instanceof OpsError) || !hasPath(error.details)) return error
+  const { code, message, details, hint } = error
+  const alone = (text: string) => text.replaceAll(`${items}[0].`, '')
+  return new OpsError(code, alone(message), {
+    details: { ...details, path: alone(details.path) },
+    hint,
+    cause: error.cause,
+  })
+}
+
+function hasPath(details: unknown): details is { path: string } {
+  return (
+    typeof details === 'object' && details !== null && 'path' in details && typeof details.path === 'string'
+  )
+}
+
+/**
  * Whether the same call may succeed later without anyone repairing anything: the database was away, too busy, or broke a
  * tie between transactions. A call whose connection broke may have taken effect all the same.
  */

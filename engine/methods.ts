@@ -1,4 +1,4 @@
-import { fromDatabaseError, OpsError } from './errors.js'
+import { fromDatabaseError, OpsError, ofSingle } from './errors.js'
 import { sqlFunctions as sql } from './functions.js'
 import type { ArgsOf, SqlFunction } from './signature.js'
 import type { CallOptions, Signature, Transport } from './transport.js'
@@ -24,12 +24,20 @@ export function createEngine(transport: Transport): Engine {
     return fn.decode(answer)
   }
 
+  const emitEvents: Engine['emitEvents'] = (events) => call(sql.emitEvents, { p_events: events })
   const { listen } = transport
 
   return {
     transport: transport.name,
 
-    emitEvents: (events) => call(sql.emitEvents, { p_events: events }),
+    emitEvents,
+    emitEvent: async (event) => {
+      const [emitted] = await emitEvents([event]).catch((error) => {
+        throw ofSingle(error, 'events')
+      })
+      if (emitted === undefined) throw new OpsError('OPS_001', 'ops_emit_events gave no answer.')
+      return emitted
+    },
     pendingEvents: (limit) => call(sql.pendingEvents, { p_limit: limit }),
     settleEvents: async (policyVersion, items) =>
       items.length === 0 ? [] : call(sql.settleEvents, { p_policy_version: policyVersion, p_events: items }),

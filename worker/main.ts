@@ -1,7 +1,7 @@
 import { hostname } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { connectEngine, connectionFromEnv, type Engine, OpsError, readEnv } from '../engine/index.js'
-import type { Log } from '../executors/define.js'
+import { describeError, type Log } from '../executors/define.js'
 import { type ExecutorRegistry, loadExecutors, shippedExecutors } from '../executors/registry.js'
 import packageJson from '../package.json' with { type: 'json' }
 import { secretsOf } from './environment.js'
@@ -43,7 +43,7 @@ const EXIT_GRACE_MS = 1000
  *
  * @returns the exit code: 0 when it drained or was stopped, 1 when steps were left to run out. Should an executor that ignored
  * its signal still be at work, the process is ended a second later.
- * @throws OpsError, or what loading executors throws, when it cannot work
+ * @throws OpsError when it cannot work
  */
 export async function workerMain(options: WorkerMainOptions = {}): Promise<number> {
   let code = 1
@@ -61,7 +61,7 @@ async function work(options: WorkerMainOptions): Promise<number> {
   let vulnerable = () => {}
   try {
     const env = readEnv()
-    const executors = options.executors ? await loadExecutors(options.executors) : shippedExecutors()
+    const executors = await executorsFor(options)
     requireKnown(Object.keys(options.concurrencyOf ?? {}), executors)
     const connection = connectionFromEnv(env)
     engine = connectEngine(connection)
@@ -111,6 +111,19 @@ async function whileLookingAfterHeartbeat<T>(engine: Engine, log: Log, work: () 
     ended.abort()
     // A message that is on its way may arrive; a database that does not answer keeps nobody.
     await Promise.race([looking, sleep(LAST_PATIENCE_MS, undefined, { ref: false })])
+  }
+}
+
+async function executorsFor({ executors: folder }: WorkerMainOptions): Promise<ExecutorRegistry> {
+  if (folder === undefined) return shippedExecutors()
+  try {
+    return await loadExecutors(folder)
+  } catch (error) {
+    throw new OpsError('OPS_011', describeError(error), {
+      cause: error,
+      details: { path: 'executors' },
+      hint: 'Every .ts, .js or .mjs file of that folder is an executor of yours; docs/executors.md shows one.',
+    })
   }
 }
 

@@ -215,6 +215,7 @@ describe('a worker process', () => {
   it('ends with 1 when its folder of executors is missing', async () => {
     const { output, exited } = start({ executors: join(folder, 'missing') })
     expect(await exited).toBe(1)
+    expect(output.stderr).toContain('OPS_011')
     expect(output.stderr).toContain(join(folder, 'missing'))
   })
 

@@ -80,7 +80,8 @@ describe('POST /api/ops/events', () => {
     ['an empty batch', { events: [] }, 'events'],
     ['too many', { events: Array(1001).fill({ type: 'a' }) }, 'events'],
     ['one bad event of many', { events: [{ type: 'a' }, { type: 'b', data: 1 }] }, 'events[1].data'],
-    ["the engine's own type", { type: 'mission:succeeded' }, 'events[0].type'],
+    ["the engine's own type", { type: 'mission:succeeded' }, 'type'],
+    ["the engine's own type in a batch", { events: [{ type: 'mission:succeeded' }] }, 'events[0].type'],
     ['no object', [], ''],
   ])('%s is refused by the name of the field', async (_, body, path) => {
     const answer = await call('POST', '/api/ops/events', body)

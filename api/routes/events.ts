@@ -132,8 +132,10 @@ export function eventRoutes({ engine }: Services) {
     .openapi(emit, async (c) => {
       const input = c.req.valid('json')
       const key = c.req.valid('header')['idempotency-key']
-      const events = 'events' in input ? input.events : [input]
-      const results = await engine.emitEvents(key === undefined ? events : [withKey(events, key)])
+      const keyed = (events: EventInput[]) => (key === undefined ? events : [withKey(events, key)])
+      const results = await ('events' in input
+        ? engine.emitEvents(keyed(input.events))
+        : Promise.all(keyed([input]).map(engine.emitEvent)))
       return c.json({ results }, statusOf(results))
     })
     .openapi(list, async (c) => {

@@ -93,14 +93,14 @@ export function webhookRoutes({ engine, config, now }: Services) {
     })
     if (event === 'ping') return c.json({ outcome: 'pong' as const, event_id: null, type: null }, 200)
 
-    const [stored] = await engine.emitEvents([tagged(event, c.req.valid('query').tags)])
-    if (stored === undefined || stored.outcome === 'conflict') {
+    const stored = await engine.emitEvent(tagged(event, c.req.valid('query').tags))
+    if (stored.outcome === 'conflict') {
       c.get('log').warn({ dedupe_key: event.dedupe_key }, 'a delivery came again with another body')
       throw new OpsError(
         'OPS_014',
         'This delivery id was used before, for another event; nothing was stored.',
         {
-          details: { path: 'dedupe_key', dedupe_key: event.dedupe_key, event_id: stored?.event_id },
+          details: { path: 'dedupe_key', dedupe_key: event.dedupe_key, event_id: stored.event_id },
         },
       )
     }

@@ -31,9 +31,7 @@ export function eventsCommand(): Command {
     .action((type: string, options: EmitOptions, command: Command) =>
       withEngine(command, async (engine, answer) => {
         const data = options.data === undefined ? undefined : await readData(options.data, command)
-        const [stored] = await engine.emitEvents([{ type, data, dedupe_key: options.dedupeKey }])
-        if (stored === undefined) throw new Error('the engine gave no answer')
-        const { event_id, outcome } = stored
+        const { event_id, outcome } = await engine.emitEvent({ type, data, dedupe_key: options.dedupeKey })
         if (outcome === 'conflict') {
           throw new OpsError(
             'OPS_014',

@@ -42,6 +42,16 @@ contract('events', (scene) => {
     expect(await sql`select from public.ops_agent_events where type = ${type}`).toHaveLength(0)
   })
 
+  test('are named by their fields alone where one was sent', async () => {
+    const { engine } = scene()
+    await expect(engine.emitEvent({ type: 'mission:succeeded' })).rejects.toMatchObject({
+      code: 'OPS_011',
+      message: expect.stringMatching(/^type "mission:" events/),
+      details: { path: 'type' },
+    })
+    expect(await engine.emitEvent({ type: 'app:single' })).toMatchObject({ outcome: 'accepted' })
+  })
+
   test('are refused while intake is paused', async () => {
     const { engine, policy } = scene()
     await policy('control', { pause: { intake: true } })

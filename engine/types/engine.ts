@@ -108,6 +108,9 @@ export interface Engine {
   /** Stores 1 to 1000 events, all or none. Errors: `OPS_011` (names the field), `OPS_015` while intake is paused. */
   emitEvents(events: readonly EventInput[]): Promise<EmittedEvent[]>
 
+  /** Stores one event. Errors as above; the field is named without a position. */
+  emitEvent(event: EventInput): Promise<EmittedEvent>
+
   /** Unprocessed events, oldest first; none while reactions are paused. */
   pendingEvents(limit: number): Promise<PendingEvent[]>
 

@@ -1,6 +1,6 @@
 import { Command } from 'commander'
-import type { PolicyChange } from '../../../engine/index.js'
-import { diffPolicy } from '../../../policies/index.js'
+import { OpsError, type PolicyChange } from '../../../engine/index.js'
+import { diffPolicy, isPolicyKey, policyKeys } from '../../../policies/index.js'
 import { wholeNumber } from '../../numbers.js'
 import { withEngine } from '../../session.js'
 import { ago, short, table } from '../../text.js'
@@ -14,7 +14,10 @@ export function historyCommand(): Command {
     .addHelpText('after', '\nExample:\n  ops-loop policy history proposal_caps')
     .action((policy: string | undefined, { limit }: { limit: number }, command: Command) =>
       withEngine(command, async (engine, answer) => {
-        const changes = (await engine.policyChanges(policy, limit)).map((change) => ({
+        const recorded = await engine.policyChanges(policy, limit)
+        const isKnown = (key: string) => isPolicyKey(key) || recorded.some((change) => change.key === key)
+        if (policy !== undefined && !isKnown(policy)) throw neverThere(policy)
+        const changes = recorded.map((change) => ({
           ...change,
           changes: diffPolicy(change.previous_value ?? undefined, change.value ?? undefined),
         }))
@@ -25,6 +28,13 @@ export function historyCommand(): Command {
         )
       }),
     )
+}
+
+function neverThere(policy: string): OpsError {
+  return new OpsError('OPS_013', `There never was a policy ${policy}.`, {
+    details: { path: 'policy' },
+    hint: `There are ${policyKeys.join(', ')}.`,
+  })
 }
 
 function cells(change: PolicyChange & { changes: ReturnType<typeof diffPolicy> }): string[] {
