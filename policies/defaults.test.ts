@@ -67,6 +67,19 @@ describe('the default reaction matrix', () => {
     })
   })
 
+  it('records an issue with the longest title that GitHub allows', () => {
+    const [of] = githubEvents().filter(({ type }) => type === 'github:issues.opened')
+    const data = {
+      ...of?.data,
+      repository: { full_name: `${'o'.repeat(39)}/${'r'.repeat(100)}` },
+      issue: { ...Object(of?.data.issue), title: 't'.repeat(256), number: 1_234_567 },
+    }
+    const [decision] = decisions(event('github:issues.opened', data))
+    if (decision?.decision !== 'matched') throw new Error('the issue was not answered')
+    // The executor radar takes 300 characters.
+    expect(String(run(decision.template).at(-1)?.title).length).toBeLessThanOrEqual(300)
+  })
+
   it('answers a failed workflow run, and its failed job under the same key', () => {
     const of = failedRun()
     expect(decisions(of)).toMatchObject([

@@ -1,4 +1,4 @@
-import type { CheckOutcome, Engine } from '../../engine/index.js'
+import { type CheckOutcome, type Engine, OpsError } from '../../engine/index.js'
 import { definePhase } from '../phases/phase.js'
 import { quarantinedPatterns } from '../trigger.js'
 
@@ -30,6 +30,27 @@ export const checksPhase = definePhase({
     return false
   },
 })
+
+/**
+ * The names of the checks to run: those that were asked for, or a round's; with `everything` also those that read whole tables.
+ *
+ * @throws OpsError `OPS_013` where one that was asked for is not in force
+ */
+export async function wantedChecks(
+  engine: Engine,
+  asked: readonly string[],
+  everything = false,
+): Promise<readonly string[]> {
+  const known = await engine.listChecks()
+  const unknown = asked.find((name) => !known.some((check) => check.name === name))
+  if (unknown !== undefined) {
+    throw new OpsError('OPS_013', `No check "${unknown}" is in force.`, {
+      details: { path: 'checks' },
+      hint: 'See ops-loop invariants list, or GET /api/ops/invariants. What policy invariants has under skip is not run.',
+    })
+  }
+  return asked.length > 0 ? asked : known.filter(({ wide }) => everything || !wide).map(({ name }) => name)
+}
 
 /**
  * Runs checks in as few calls as it takes: a call ends with the first check that is cut off, and the next goes on with those

@@ -323,6 +323,10 @@ describe('over HTTP', () => {
       status: 200,
       body: { items: [{ name: 'order', outcome: 'clean' }], not_reached: [] },
     })
+    expect(await call('POST', '/api/ops/invariants/run', { checks: ['order', 'ordre'] })).toMatchObject({
+      status: 404,
+      body: { code: 'OPS_013', details: { path: 'checks' } },
+    })
     expect(await call('GET', '/api/ops/invariants')).toMatchObject({ status: 200 })
     expect(await call('GET', '/api/ops/invariants/violations?resolved=false')).toMatchObject({ status: 200 })
   })

@@ -1,5 +1,5 @@
 import { z } from '@hono/zod-openapi'
-import { runChecks } from '../monitors/checks.js'
+import { runChecks, wantedChecks } from '../monitors/checks.js'
 import { router, type Services } from '../router.js'
 import * as http from '../schemas.js'
 
@@ -76,6 +76,7 @@ const run = http.guardedRoute('invariants:run', {
       'How they went.',
     ),
     ...http.guarded,
+    ...http.notFound,
     ...http.invalidBody,
   },
 })
@@ -92,10 +93,9 @@ export function invariantRoutes({ engine, now }: Services) {
       return c.json(http.page(await engine.listViolations(filter, limit, after), limit), 200)
     })
     .openapi(run, async (c) => {
-      const all = async () => (await engine.listChecks()).filter(({ wide }) => !wide).map(({ name }) => name)
       const until = now() + PATIENCE_MS
       const items: Awaited<ReturnType<typeof engine.runChecks>> = []
-      const names = c.req.valid('json').checks ?? (await all())
+      const names = await wantedChecks(engine, c.req.valid('json').checks ?? [])
       const not_reached = await runChecks(
         engine,
         names,

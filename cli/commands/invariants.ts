@@ -1,6 +1,6 @@
 import { Command } from 'commander'
-import { runChecks } from '../../api/monitors/checks.js'
-import { type CheckOutcome, OpsError } from '../../engine/index.js'
+import { runChecks, wantedChecks } from '../../api/monitors/checks.js'
+import type { CheckOutcome } from '../../engine/index.js'
 import { withEngine } from '../session.js'
 import { ago, short, table } from '../text.js'
 
@@ -51,16 +51,7 @@ export function invariantsCommand(): Command {
     .option('--everything', 'look at all rows instead of the latest, however long it takes')
     .action((names: string[], { everything }: { everything?: boolean }, command: Command) =>
       withEngine(command, async (engine, answer) => {
-        const known = await engine.listChecks()
-        const unknown = names.find((name) => !known.some((check) => check.name === name))
-        if (unknown !== undefined) {
-          throw new OpsError('OPS_013', `No check "${unknown}" is in force.`, {
-            details: { path: 'checks' },
-            hint: 'See ops-loop invariants list. What policy invariants has under skip is not run.',
-          })
-        }
-        const wanted =
-          names.length > 0 ? names : known.filter(({ wide }) => everything || !wide).map(({ name }) => name)
+        const wanted = await wantedChecks(engine, names, everything)
         const outcomes: CheckOutcome[] = []
         const timeoutMs = everything ? LONG_TIMEOUT_MS : TIMEOUT_MS
         const run = { timeoutMs, everything, mayGoOn: () => true }

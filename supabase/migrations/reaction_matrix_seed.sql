@@ -140,9 +140,9 @@ insert into public.ops_policy (key, value) values
             "kind": "radar",
             "params": {
               "action": "add",
-              "description": "Opened by {{steps.read.result.echo.author}}. {{steps.read.result.echo.text}}",
+              "description": "In {{event.data.repository.full_name}}, opened by {{steps.read.result.echo.author}}. {{steps.read.result.echo.text}}",
               "source_url": "{{event.data.issue.html_url}}",
-              "title": "{{event.data.repository.full_name}}#{{event.data.issue.number}}: {{event.data.issue.title}}",
+              "title": "#{{event.data.issue.number}}: {{event.data.issue.title}}",
               "topic": "issues"
             }
           }
