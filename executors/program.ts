@@ -1,6 +1,7 @@
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { withoutCutWord } from './text.js'
 
 export interface Program {
   /** A path, or a name to look for in `env.PATH`. */
@@ -125,7 +126,10 @@ function collect(stream: NodeJS.ReadableStream, maxBytes: number) {
   const collected = {
     truncated: false,
     /** NUL, which Postgres cannot store, becomes U+FFFD, as does what is no UTF-8. */
-    text: () => Buffer.concat(chunks).toString('utf8').replaceAll('\0', '\uFFFD'),
+    text: () => {
+      const text = Buffer.concat(chunks).toString('utf8').replaceAll('\0', '\uFFFD')
+      return collected.truncated ? withoutCutWord(text) : text
+    },
   }
   stream.on('data', (chunk: Buffer) => {
     const kept = chunk.subarray(0, maxBytes - size)

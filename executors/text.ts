@@ -1,11 +1,21 @@
+/** Longer than any secret that is one word; what has no words at all, such as base64, loses no more than this. */
+const LONGEST_WORD = 4000
+
+/** What is left of a text that was cut off, without the word that it was cut in: half a secret is known to nobody who masks it. */
+export function withoutCutWord(text: string): string {
+  const rest = text.slice(-LONGEST_WORD)
+  return text.slice(0, text.length - rest.length) + rest.replace(/[^\s"',;]+$/, '')
+}
+
 /**
  * Text that a result can hold: NUL and half surrogate pairs, which the database cannot store, become U+FFFD. For what others have
  * said: their work is done, and one odd character in the answer is no reason to call it failed.
  *
- * @param maxLength in UTF-16 code units; what is longer is cut, where need be in the middle of a character
+ * @param maxLength in UTF-16 code units; what is longer is cut, between two words
  */
 export function storableText(text: string, maxLength = Number.POSITIVE_INFINITY): string {
-  return text.slice(0, maxLength).replaceAll(/\0|\p{Surrogate}/gu, '\uFFFD')
+  const kept = text.length > maxLength ? withoutCutWord(text.slice(0, maxLength)) : text
+  return kept.replaceAll(/\0|\p{Surrogate}/gu, '\uFFFD')
 }
 
 /**

@@ -1,7 +1,7 @@
 import { excerptOf, meaningOf, parseRetryAfter } from '../../channels/answer.js'
 import type { Response } from '../../channels/request.js'
 import { done, fail, type Outcome, retry } from '../define.js'
-import { storableText, storableValue } from '../text.js'
+import { storableText, storableValue, withoutCutWord } from '../text.js'
 
 /** What an answer means for the step: 2xx done, 5xx and "later" retried, anything else permanent. */
 export function toOutcome(response: Response, now: Date): Outcome {
@@ -42,7 +42,7 @@ function readBody(headers: Record<string, string>, body: Buffer, truncated: bool
       // Said to be JSON and is not: the text is the best there is.
     }
   }
-  return { body: storableText(text) }
+  return { body: storableText(truncated ? withoutCutWord(text) : text) }
 }
 
 /** Only the origin: the rest of an address may hold a token. */

@@ -132,10 +132,13 @@ describe('an answer', () => {
     expect(received).toHaveLength(1)
   })
 
-  it('that is too long is cut', async () => {
-    const { url } = await serve(answering(200, { 'content-type': 'text/plain' }, 'x'.repeat(5000)))
+  it('that is too long is cut, between two words', async () => {
+    const { url } = await serve(
+      answering(200, { 'content-type': 'text/plain' }, 'half-a-secret '.repeat(500)),
+    )
     const { outcome } = await runExecutor(local, { url })
-    expect(outcome).toMatchObject({ outcome: 'done', result: { truncated: true, body: 'x'.repeat(1000) } })
+    const body = 'half-a-secret '.repeat(71)
+    expect(outcome).toMatchObject({ outcome: 'done', result: { truncated: true, body } })
   })
 
   it('that is not text is kept as its size', async () => {

@@ -18,7 +18,7 @@ const replySchema = loose({
   final: z.string().nullish(),
   payloads: payloads.nullish(),
   usage: usage.nullish(),
-  costUsd: z.number().nonnegative().nullish(),
+  costUsd: z.unknown(),
   model: z.string().nullish(),
   sessionId: z.string().nullish(),
   runId: z.string().nullish(),
@@ -29,7 +29,7 @@ const replySchema = loose({
         sessionId: z.string().nullish(),
         model: z.string().nullish(),
         usage: usage.nullish(),
-        costUsd: z.number().nonnegative().nullish(),
+        costUsd: z.unknown(),
       }),
     }),
   }),
@@ -103,13 +103,14 @@ function tokensOf(reply: Reply): JsonObject | undefined {
 function costOf(reply: Reply): number | undefined {
   const raw = rawUsage(reply) ?? {}
   return (
-    reply.costUsd ??
-    reply.result?.meta?.agentMeta?.costUsd ??
+    [reply.costUsd, reply.result?.meta?.agentMeta?.costUsd].find(isAmount) ??
     firstNumber(raw, ['cost_usd', 'costUsd', 'cost'])
   )
 }
 
-const isAmount = (value: unknown): value is number => typeof value === 'number' && value >= 0
+/** JSON text can hold a number that is too large for any of ours, `1e999`. */
+const isAmount = (value: unknown): value is number =>
+  typeof value === 'number' && Number.isFinite(value) && value >= 0
 
 function firstNumber(from: JsonObject, names: readonly string[]): number | undefined {
   return names.map((name) => from[name]).find(isAmount)
