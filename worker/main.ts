@@ -58,7 +58,6 @@ export async function workerMain(options: WorkerMainOptions = {}): Promise<numbe
 
 async function work(options: WorkerMainOptions): Promise<number> {
   let engine: Engine | undefined
-  let vulnerable = () => {}
   try {
     const env = readEnv()
     const executors = await executorsFor(options)
@@ -71,7 +70,7 @@ async function work(options: WorkerMainOptions): Promise<number> {
       process.env,
       [...executors.values()].flatMap((executor) => executor.env),
     )
-    vulnerable = outliveStrayRejections(maskedLog(log, createMask(secrets)))
+    outliveStrayRejections(maskedLog(log, createMask(secrets)))
     const worker = createWorker({
       engine,
       executors,
@@ -98,7 +97,6 @@ async function work(options: WorkerMainOptions): Promise<number> {
     return summary.undelivered === 0 ? 0 : 1
   } finally {
     await engine?.close()
-    vulnerable()
   }
 }
 

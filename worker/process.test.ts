@@ -74,6 +74,7 @@ const CARELESS = `
     params: z.unknown(),
     async run() {
       void Promise.reject(new Error('nobody waits for me'))
+      process.once('beforeExit', () => void Promise.reject(new Error('not even now: ' + process.env.CARELESS_TOKEN)))
       return done('left it behind')
     },
   })
@@ -194,13 +195,16 @@ describe('a worker process', () => {
   it('outlives a promise that an executor left behind and that fails, and so do its other steps', async () => {
     const id = await gated(1)
     const template = { title: 'Careless', risk_level: 'low', steps: [{ kind: 'careless' }] } as const
-    const { child, exited, says } = start({ watch: true, executors: folder })
+    const env = { CARELESS_TOKEN: 'swordfish' }
+    const { child, exited, output, says } = start({ watch: true, executors: folder }, { env })
     await running(id)
     const { mission_id } = await control.createProposal({ source: 'test', template })
     await says('nobody waits for me')
     await openGate()
     child.kill('SIGTERM')
     expect(await exited).toBe(0)
+    // Also after its end, when one would have been printed by Node, with all that is in it.
+    expect(output.stderr).toContain('not even now: [masked]')
     expect(await statuses(id)).toEqual(['succeeded'])
     expect(await statuses(mission_id ?? '')).toEqual(['succeeded'])
   })

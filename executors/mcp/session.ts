@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Client } from '@modelcontextprotocol/sdk/client/index.js'
 import {
@@ -29,6 +30,8 @@ export async function converse(context: Context, server: McpServer): Promise<Out
   const transport = openTransport(context, server)
   if ('missing' in transport) return fail(`this worker's environment has no ${transport.missing}`)
   const client = new Client({ name: 'ops-loop', version: '1' })
+  // The client listens to it once for each page, and for good.
+  setMaxListeners(0, context.signal)
   try {
     const tool = await findTool(context, client, transport)
     return 'outcome' in tool ? tool : await call(context, client, tool)
