@@ -3,8 +3,9 @@ import type { Mask } from './mask.js'
 import { MAX_JSON_BYTES, toStorableObject } from './results.js'
 
 const EVENT_TYPE = /^[A-Za-z0-9][A-Za-z0-9_.:-]{0,199}$/
-const OWN_TYPE = /^(heartbeat|mission|step|proposal|canary):/
-const OWN_DEDUPE_KEY = /^mission:[0-9a-f-]{36}:/
+/** As `ops.event_problem` has them. */
+const OWN_TYPE = /^(heartbeat|mission|step|proposal|canary|service):/
+const OWN_DEDUPE_KEY = /^(mission:[0-9a-f-]{36}|schedule:.+):/s
 
 /**
  * An event as it can be stored, with secrets masked. The database checks it again, but what passes here passes there: the

@@ -636,7 +636,7 @@ begin
     field := 'type'; problem := 'must be a string such as "github:issues.opened"';
   elsif v_type !~ '^[A-Za-z0-9][A-Za-z0-9_.:-]{0,199}$' then
     field := 'type'; problem := 'must be 1 to 200 letters, digits, "_", ".", ":" or "-", and begin with a letter or digit';
-  elsif not p_own and v_type ~ '^(heartbeat|mission|step|proposal|canary):' then
+  elsif not p_own and v_type ~ '^(heartbeat|mission|step|proposal|canary|service):' then
     field := 'type'; problem := format('"%s:" events are made by the engine alone', split_part(v_type, ':', 1));
   elsif p_event ? 'data' and jsonb_typeof(p_event -> 'data') not in ('object', 'null') then
     field := 'data'; problem := 'must be an object';
