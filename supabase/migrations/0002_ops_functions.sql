@@ -706,6 +706,17 @@ begin
 end
 $$;
 
+-- An event of the engine itself, about a proposal where it names one.
+create function ops.emit_own(p_type text, p_data jsonb, p_proposal_id uuid, p_root_event_id uuid, p_depth integer) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  insert into public.ops_agent_events (type, data, proposal_id, root_event_id, depth)
+  values (p_type, p_data, p_proposal_id, p_root_event_id, p_depth);
+end
+$$;
+
 -- 46_schedules.sql ------------------------------------------------------------------------------------------
 
 -- Schedules: which are due, and what becomes of their slots. Reading cron expressions is the control plane's part; that each slot
@@ -1095,46 +1106,95 @@ begin
 end
 $$;
 
--- 54_canary_template.sql ------------------------------------------------------------------------------------
+-- 51_auto_approve.sql ---------------------------------------------------------------------------------------
 
--- What a canary runs: known here so that the gate can tell the engine's own mission from one that borrows its name.
+-- Auto-approval: what may run without a person, by policy `auto_approve`. It says why not, so that whoever must decide knows what to look at.
 
-create function ops.canary_template() returns jsonb
+create function ops.risk_rank(p_level text) returns integer
 language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  return '{"title": "Synthetic canary", "risk_level": "low", "steps": [{"kind": "noop:canary", "max_retries": 1, "timeout_seconds": 60}]}';
+  return array_position(array['low', 'medium', 'high', 'critical'], coalesce(p_level, 'medium'));
 end
 $$;
 
--- True for the engine's own canary; anything else that calls its source so is refused.
-create function ops.is_canary(p_pattern_id text, p_template jsonb) returns boolean
+-- Why policy `auto_approve` does not let the template run without a person, or null when it does: it is enabled, the risk is not
+-- above `max_risk_level` and every step kind is listed (no list allows all; `kind:agent` lists one agent's steps of a kind). A
+-- step that names an executor or agent of its own needs that listed too: what it calls itself opens no door. A missing or
+-- disabled policy denies; a template without a risk level counts as medium.
+create function ops.auto_approve_obstacle(p_template jsonb, p_policy jsonb) returns text
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_allowed jsonb := p_policy -> 'allowed_step_kinds';
+  v_step jsonb;
+  v_agent text;
+  v_name text;
+begin
+  if p_policy is null then
+    return 'there is no policy auto_approve';
+  elsif not coalesce((p_policy -> 'enabled')::boolean, false) then
+    return 'policy auto_approve is not enabled';
+  elsif jsonb_typeof(p_template -> 'steps') is distinct from 'array' then
+    return 'the template has no steps';
+  elsif p_policy ? 'max_risk_level'
+    and coalesce(ops.risk_rank(p_template ->> 'risk_level'), 99) > ops.risk_rank(p_policy ->> 'max_risk_level')
+  then
+    return format('risk "%s" is above "%s", the highest that policy auto_approve admits',
+      coalesce(p_template ->> 'risk_level', 'medium'), p_policy ->> 'max_risk_level');
+  elsif v_allowed is null then
+    return null;
+  end if;
+  for v_at in 0 .. jsonb_array_length(p_template -> 'steps') - 1 loop
+    v_step := p_template -> 'steps' -> v_at;
+    v_agent := coalesce(v_step ->> 'agent', nullif(split_part(v_step ->> 'kind', ':', 2), ''), p_template ->> 'agent');
+    foreach v_name in array array_remove(array[split_part(v_step ->> 'kind', ':', 1), v_step ->> 'executor'], null) loop
+      if not v_allowed ?| array[v_name, v_name || ':' || coalesce(v_agent, '')] then
+        return format('step kind "%s" is not among those that policy auto_approve admits', concat_ws(':', v_name, v_agent));
+      end if;
+    end loop;
+  end loop;
+  return null;
+end
+$$;
+
+-- Why a person must decide on the template at this moment, or null.
+create function ops.approval_obstacle(p_template jsonb, p_policies jsonb) returns text
 language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  return coalesce(p_pattern_id = 'ops:canary' and p_template = ops.canary_template(), false);
+  return case when coalesce((p_policies #> '{control,pause,approvals}')::boolean, false) then 'approvals are paused by the control switch'
+    else ops.auto_approve_obstacle(p_template, p_policies -> 'auto_approve') end;
 end
 $$;
 
--- 54_caps.sql -----------------------------------------------------------------------------------------------
+-- The same for all proposals of a shape. The engine's own canary runs whatever the policy admits.
+create function ops.shape_obstacle(p_source text, p_template jsonb, p_policies jsonb) returns text
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return ops.approval_obstacle(p_template, case when p_source = 'canary' then p_policies || '{"auto_approve": {"enabled": true}}' else p_policies end);
+end
+$$;
 
--- Caps: what a proposal takes from the day's counters, and whether there is room.
---
--- A counter counts for a day of the policy's time zone, in a scope, under a name. It has up to 16 rows, its stripes; a session counts in
--- the same stripe of all its counters. Of what is left under a limit each stripe is dealt a share, its room, so what all stripes together
--- may still give away is never more than that:
---
---   sum(used) + sum(room) <= limit        or no stripe has room
---
--- Proposals, one or a batch, count in their session's stripe if that has room for all of them in all of their counters, and meet only those
--- who share the stripe. Whoever finds no room there, and whoever comes from reactions, locks the whole day: all stripes of the day's own
--- counter, in their order. As everybody takes one of them before any other counter, no gate is open then; what is used is the exact sum,
--- and what is left is dealt anew. The limits stand beside the shares, so that shares of other limits than those in force count for nothing.
---
--- So no cap is ever exceeded however many gates stand open at once, and far from the caps they do not wait for each other. Nobody asks
--- for the whole day while holding one stripe: two of those would wait for each other for ever.
+-- True when policy `auto_approve` lets the template run without a person.
+create function public.ops_is_auto_approvable(p_template jsonb) returns boolean
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return ops.auto_approve_obstacle(p_template, ops.policy('auto_approve')) is null;
+end
+$$;
+
+-- 52_caps.sql -----------------------------------------------------------------------------------------------
+
+-- Caps: what a proposal takes from the day's counters, which limits stand beside them, and how it is told where there is no room.
+-- How it is counted: 53_cap_counters.sql.
 
 -- The day that caps count in, in the policy's time zone.
 create function ops.cap_day(p_time_zone text default ops.policy('proposal_caps') ->> 'time_zone') returns date
@@ -1249,6 +1309,46 @@ begin
   end;
 end
 $$;
+
+-- Today's counters beside the limits in force, also limits that nothing has used yet.
+create function public.ops_cap_usage()
+returns table (day date, scope text, name text, used integer, max_units integer, used_usd numeric, max_usd numeric)
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  with today as (select ops.cap_day() as day),
+  caps as (select coalesce(ops.policy('proposal_caps'), '{}') as p),
+  limits as (
+    select 'daily' as scope, '' as name, (p ->> 'daily_limit')::integer as max_units, (p ->> 'daily_budget_usd')::numeric as max_usd from caps
+    union all
+    select l.scope, e.key, e.value::integer, null
+    from caps, (values ('source', 'per_source'), ('source', 'per_source_limits'), ('agent', 'per_agent'), ('step_kind', 'per_step_kind'),
+      ('pattern', 'per_pattern')) l(scope, field), jsonb_each_text(coalesce(p -> l.field, '{}')) e
+    where l.field <> 'per_source_limits' or (p -> 'per_source' ? e.key) is not true
+  ),
+  counted as (select * from ops.cap_counters where day = (select day from today))
+  select today.day, coalesce(c.scope, l.scope), coalesce(c.name, l.name), coalesce(c.used, 0), l.max_units, coalesce(c.used_usd, 0), l.max_usd
+  from today, counted c full join limits l on l.scope = c.scope and l.name = c.name
+  order by 2, 3
+$$;
+
+-- 53_cap_counters.sql ---------------------------------------------------------------------------------------
+
+-- The counters of caps, and whether there is room.
+--
+-- A counter counts for a day of the policy's time zone, in a scope, under a name. It has up to 16 rows, its stripes; a session counts in
+-- the same stripe of all its counters. Of what is left under a limit each stripe is dealt a share, its room, so what all stripes together
+-- may still give away is never more than that:
+--
+--   sum(used) + sum(room) <= limit        or no stripe has room
+--
+-- Proposals, one or a batch, count in their session's stripe if that has room for all of them in all of their counters, and meet only those
+-- who share the stripe. Whoever finds no room there, and whoever comes from reactions, locks the whole day: all stripes of the day's own
+-- counter, in their order. As everybody takes one of them before any other counter, no gate is open then; what is used is the exact sum,
+-- and what is left is dealt anew. The limits stand beside the shares, so that shares of other limits than those in force count for nothing.
+--
+-- So no cap is ever exceeded however many gates stand open at once, and far from the caps they do not wait for each other. Nobody asks
+-- for the whole day while holding one stripe: two of those would wait for each other for ever.
 
 -- What was counted, beside the limits in force: the numbers of a verdict that found room.
 create function ops.caps_counted(p_day date, p_units ops.cap_unit[]) returns jsonb
@@ -1441,166 +1541,45 @@ begin
 end
 $$;
 
--- Today's counters beside the limits in force, also limits that nothing has used yet.
-create function public.ops_cap_usage()
-returns table (day date, scope text, name text, used integer, max_units integer, used_usd numeric, max_usd numeric)
-language sql stable security definer
-set search_path = pg_catalog, pg_temp
-as $$
-  with today as (select ops.cap_day() as day),
-  caps as (select coalesce(ops.policy('proposal_caps'), '{}') as p),
-  limits as (
-    select 'daily' as scope, '' as name, (p ->> 'daily_limit')::integer as max_units, (p ->> 'daily_budget_usd')::numeric as max_usd from caps
-    union all
-    select l.scope, e.key, e.value::integer, null
-    from caps, (values ('source', 'per_source'), ('source', 'per_source_limits'), ('agent', 'per_agent'), ('step_kind', 'per_step_kind'),
-      ('pattern', 'per_pattern')) l(scope, field), jsonb_each_text(coalesce(p -> l.field, '{}')) e
-    where l.field <> 'per_source_limits' or (p -> 'per_source' ? e.key) is not true
-  ),
-  counted as (select * from ops.cap_counters where day = (select day from today))
-  select today.day, coalesce(c.scope, l.scope), coalesce(c.name, l.name), coalesce(c.used, 0), l.max_units, coalesce(c.used_usd, 0), l.max_usd
-  from today, counted c full join limits l on l.scope = c.scope and l.name = c.name
-  order by 2, 3
-$$;
+-- 54_canary_template.sql ------------------------------------------------------------------------------------
 
--- 55_gate.sql -----------------------------------------------------------------------------------------------
+-- What a canary runs: known here so that the gate can tell the engine's own mission from one that borrows its name.
 
--- The gate: the one place where a proposal is admitted, held for approval or rejected.
---
--- validate → dedupe → loop guard → caps → auto-approve or pending. Each verdict is a row with a code, a reason in words
--- and the numbers compared. A rejection uses up nothing. A held proposal keeps its place under the caps until it is
--- rejected or expires; approving it on a later day takes a place of that day.
---
--- Many proposals pass as they would one by one, in their order, but in few statements: as long as all of them fit, or none of
--- them does, their order makes no difference. A batch of which neither is true, or whose items share a key, is cut in two.
---
--- Codes: auto_approved, pending_approval, duplicate, depth, missions_per_root_event, cap_daily, cap_source, cap_agent,
--- cap_step_kind, cap_pattern, budget, canary (the engine's own, which no cap and no rule holds); later approved, rejected, expired.
-
-create function ops.risk_rank(p_level text) returns integer
+create function ops.canary_template() returns jsonb
 language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  return array_position(array['low', 'medium', 'high', 'critical'], coalesce(p_level, 'medium'));
+  return '{"title": "Synthetic canary", "risk_level": "low", "steps": [{"kind": "noop:canary", "max_retries": 1, "timeout_seconds": 60}]}';
 end
 $$;
 
--- The values of the policies that decide at the gate, by key, and under `snapshot` the versions of all that bear on a mission.
-create function ops.gate_policies() returns jsonb
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-set enable_bitmapscan = off
-as $$
-begin
-  return (select coalesce(jsonb_object_agg(key, value) filter (where key in ('auto_approve', 'proposal_caps', 'control', 'approvals')), '{}')
-      || jsonb_build_object('snapshot', coalesce(jsonb_object_agg(key, version), '{}'))
-    from public.ops_policy where key in ('auto_approve', 'proposal_caps', 'worker_policy', 'control', 'approvals', 'agent_roles'));
-end
-$$;
-
--- Why policy `auto_approve` does not let the template run without a person, or null when it does: it is enabled, the risk is not
--- above `max_risk_level` and every step kind is listed (no list allows all; `kind:agent` lists one agent's steps of a kind). A
--- step that names an executor or agent of its own needs that listed too: what it calls itself opens no door. A missing or
--- disabled policy denies; a template without a risk level counts as medium.
-create function ops.auto_approve_obstacle(p_template jsonb, p_policy jsonb) returns text
-language plpgsql immutable
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_allowed jsonb := p_policy -> 'allowed_step_kinds';
-  v_step jsonb;
-  v_agent text;
-  v_name text;
-begin
-  if p_policy is null then
-    return 'there is no policy auto_approve';
-  elsif not coalesce((p_policy -> 'enabled')::boolean, false) then
-    return 'policy auto_approve is not enabled';
-  elsif jsonb_typeof(p_template -> 'steps') is distinct from 'array' then
-    return 'the template has no steps';
-  elsif p_policy ? 'max_risk_level'
-    and coalesce(ops.risk_rank(p_template ->> 'risk_level'), 99) > ops.risk_rank(p_policy ->> 'max_risk_level')
-  then
-    return format('risk "%s" is above "%s", the highest that policy auto_approve admits',
-      coalesce(p_template ->> 'risk_level', 'medium'), p_policy ->> 'max_risk_level');
-  elsif v_allowed is null then
-    return null;
-  end if;
-  for v_at in 0 .. jsonb_array_length(p_template -> 'steps') - 1 loop
-    v_step := p_template -> 'steps' -> v_at;
-    v_agent := coalesce(v_step ->> 'agent', nullif(split_part(v_step ->> 'kind', ':', 2), ''), p_template ->> 'agent');
-    foreach v_name in array array_remove(array[split_part(v_step ->> 'kind', ':', 1), v_step ->> 'executor'], null) loop
-      if not v_allowed ?| array[v_name, v_name || ':' || coalesce(v_agent, '')] then
-        return format('step kind "%s" is not among those that policy auto_approve admits', concat_ws(':', v_name, v_agent));
-      end if;
-    end loop;
-  end loop;
-  return null;
-end
-$$;
-
--- Why a person must decide on the template at this moment, or null.
-create function ops.approval_obstacle(p_template jsonb, p_policies jsonb) returns text
+-- True for the engine's own canary; anything else that calls its source so is refused.
+create function ops.is_canary(p_pattern_id text, p_template jsonb) returns boolean
 language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  return case when coalesce((p_policies #> '{control,pause,approvals}')::boolean, false) then 'approvals are paused by the control switch'
-    else ops.auto_approve_obstacle(p_template, p_policies -> 'auto_approve') end;
+  return coalesce(p_pattern_id = 'ops:canary' and p_template = ops.canary_template(), false);
 end
 $$;
 
--- The same for all proposals of a shape. The engine's own canary runs whatever the policy admits.
-create function ops.shape_obstacle(p_source text, p_template jsonb, p_policies jsonb) returns text
-language plpgsql immutable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return ops.approval_obstacle(p_template, case when p_source = 'canary' then p_policies || '{"auto_approve": {"enabled": true}}' else p_policies end);
-end
-$$;
+-- 54_gate_items.sql -----------------------------------------------------------------------------------------
 
--- True when policy `auto_approve` lets the template run without a person.
-create function public.ops_is_auto_approvable(p_template jsonb) returns boolean
-language plpgsql stable security definer
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return ops.auto_approve_obstacle(p_template, ops.policy('auto_approve')) is null;
-end
-$$;
+-- What comes to the gate and what it answers. Items are judged by their shape: where they come from, and all of their template but its words.
 
--- Takes a dedupe key for a proposal. Returns the proposal that holds it, or null when it was free or its own.
-create function ops.take_key(p_key text, p_proposal_id uuid, p_held_until timestamptz) returns uuid
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_holder uuid;
-begin
-  insert into ops.live_keys as k (dedupe_key, proposal_id, live, held_until) values (p_key, p_proposal_id, true, p_held_until)
-  on conflict (dedupe_key) do update set proposal_id = excluded.proposal_id, live = true,
-    held_until = case when k.proposal_id = excluded.proposal_id then k.held_until else excluded.held_until end
-  where k.proposal_id = excluded.proposal_id or (not k.live and coalesce(k.held_until, '-infinity') <= ops.now())
-  returning proposal_id into v_holder;
-  if v_holder is not null then
-    return null;
-  end if;
-  select proposal_id into v_holder from ops.live_keys where dedupe_key = p_key;
-  return v_holder;
-end
-$$;
+-- What comes to the gate. `n` numbers the items of a batch; `id` is the proposal's, should it become one. Shape and digest are
+-- found out at the gate.
+create type ops.gate_item as (
+  n integer, id uuid, template jsonb, source text, dedupe_key text, dedupe_minutes numeric, idempotency_key text, proposed_by text,
+  reaction_id uuid, pattern_id text, root_event_id uuid, depth integer, shape integer, digest text);
 
--- Which versions of the policies decided.
-create function ops.policy_snapshot() returns jsonb
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return ops.gate_policies() -> 'snapshot';
-end
-$$;
+-- What items have in common: where they come from, and all of their templates but titles, descriptions and params. What they take
+-- and why a person must decide follow from it, so they are worked out once for all items of a shape.
+create type ops.gate_shape as (shape integer, template jsonb, obstacle text, units ops.cap_unit[]);
+
+-- What an item is answered: its own proposal or another.
+create type ops.gate_outcome as (n integer, proposal_id uuid, status text, mission_id uuid, reason text, code text, verdict jsonb);
 
 -- A proposal as the entry functions answer it.
 create type ops.gate_answer as (proposal_id uuid, status text, mission_id uuid, reason text, code text, verdict jsonb);
@@ -1618,55 +1597,6 @@ begin
   return v_answer;
 end
 $$;
-
--- An event of the engine itself about a proposal.
-create function ops.emit_own(p_type text, p_data jsonb, p_proposal_id uuid, p_root_event_id uuid, p_depth integer) returns void
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  insert into public.ops_agent_events (type, data, proposal_id, root_event_id, depth)
-  values (p_type, p_data, p_proposal_id, p_root_event_id, p_depth);
-end
-$$;
-
--- Locks keys in one order before anything else is locked, so that gates with several keys cannot deadlock.
-create function ops.lock_keys(p_keys text[]) returns void
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  if array_remove(p_keys, null) = '{}' then
-    return;
-  end if;
-  perform pg_advisory_xact_lock(h) from (
-    select distinct hashtextextended('ops:' || k, 0) as h from unnest(p_keys) k where k is not null order by 1) l;
-  perform ops.lock_held_keys(p_keys);
-end
-$$;
-
--- Locks those dedupe keys that are held, against the ends of the work that holds them.
-create function ops.lock_held_keys(p_keys text[]) returns void
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  perform from ops.live_keys where dedupe_key = any (p_keys) order by dedupe_key for update;
-end
-$$;
-
--- What comes to the gate. `n` numbers the items of a batch; `id` is the proposal's, should it become one. Shape and digest are
--- found out at the gate.
-create type ops.gate_item as (
-  n integer, id uuid, template jsonb, source text, dedupe_key text, dedupe_minutes numeric, idempotency_key text, proposed_by text,
-  reaction_id uuid, pattern_id text, root_event_id uuid, depth integer, shape integer, digest text);
-
--- What items have in common: where they come from, and all of their templates but titles, descriptions and params. What they take
--- and why a person must decide follow from it, so they are worked out once for all items of a shape.
-create type ops.gate_shape as (shape integer, template jsonb, obstacle text, units ops.cap_unit[]);
-
--- What an item is answered: its own proposal or another.
-create type ops.gate_outcome as (n integer, proposal_id uuid, status text, mission_id uuid, reason text, code text, verdict jsonb);
 
 -- What is wrong with an item, as {"code", "path", "message"}, or null.
 create function ops.item_problem(p_item ops.gate_item) returns jsonb
@@ -1741,6 +1671,46 @@ begin
 end
 $$;
 
+-- The values of the policies that decide at the gate, by key, and under `snapshot` the versions of all that bear on a mission.
+create function ops.gate_policies() returns jsonb
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+set enable_bitmapscan = off
+as $$
+begin
+  return (select coalesce(jsonb_object_agg(key, value) filter (where key in ('auto_approve', 'proposal_caps', 'control', 'approvals')), '{}')
+      || jsonb_build_object('snapshot', coalesce(jsonb_object_agg(key, version), '{}'))
+    from public.ops_policy where key in ('auto_approve', 'proposal_caps', 'worker_policy', 'control', 'approvals', 'agent_roles'));
+end
+$$;
+
+-- Which versions of the policies decided.
+create function ops.policy_snapshot() returns jsonb
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return ops.gate_policies() -> 'snapshot';
+end
+$$;
+
+-- 55_gate.sql -----------------------------------------------------------------------------------------------
+
+-- The gate: the one place where a proposal is admitted, held for approval or rejected.
+--
+-- validate → dedupe → loop guard → caps → auto-approve or pending. Each verdict is a row with a code, a reason in words
+-- and the numbers compared. A rejection uses up nothing. A held proposal keeps its place under the caps until it is
+-- rejected or expires; approving it on a later day takes a place of that day.
+--
+-- Many proposals pass as they would one by one, in their order, but in few statements: as long as all of them fit, or none of
+-- them does, their order makes no difference. A batch of which neither is true, or whose items share a key, is cut in two.
+--
+-- Codes: auto_approved, pending_approval, duplicate, depth, missions_per_root_event, cap_daily, cap_source, cap_agent,
+-- cap_step_kind, cap_pattern, budget, canary (the engine's own, which no cap and no rule holds); later approved, rejected, expired.
+--
+-- Beside it: one proposal by itself (55_gate_one.sql), dedupe keys (55_gate_keys.sql), what becomes of items that were admitted or turned
+-- away (55_gate_admission.sql), and the verdicts of a batch (55_gate_verdicts.sql).
+
 -- Items through the gate, in their order. Whoever calls has locked their keys (ops.lock_keys). What is not valid is answered with
 -- status `invalid`, code and reason, and where in `verdict`.
 create function ops.pass_gate(p_items ops.gate_item[]) returns ops.gate_outcome[]
@@ -1812,6 +1782,398 @@ begin
     || ops.decide(array(select v_items[at] from generate_subscripts(v_items, 1) at where v_problems[at] is null order by at), v_shapes, v_policies);
 end
 $$;
+
+-- What becomes of items that are valid. p_in_parts: they are part of a batch, and count with the whole day locked: another part may have
+-- to, and nobody asks for the day while holding a stripe.
+create function ops.decide(p_items ops.gate_item[], p_shapes ops.gate_shape[], p_policies jsonb, p_in_parts boolean default false)
+returns ops.gate_outcome[]
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_known ops.gate_outcome[] := '{}';
+  v_items ops.gate_item[] := p_items;
+  v_has_keys boolean := (
+    select bool_or(num_nonnulls(i.dedupe_key, i.idempotency_key, i.reaction_id) > 0) from unnest(p_items) i);
+  v_day date;
+  v_totals ops.cap_unit[];
+  v_stops jsonb[];
+begin
+  if v_has_keys then
+    v_known := ops.known_answers(p_items);
+    if v_known <> '{}' then
+      v_items := array(select i from unnest(p_items) i where i.n not in (select k.n from unnest(v_known) k));
+    end if;
+  end if;
+  if coalesce(array_length(v_items, 1), 0) = 0 then
+    return v_known;
+  elsif v_has_keys and ops.share_keys(v_items) then
+    return v_known || ops.decide_in_halves(v_items, p_shapes, p_policies);
+  elsif v_has_keys and not ops.take_keys(v_items) then
+    -- Work that was reopened took a key a moment ago.
+    return v_known || ops.decide(v_items, p_shapes, p_policies, p_in_parts);
+  end if;
+
+  if v_has_keys and exists (select from unnest(v_items) i where i.source = 'canary') then
+    return v_known
+      || ops.admit(array(select i from unnest(v_items) i where i.source = 'canary'), p_shapes, '{}', null, p_policies)
+      || ops.decide(array(select i from unnest(v_items) i where i.source <> 'canary'), p_shapes, p_policies, true);
+  end if;
+  v_day := ops.cap_day(p_policies #>> '{proposal_caps,time_zone}');
+  v_totals := array(select row(u.scope, u.name, sum(u.units * i.items), sum(u.usd * i.items), max(u.max_units), max(u.max_usd))::ops.cap_unit
+    from (select i.shape, count(*) as items from unnest(v_items) i group by i.shape) i, unnest((p_shapes[i.shape]).units) u
+    group by u.scope, u.name);
+
+  -- A batch comes from reactions or from clients.
+  if not p_in_parts and v_items[1].reaction_id is null and ops.count_in_stripe(v_day, v_totals) is not null then
+    return v_known || ops.admit(v_items, p_shapes, v_totals, v_day, p_policies);
+  end if;
+  perform ops.lock_caps(v_day);
+  if ops.all_fit(v_items, v_totals, v_day, p_policies) then
+    perform ops.count_caps(v_day, v_totals);
+    return v_known || ops.admit(v_items, p_shapes, v_totals, v_day, p_policies);
+  end if;
+  v_stops := array(select ops.what_stops(i, (p_shapes[i.shape]).units, v_day, p_policies) from unnest(v_items) i);
+  if array_position(v_stops, null) is not null then
+    return v_known || ops.decide_in_halves(v_items, p_shapes, p_policies);
+  end if;
+  return v_known || ops.turn_away(v_items, v_stops, p_policies);
+end
+$$;
+
+create function ops.decide_in_halves(p_items ops.gate_item[], p_shapes ops.gate_shape[], p_policies jsonb) returns ops.gate_outcome[]
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_half integer := array_length(p_items, 1) / 2;
+begin
+  return ops.decide(p_items[:v_half], p_shapes, p_policies, true) || ops.decide(p_items[v_half + 1:], p_shapes, p_policies, true);
+end
+$$;
+
+-- True when there is room for all of the items together: under the loop guard and under every cap. The day is locked, and
+-- the root events are from here on.
+create function ops.all_fit(p_items ops.gate_item[], p_totals ops.cap_unit[], p_day date, p_policies jsonb) returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_max_depth integer := coalesce((p_policies #> '{control,max_depth}')::integer, 8);
+  v_max integer := coalesce((p_policies #> '{control,max_missions_per_root_event}')::integer, 50);
+begin
+  if exists (select from unnest(p_items) i where i.root_event_id is not null) then
+    perform from ops.root_missions r where r.root_event_id = any (array(select i.root_event_id from unnest(p_items) i))
+    order by r.root_event_id for no key update;
+    if exists (select from unnest(p_items) i where i.root_event_id is not null and i.depth >= v_max_depth)
+      or exists (
+        select from unnest(p_items) i left join ops.root_missions r on r.root_event_id = i.root_event_id
+        where i.root_event_id is not null group by i.root_event_id, r.missions having count(*) + coalesce(r.missions, 0) > v_max)
+    then
+      return false;
+    end if;
+  end if;
+  return not exists (
+    select from unnest(p_totals) t
+    cross join lateral (select coalesce(sum(s.used), 0) as used, coalesce(sum(s.used_usd), 0.000000) as used_usd from ops.cap_stripes s
+      where s.day = p_day and s.scope = t.scope and s.name = t.name) c
+    where c.used + t.units > t.max_units or (t.usd > 0 and c.used_usd + t.usd > t.max_usd));
+end
+$$;
+
+-- What stops an item if it came alone, as a verdict, or null.
+create function ops.what_stops(p_item ops.gate_item, p_units ops.cap_unit[], p_day date, p_policies jsonb) returns jsonb
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_max_depth integer := coalesce((p_policies #> '{control,max_depth}')::integer, 8);
+  v_max integer := coalesce((p_policies #> '{control,max_missions_per_root_event}')::integer, 50);
+begin
+  if p_item.root_event_id is not null then
+    if p_item.depth >= v_max_depth then
+      return jsonb_build_object('code', 'depth', 'depth', p_item.depth, 'limit', v_max_depth);
+    elsif v_max <= coalesce((select r.missions from ops.root_missions r where r.root_event_id = p_item.root_event_id), 0) then
+      return jsonb_build_object('code', 'missions_per_root_event', 'used', v_max, 'limit', v_max);
+    end if;
+  end if;
+  return ops.cap_verdict(p_day, p_units);
+end
+$$;
+
+-- Counts missions against their root events. Two gates on both sides of midnight hold different counters; if they met at a new
+-- root event, one of them starts again.
+create function ops.count_roots(p_items ops.gate_item[], p_policies jsonb) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_max integer := coalesce((p_policies #> '{control,max_missions_per_root_event}')::integer, 50);
+  v_wanted integer := (select count(distinct i.root_event_id) from unnest(p_items) i);
+  v_counted integer;
+begin
+  if v_wanted = 0 then
+    return;
+  end if;
+  insert into ops.root_missions as r (root_event_id, missions)
+  select i.root_event_id, count(*) from unnest(p_items) i where i.root_event_id is not null group by i.root_event_id order by i.root_event_id
+  on conflict (root_event_id) do update set missions = r.missions + excluded.missions where r.missions + excluded.missions <= v_max;
+  get diagnostics v_counted = row_count;
+  if v_counted < v_wanted then
+    raise exception using errcode = 'serialization_failure', message = 'two gates met at one root event', hint = 'try again';
+  end if;
+end
+$$;
+
+-- 55_gate_admission.sql -------------------------------------------------------------------------------------
+
+-- Behind the gate: proposals are stored as what they became, at work, held for a person or rejected.
+
+-- Stores items that are rejected, and sets their keys free.
+create function ops.turn_away(p_items ops.gate_item[], p_verdicts jsonb[], p_policies jsonb) returns ops.gate_outcome[]
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_now timestamptz := ops.now();
+  v_snapshot jsonb := p_policies -> 'snapshot';
+  v_reasons text[] := array(select ops.verdict_reason(verdict) from unnest(p_verdicts) verdict);
+begin
+  insert into public.ops_mission_proposals (
+    id, dedupe_key, source, status, template, reason, policy_snapshot, created_at, code, verdict, digest, idempotency_key, proposed_by,
+    pattern_id, reaction_id, root_event_id, depth, decided_at, decided_by, updated_at)
+  select i.id, i.dedupe_key, i.source, 'rejected', i.template, i.reason, v_snapshot, v_now, i.verdict ->> 'code', i.verdict, i.digest,
+    i.idempotency_key, coalesce(i.proposed_by, i.template ->> 'agent'), i.pattern_id, i.reaction_id, i.root_event_id, coalesce(i.depth, 0),
+    v_now, 'gate', v_now
+  from unnest(p_items, p_verdicts, v_reasons) i(n, id, template, source, dedupe_key, dedupe_minutes, idempotency_key, proposed_by,
+    reaction_id, pattern_id, root_event_id, depth, shape, digest, verdict, reason);
+  delete from ops.live_keys k using unnest(p_items) i where k.dedupe_key = i.dedupe_key and k.proposal_id = i.id;
+  return array(select row(i.n, i.id, 'rejected', null, i.reason, i.verdict ->> 'code', i.verdict)::ops.gate_outcome
+    from unnest(p_items, p_verdicts, v_reasons) i(n, id, template, source, dedupe_key, dedupe_minutes, idempotency_key, proposed_by,
+      reaction_id, pattern_id, root_event_id, depth, shape, digest, verdict, reason));
+end
+$$;
+
+-- Admits items that have been counted: at work at once, or held for a person. The engine's own canaries, which
+-- no cap and no rule holds, come by themselves, without a day.
+create function ops.admit(p_items ops.gate_item[], p_shapes ops.gate_shape[], p_totals ops.cap_unit[], p_day date, p_policies jsonb)
+returns ops.gate_outcome[]
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_now timestamptz := ops.now();
+  v_snapshot jsonb := p_policies -> 'snapshot';
+  v_actor jsonb := ops.actor_context();
+  v_code text := case when p_day is null then 'canary' else 'auto_approved' end;
+  v_reason text := case when p_day is null then 'the engine''s own canary' else 'admitted by policy auto_approve' end;
+  v_verdicts jsonb[] := ops.verdicts(p_items, p_shapes, p_totals, p_day, p_policies);
+  v_usd numeric[] := array(select coalesce((select sum(u.usd) from unnest(s.units) u), 0) from unnest(p_shapes) s order by s.shape);
+  v_at_work ops.gate_item[] := p_items;
+  v_missions uuid[];
+  v_held ops.gate_outcome[] := '{}';
+begin
+  if p_items[1].reaction_id is not null and p_day is not null then -- a batch comes from reactions or from clients
+    perform ops.count_roots(p_items, p_policies);
+  end if;
+  if exists (select from unnest(p_shapes) s where s.obstacle is not null) then
+    v_held := ops.hold(p_items, p_shapes, v_verdicts, v_usd, p_day, p_policies);
+    v_verdicts := array(select i.verdict from unnest(p_items, v_verdicts) i(n, id, template, source, dedupe_key, dedupe_minutes,
+      idempotency_key, proposed_by, reaction_id, pattern_id, root_event_id, depth, shape, digest, verdict)
+      where (p_shapes[i.shape]).obstacle is null);
+    v_at_work := array(select i from unnest(p_items) i where (p_shapes[i.shape]).obstacle is null);
+    if v_at_work = '{}' then
+      return v_held;
+    end if;
+  end if;
+
+  with proposal as (
+    insert into public.ops_mission_proposals (
+      id, dedupe_key, source, status, template, reason, policy_snapshot, approved_at, created_at, code, verdict, digest,
+      idempotency_key, proposed_by, pattern_id, reaction_id, root_event_id, depth, cap_day, reserved_usd,
+      decided_at, decided_by, updated_at)
+    select i.id, i.dedupe_key, i.source, 'auto_approved', i.template, v_reason, v_snapshot, v_now, v_now, v_code, i.verdict, i.digest,
+      i.idempotency_key, coalesce(i.proposed_by, i.template ->> 'agent'), i.pattern_id, i.reaction_id, i.root_event_id, coalesce(i.depth, 0),
+      p_day, v_usd[i.shape], v_now, 'policy:auto_approve', v_now
+    from unnest(v_at_work, v_verdicts) i(n, id, template, source, dedupe_key, dedupe_minutes, idempotency_key, proposed_by,
+      reaction_id, pattern_id, root_event_id, depth, shape, digest, verdict)
+    returning id, digest
+  )
+  insert into ops.decisions (proposal_id, decision, digest, actor, actor_context, at)
+  select p.id, 'auto_approved', p.digest, 'policy:auto_approve', v_actor, v_now from proposal p;
+  v_missions := ops.make_missions(v_at_work, p_shapes, v_snapshot);
+  return array(select row(i.n, i.id, 'auto_approved', i.mission_id, v_reason, v_code, i.verdict)::ops.gate_outcome
+    from unnest(v_at_work, v_verdicts, v_missions) i(n, id, template, source, dedupe_key, dedupe_minutes, idempotency_key, proposed_by,
+      reaction_id, pattern_id, root_event_id, depth, shape, digest, verdict, mission_id)) || v_held;
+end
+$$;
+
+-- Stores those of the items that a person must decide on, and tells people of them.
+create function ops.hold(p_items ops.gate_item[], p_shapes ops.gate_shape[], p_verdicts jsonb[], p_usd numeric[], p_day date, p_policies jsonb)
+returns ops.gate_outcome[]
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_now timestamptz := ops.now();
+  v_expires timestamptz := v_now + coalesce((p_policies #> '{approvals,expires_minutes}')::numeric, 1440) * interval '1 minute';
+  v_snapshot jsonb := p_policies -> 'snapshot';
+begin
+  insert into public.ops_mission_proposals (
+    id, dedupe_key, source, status, template, reason, policy_snapshot, created_at, code, verdict, digest,
+    idempotency_key, proposed_by, pattern_id, reaction_id, root_event_id, depth, cap_day, reserved_usd, expires_at, updated_at)
+  select i.id, i.dedupe_key, i.source, 'pending', i.template, 'waits for approval: ' || (p_shapes[i.shape]).obstacle, v_snapshot, v_now,
+    'pending_approval', i.verdict, i.digest, i.idempotency_key, coalesce(i.proposed_by, i.template ->> 'agent'), i.pattern_id,
+    i.reaction_id, i.root_event_id, coalesce(i.depth, 0), p_day, p_usd[i.shape], v_expires, v_now
+  from unnest(p_items, p_verdicts) i(n, id, template, source, dedupe_key, dedupe_minutes, idempotency_key, proposed_by,
+    reaction_id, pattern_id, root_event_id, depth, shape, digest, verdict)
+  where (p_shapes[i.shape]).obstacle is not null;
+  perform ops.tell_pending(array(select i from unnest(p_items) i where (p_shapes[i.shape]).obstacle is not null));
+  return array(select row(i.n, i.id, 'pending', null, 'waits for approval: ' || (p_shapes[i.shape]).obstacle, 'pending_approval', i.verdict)::ops.gate_outcome
+    from unnest(p_items, p_verdicts) i(n, id, template, source, dedupe_key, dedupe_minutes, idempotency_key, proposed_by,
+      reaction_id, pattern_id, root_event_id, depth, shape, digest, verdict)
+    where (p_shapes[i.shape]).obstacle is not null);
+end
+$$;
+
+-- The events that tell people what waits for them.
+create function ops.tell_pending(p_items ops.gate_item[]) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  insert into public.ops_agent_events (type, data, proposal_id, root_event_id, depth)
+  select 'proposal:pending', jsonb_build_object('proposal_id', i.id, 'title', i.template ->> 'title', 'source', i.source,
+    'risk_level', coalesce(i.template ->> 'risk_level', 'medium')), i.id, coalesce(i.root_event_id, i.id), coalesce(i.depth, 0) + 1
+  from unnest(p_items) i order by i.n;
+end
+$$;
+
+-- 55_gate_keys.sql ------------------------------------------------------------------------------------------
+
+-- Dedupe keys: while a proposal or its mission is open, its key is its own, and whoever comes with the same key is answered with that proposal.
+-- Keys are locked in one order before anything else is, so that gates with several keys cannot deadlock.
+
+-- Locks keys in one order before anything else is locked, so that gates with several keys cannot deadlock.
+create function ops.lock_keys(p_keys text[]) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if array_remove(p_keys, null) = '{}' then
+    return;
+  end if;
+  perform pg_advisory_xact_lock(h) from (
+    select distinct hashtextextended('ops:' || k, 0) as h from unnest(p_keys) k where k is not null order by 1) l;
+  perform ops.lock_held_keys(p_keys);
+end
+$$;
+
+-- Locks those dedupe keys that are held, against the ends of the work that holds them.
+create function ops.lock_held_keys(p_keys text[]) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform from ops.live_keys where dedupe_key = any (p_keys) order by dedupe_key for update;
+end
+$$;
+
+-- Takes a dedupe key for a proposal. Returns the proposal that holds it, or null when it was free or its own.
+create function ops.take_key(p_key text, p_proposal_id uuid, p_held_until timestamptz) returns uuid
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_holder uuid;
+begin
+  insert into ops.live_keys as k (dedupe_key, proposal_id, live, held_until) values (p_key, p_proposal_id, true, p_held_until)
+  on conflict (dedupe_key) do update set proposal_id = excluded.proposal_id, live = true,
+    held_until = case when k.proposal_id = excluded.proposal_id then k.held_until else excluded.held_until end
+  where k.proposal_id = excluded.proposal_id or (not k.live and coalesce(k.held_until, '-infinity') <= ops.now())
+  returning proposal_id into v_holder;
+  if v_holder is not null then
+    return null;
+  end if;
+  select proposal_id into v_holder from ops.live_keys where dedupe_key = p_key;
+  return v_holder;
+end
+$$;
+
+-- Takes the dedupe keys of items that do not share any. False when one of them is held.
+create function ops.take_keys(p_items ops.gate_item[]) returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_now timestamptz := ops.now();
+  v_wanted integer := (select count(i.dedupe_key) from unnest(p_items) i);
+  v_taken integer;
+begin
+  if v_wanted = 0 then
+    return true;
+  end if;
+  insert into ops.live_keys as k (dedupe_key, proposal_id, live, held_until)
+  select i.dedupe_key, i.id, true, v_now + i.dedupe_minutes * interval '1 minute'
+  from unnest(p_items) i where i.dedupe_key is not null order by i.dedupe_key
+  on conflict (dedupe_key) do update set proposal_id = excluded.proposal_id, live = true, held_until = excluded.held_until
+  where k.proposal_id = excluded.proposal_id or (not k.live and coalesce(k.held_until, '-infinity') <= v_now);
+  get diagnostics v_taken = row_count;
+  return v_taken = v_wanted;
+end
+$$;
+
+-- True when the answer to one item could be the proposal of another.
+create function ops.share_keys(p_items ops.gate_item[]) returns boolean
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return array_length(p_items, 1) > 1 and (
+    select count(i.dedupe_key) > count(distinct i.dedupe_key) or count(i.idempotency_key) > count(distinct i.idempotency_key)
+      or count(i.reaction_id) > count(distinct i.reaction_id)
+    from unnest(p_items) i);
+end
+$$;
+
+-- The same question asked again gets the same answer, and a dedupe key that is held answers with the proposal that holds it.
+create function ops.known_answers(p_items ops.gate_item[]) returns ops.gate_outcome[]
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_now timestamptz := ops.now();
+  v_known ops.gate_outcome[];
+begin
+  v_known := array(
+    select row(k.n, k.id, p.status::text, m.id, coalesce(k.reason, p.reason), coalesce(k.code, p.code), p.verdict)::ops.gate_outcome
+    from (
+      select i.n, coalesce(same.id, again.id, k.proposal_id) as id,
+        case when same.id is null and again.id is null then 'duplicate' end as code,
+        case when same.id is null and again.id is null then format('dedupe key "%s" is held by this proposal', i.dedupe_key) end as reason
+      from unnest(p_items) i
+      left join public.ops_mission_proposals same on same.idempotency_key = i.idempotency_key
+      left join public.ops_mission_proposals again on again.reaction_id = i.reaction_id
+      left join ops.live_keys k on k.dedupe_key = i.dedupe_key and k.proposal_id <> i.id and (k.live or k.held_until > v_now)
+      where same.id is not null or again.id is not null or k.proposal_id is not null) k
+    left join public.ops_mission_proposals p on p.id = k.id
+    left join public.ops_missions m on m.proposal_id = k.id);
+  if not exists (select from unnest(v_known) k where k.status is null) then
+    return v_known;
+  end if;
+  -- The window of a key may be longer than finished work stays. What has a key then was admitted, even if the archive has forgotten it.
+  return array(
+    select row(k.n, k.proposal_id, coalesce(k.status, a.status, 'approved'), coalesce(k.mission_id, m.id), k.reason, k.code,
+      coalesce(k.verdict, a.data -> 'verdict', '{}'))::ops.gate_outcome
+    from unnest(v_known) k
+    left join ops.archive a on k.status is null and a.id = k.proposal_id and a.entity = 'proposal'
+    left join ops.archive m on k.status is null and m.parent_id = k.proposal_id and m.entity = 'mission');
+end
+$$;
+
+-- 55_gate_one.sql -------------------------------------------------------------------------------------------
+
+-- One proposal by itself, at the gate of 55_gate.sql: the way of a client that proposes as it goes, and the one that has to be quick.
 
 -- One item through the gate by itself. What the functions for many do with sets is done with single values here, which costs a third;
 -- they are asked for what is rare: rejections, missions of several steps.
@@ -1939,314 +2301,9 @@ begin
 end
 $$;
 
--- What becomes of items that are valid. p_in_parts: they are part of a batch, and count with the whole day locked: another part may have
--- to, and nobody asks for the day while holding a stripe.
-create function ops.decide(p_items ops.gate_item[], p_shapes ops.gate_shape[], p_policies jsonb, p_in_parts boolean default false)
-returns ops.gate_outcome[]
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_known ops.gate_outcome[] := '{}';
-  v_items ops.gate_item[] := p_items;
-  v_has_keys boolean := (
-    select bool_or(num_nonnulls(i.dedupe_key, i.idempotency_key, i.reaction_id) > 0) from unnest(p_items) i);
-  v_day date;
-  v_totals ops.cap_unit[];
-  v_stops jsonb[];
-begin
-  if v_has_keys then
-    v_known := ops.known_answers(p_items);
-    if v_known <> '{}' then
-      v_items := array(select i from unnest(p_items) i where i.n not in (select k.n from unnest(v_known) k));
-    end if;
-  end if;
-  if coalesce(array_length(v_items, 1), 0) = 0 then
-    return v_known;
-  elsif v_has_keys and ops.share_keys(v_items) then
-    return v_known || ops.decide_in_halves(v_items, p_shapes, p_policies);
-  elsif v_has_keys and not ops.take_keys(v_items) then
-    -- Work that was reopened took a key a moment ago.
-    return v_known || ops.decide(v_items, p_shapes, p_policies, p_in_parts);
-  end if;
+-- 55_gate_verdicts.sql --------------------------------------------------------------------------------------
 
-  if v_has_keys and exists (select from unnest(v_items) i where i.source = 'canary') then
-    return v_known
-      || ops.admit(array(select i from unnest(v_items) i where i.source = 'canary'), p_shapes, '{}', null, p_policies)
-      || ops.decide(array(select i from unnest(v_items) i where i.source <> 'canary'), p_shapes, p_policies, true);
-  end if;
-  v_day := ops.cap_day(p_policies #>> '{proposal_caps,time_zone}');
-  v_totals := array(select row(u.scope, u.name, sum(u.units * i.items), sum(u.usd * i.items), max(u.max_units), max(u.max_usd))::ops.cap_unit
-    from (select i.shape, count(*) as items from unnest(v_items) i group by i.shape) i, unnest((p_shapes[i.shape]).units) u
-    group by u.scope, u.name);
-
-  -- A batch comes from reactions or from clients.
-  if not p_in_parts and v_items[1].reaction_id is null and ops.count_in_stripe(v_day, v_totals) is not null then
-    return v_known || ops.admit(v_items, p_shapes, v_totals, v_day, p_policies);
-  end if;
-  perform ops.lock_caps(v_day);
-  if ops.all_fit(v_items, v_totals, v_day, p_policies) then
-    perform ops.count_caps(v_day, v_totals);
-    return v_known || ops.admit(v_items, p_shapes, v_totals, v_day, p_policies);
-  end if;
-  v_stops := array(select ops.what_stops(i, (p_shapes[i.shape]).units, v_day, p_policies) from unnest(v_items) i);
-  if array_position(v_stops, null) is not null then
-    return v_known || ops.decide_in_halves(v_items, p_shapes, p_policies);
-  end if;
-  return v_known || ops.turn_away(v_items, v_stops, p_policies);
-end
-$$;
-
-create function ops.decide_in_halves(p_items ops.gate_item[], p_shapes ops.gate_shape[], p_policies jsonb) returns ops.gate_outcome[]
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_half integer := array_length(p_items, 1) / 2;
-begin
-  return ops.decide(p_items[:v_half], p_shapes, p_policies, true) || ops.decide(p_items[v_half + 1:], p_shapes, p_policies, true);
-end
-$$;
-
--- The same question asked again gets the same answer, and a dedupe key that is held answers with the proposal that holds it.
-create function ops.known_answers(p_items ops.gate_item[]) returns ops.gate_outcome[]
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_now timestamptz := ops.now();
-  v_known ops.gate_outcome[];
-begin
-  v_known := array(
-    select row(k.n, k.id, p.status::text, m.id, coalesce(k.reason, p.reason), coalesce(k.code, p.code), p.verdict)::ops.gate_outcome
-    from (
-      select i.n, coalesce(same.id, again.id, k.proposal_id) as id,
-        case when same.id is null and again.id is null then 'duplicate' end as code,
-        case when same.id is null and again.id is null then format('dedupe key "%s" is held by this proposal', i.dedupe_key) end as reason
-      from unnest(p_items) i
-      left join public.ops_mission_proposals same on same.idempotency_key = i.idempotency_key
-      left join public.ops_mission_proposals again on again.reaction_id = i.reaction_id
-      left join ops.live_keys k on k.dedupe_key = i.dedupe_key and k.proposal_id <> i.id and (k.live or k.held_until > v_now)
-      where same.id is not null or again.id is not null or k.proposal_id is not null) k
-    left join public.ops_mission_proposals p on p.id = k.id
-    left join public.ops_missions m on m.proposal_id = k.id);
-  if not exists (select from unnest(v_known) k where k.status is null) then
-    return v_known;
-  end if;
-  -- The window of a key may be longer than finished work stays. What has a key then was admitted, even if the archive has forgotten it.
-  return array(
-    select row(k.n, k.proposal_id, coalesce(k.status, a.status, 'approved'), coalesce(k.mission_id, m.id), k.reason, k.code,
-      coalesce(k.verdict, a.data -> 'verdict', '{}'))::ops.gate_outcome
-    from unnest(v_known) k
-    left join ops.archive a on k.status is null and a.id = k.proposal_id and a.entity = 'proposal'
-    left join ops.archive m on k.status is null and m.parent_id = k.proposal_id and m.entity = 'mission');
-end
-$$;
-
--- True when the answer to one item could be the proposal of another.
-create function ops.share_keys(p_items ops.gate_item[]) returns boolean
-language plpgsql immutable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return array_length(p_items, 1) > 1 and (
-    select count(i.dedupe_key) > count(distinct i.dedupe_key) or count(i.idempotency_key) > count(distinct i.idempotency_key)
-      or count(i.reaction_id) > count(distinct i.reaction_id)
-    from unnest(p_items) i);
-end
-$$;
-
--- Takes the dedupe keys of items that do not share any. False when one of them is held.
-create function ops.take_keys(p_items ops.gate_item[]) returns boolean
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_now timestamptz := ops.now();
-  v_wanted integer := (select count(i.dedupe_key) from unnest(p_items) i);
-  v_taken integer;
-begin
-  if v_wanted = 0 then
-    return true;
-  end if;
-  insert into ops.live_keys as k (dedupe_key, proposal_id, live, held_until)
-  select i.dedupe_key, i.id, true, v_now + i.dedupe_minutes * interval '1 minute'
-  from unnest(p_items) i where i.dedupe_key is not null order by i.dedupe_key
-  on conflict (dedupe_key) do update set proposal_id = excluded.proposal_id, live = true, held_until = excluded.held_until
-  where k.proposal_id = excluded.proposal_id or (not k.live and coalesce(k.held_until, '-infinity') <= v_now);
-  get diagnostics v_taken = row_count;
-  return v_taken = v_wanted;
-end
-$$;
-
--- True when there is room for all of the items together: under the loop guard and under every cap. The day is locked, and
--- the root events are from here on.
-create function ops.all_fit(p_items ops.gate_item[], p_totals ops.cap_unit[], p_day date, p_policies jsonb) returns boolean
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_max_depth integer := coalesce((p_policies #> '{control,max_depth}')::integer, 8);
-  v_max integer := coalesce((p_policies #> '{control,max_missions_per_root_event}')::integer, 50);
-begin
-  if exists (select from unnest(p_items) i where i.root_event_id is not null) then
-    perform from ops.root_missions r where r.root_event_id = any (array(select i.root_event_id from unnest(p_items) i))
-    order by r.root_event_id for no key update;
-    if exists (select from unnest(p_items) i where i.root_event_id is not null and i.depth >= v_max_depth)
-      or exists (
-        select from unnest(p_items) i left join ops.root_missions r on r.root_event_id = i.root_event_id
-        where i.root_event_id is not null group by i.root_event_id, r.missions having count(*) + coalesce(r.missions, 0) > v_max)
-    then
-      return false;
-    end if;
-  end if;
-  return not exists (
-    select from unnest(p_totals) t
-    cross join lateral (select coalesce(sum(s.used), 0) as used, coalesce(sum(s.used_usd), 0.000000) as used_usd from ops.cap_stripes s
-      where s.day = p_day and s.scope = t.scope and s.name = t.name) c
-    where c.used + t.units > t.max_units or (t.usd > 0 and c.used_usd + t.usd > t.max_usd));
-end
-$$;
-
--- What stops an item if it came alone, as a verdict, or null.
-create function ops.what_stops(p_item ops.gate_item, p_units ops.cap_unit[], p_day date, p_policies jsonb) returns jsonb
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_max_depth integer := coalesce((p_policies #> '{control,max_depth}')::integer, 8);
-  v_max integer := coalesce((p_policies #> '{control,max_missions_per_root_event}')::integer, 50);
-begin
-  if p_item.root_event_id is not null then
-    if p_item.depth >= v_max_depth then
-      return jsonb_build_object('code', 'depth', 'depth', p_item.depth, 'limit', v_max_depth);
-    elsif v_max <= coalesce((select r.missions from ops.root_missions r where r.root_event_id = p_item.root_event_id), 0) then
-      return jsonb_build_object('code', 'missions_per_root_event', 'used', v_max, 'limit', v_max);
-    end if;
-  end if;
-  return ops.cap_verdict(p_day, p_units);
-end
-$$;
-
--- Stores items that are rejected, and sets their keys free.
-create function ops.turn_away(p_items ops.gate_item[], p_verdicts jsonb[], p_policies jsonb) returns ops.gate_outcome[]
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_now timestamptz := ops.now();
-  v_snapshot jsonb := p_policies -> 'snapshot';
-  v_reasons text[] := array(select ops.verdict_reason(verdict) from unnest(p_verdicts) verdict);
-begin
-  insert into public.ops_mission_proposals (
-    id, dedupe_key, source, status, template, reason, policy_snapshot, created_at, code, verdict, digest, idempotency_key, proposed_by,
-    pattern_id, reaction_id, root_event_id, depth, decided_at, decided_by, updated_at)
-  select i.id, i.dedupe_key, i.source, 'rejected', i.template, i.reason, v_snapshot, v_now, i.verdict ->> 'code', i.verdict, i.digest,
-    i.idempotency_key, coalesce(i.proposed_by, i.template ->> 'agent'), i.pattern_id, i.reaction_id, i.root_event_id, coalesce(i.depth, 0),
-    v_now, 'gate', v_now
-  from unnest(p_items, p_verdicts, v_reasons) i(n, id, template, source, dedupe_key, dedupe_minutes, idempotency_key, proposed_by,
-    reaction_id, pattern_id, root_event_id, depth, shape, digest, verdict, reason);
-  delete from ops.live_keys k using unnest(p_items) i where k.dedupe_key = i.dedupe_key and k.proposal_id = i.id;
-  return array(select row(i.n, i.id, 'rejected', null, i.reason, i.verdict ->> 'code', i.verdict)::ops.gate_outcome
-    from unnest(p_items, p_verdicts, v_reasons) i(n, id, template, source, dedupe_key, dedupe_minutes, idempotency_key, proposed_by,
-      reaction_id, pattern_id, root_event_id, depth, shape, digest, verdict, reason));
-end
-$$;
-
--- Admits items that have been counted: at work at once, or held for a person. The engine's own canaries, which
--- no cap and no rule holds, come by themselves, without a day.
-create function ops.admit(p_items ops.gate_item[], p_shapes ops.gate_shape[], p_totals ops.cap_unit[], p_day date, p_policies jsonb)
-returns ops.gate_outcome[]
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_now timestamptz := ops.now();
-  v_snapshot jsonb := p_policies -> 'snapshot';
-  v_actor jsonb := ops.actor_context();
-  v_code text := case when p_day is null then 'canary' else 'auto_approved' end;
-  v_reason text := case when p_day is null then 'the engine''s own canary' else 'admitted by policy auto_approve' end;
-  v_verdicts jsonb[] := ops.verdicts(p_items, p_shapes, p_totals, p_day, p_policies);
-  v_usd numeric[] := array(select coalesce((select sum(u.usd) from unnest(s.units) u), 0) from unnest(p_shapes) s order by s.shape);
-  v_at_work ops.gate_item[] := p_items;
-  v_missions uuid[];
-  v_held ops.gate_outcome[] := '{}';
-begin
-  if p_items[1].reaction_id is not null and p_day is not null then -- a batch comes from reactions or from clients
-    perform ops.count_roots(p_items, p_policies);
-  end if;
-  if exists (select from unnest(p_shapes) s where s.obstacle is not null) then
-    v_held := ops.hold(p_items, p_shapes, v_verdicts, v_usd, p_day, p_policies);
-    v_verdicts := array(select i.verdict from unnest(p_items, v_verdicts) i(n, id, template, source, dedupe_key, dedupe_minutes,
-      idempotency_key, proposed_by, reaction_id, pattern_id, root_event_id, depth, shape, digest, verdict)
-      where (p_shapes[i.shape]).obstacle is null);
-    v_at_work := array(select i from unnest(p_items) i where (p_shapes[i.shape]).obstacle is null);
-    if v_at_work = '{}' then
-      return v_held;
-    end if;
-  end if;
-
-  with proposal as (
-    insert into public.ops_mission_proposals (
-      id, dedupe_key, source, status, template, reason, policy_snapshot, approved_at, created_at, code, verdict, digest,
-      idempotency_key, proposed_by, pattern_id, reaction_id, root_event_id, depth, cap_day, reserved_usd,
-      decided_at, decided_by, updated_at)
-    select i.id, i.dedupe_key, i.source, 'auto_approved', i.template, v_reason, v_snapshot, v_now, v_now, v_code, i.verdict, i.digest,
-      i.idempotency_key, coalesce(i.proposed_by, i.template ->> 'agent'), i.pattern_id, i.reaction_id, i.root_event_id, coalesce(i.depth, 0),
-      p_day, v_usd[i.shape], v_now, 'policy:auto_approve', v_now
-    from unnest(v_at_work, v_verdicts) i(n, id, template, source, dedupe_key, dedupe_minutes, idempotency_key, proposed_by,
-      reaction_id, pattern_id, root_event_id, depth, shape, digest, verdict)
-    returning id, digest
-  )
-  insert into ops.decisions (proposal_id, decision, digest, actor, actor_context, at)
-  select p.id, 'auto_approved', p.digest, 'policy:auto_approve', v_actor, v_now from proposal p;
-  v_missions := ops.make_missions(v_at_work, p_shapes, v_snapshot);
-  return array(select row(i.n, i.id, 'auto_approved', i.mission_id, v_reason, v_code, i.verdict)::ops.gate_outcome
-    from unnest(v_at_work, v_verdicts, v_missions) i(n, id, template, source, dedupe_key, dedupe_minutes, idempotency_key, proposed_by,
-      reaction_id, pattern_id, root_event_id, depth, shape, digest, verdict, mission_id)) || v_held;
-end
-$$;
-
--- Stores those of the items that a person must decide on, and tells people of them.
-create function ops.hold(p_items ops.gate_item[], p_shapes ops.gate_shape[], p_verdicts jsonb[], p_usd numeric[], p_day date, p_policies jsonb)
-returns ops.gate_outcome[]
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_now timestamptz := ops.now();
-  v_expires timestamptz := v_now + coalesce((p_policies #> '{approvals,expires_minutes}')::numeric, 1440) * interval '1 minute';
-  v_snapshot jsonb := p_policies -> 'snapshot';
-begin
-  insert into public.ops_mission_proposals (
-    id, dedupe_key, source, status, template, reason, policy_snapshot, created_at, code, verdict, digest,
-    idempotency_key, proposed_by, pattern_id, reaction_id, root_event_id, depth, cap_day, reserved_usd, expires_at, updated_at)
-  select i.id, i.dedupe_key, i.source, 'pending', i.template, 'waits for approval: ' || (p_shapes[i.shape]).obstacle, v_snapshot, v_now,
-    'pending_approval', i.verdict, i.digest, i.idempotency_key, coalesce(i.proposed_by, i.template ->> 'agent'), i.pattern_id,
-    i.reaction_id, i.root_event_id, coalesce(i.depth, 0), p_day, p_usd[i.shape], v_expires, v_now
-  from unnest(p_items, p_verdicts) i(n, id, template, source, dedupe_key, dedupe_minutes, idempotency_key, proposed_by,
-    reaction_id, pattern_id, root_event_id, depth, shape, digest, verdict)
-  where (p_shapes[i.shape]).obstacle is not null;
-  perform ops.tell_pending(array(select i from unnest(p_items) i where (p_shapes[i.shape]).obstacle is not null));
-  return array(select row(i.n, i.id, 'pending', null, 'waits for approval: ' || (p_shapes[i.shape]).obstacle, 'pending_approval', i.verdict)::ops.gate_outcome
-    from unnest(p_items, p_verdicts) i(n, id, template, source, dedupe_key, dedupe_minutes, idempotency_key, proposed_by,
-      reaction_id, pattern_id, root_event_id, depth, shape, digest, verdict)
-    where (p_shapes[i.shape]).obstacle is not null);
-end
-$$;
-
--- The events that tell people what waits for them.
-create function ops.tell_pending(p_items ops.gate_item[]) returns void
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  insert into public.ops_agent_events (type, data, proposal_id, root_event_id, depth)
-  select 'proposal:pending', jsonb_build_object('proposal_id', i.id, 'title', i.template ->> 'title', 'source', i.source,
-    'risk_level', coalesce(i.template ->> 'risk_level', 'medium')), i.id, coalesce(i.root_event_id, i.id), coalesce(i.depth, 0) + 1
-  from unnest(p_items) i order by i.n;
-end
-$$;
+-- The verdicts of a batch: each item's own numbers, as it would have met them alone, worked out for hundreds of items in one call.
 
 -- What shapes of a batch count in one counter that has a limit, and what a verdict says around the numbers. `used` and `used_usd`: before
 -- the batch; `usd`: null where nothing of the batch costs money; `by_all`: all of its shapes count just this.
@@ -2383,30 +2440,6 @@ begin
     v_verdicts[v_no] := (v_text || p_tail)::jsonb;
   end loop;
   return v_verdicts;
-end
-$$;
-
--- Counts missions against their root events. Two gates on both sides of midnight hold different counters; if they met at a new
--- root event, one of them starts again.
-create function ops.count_roots(p_items ops.gate_item[], p_policies jsonb) returns void
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_max integer := coalesce((p_policies #> '{control,max_missions_per_root_event}')::integer, 50);
-  v_wanted integer := (select count(distinct i.root_event_id) from unnest(p_items) i);
-  v_counted integer;
-begin
-  if v_wanted = 0 then
-    return;
-  end if;
-  insert into ops.root_missions as r (root_event_id, missions)
-  select i.root_event_id, count(*) from unnest(p_items) i where i.root_event_id is not null group by i.root_event_id order by i.root_event_id
-  on conflict (root_event_id) do update set missions = r.missions + excluded.missions where r.missions + excluded.missions <= v_max;
-  get diagnostics v_counted = row_count;
-  if v_counted < v_wanted then
-    raise exception using errcode = 'serialization_failure', message = 'two gates met at one root event', hint = 'try again';
-  end if;
 end
 $$;
 
@@ -2731,10 +2764,10 @@ $$;
 create trigger ops_mission_proposals_held_delete before delete on public.ops_mission_proposals
   for each row when (old.status = 'pending') execute function ops.refuse_held_delete();
 
--- 58_reactions.sql ------------------------------------------------------------------------------------------
+-- 58_settle_events.sql --------------------------------------------------------------------------------------
 
--- From event to reaction to proposal. Matching is done outside, purely; what it decided is settled here, in one call for
--- a batch, so that any number of overlapping heartbeats give the result of one.
+-- From event to reaction. Matching is done outside, purely; what it decided is settled here, in one call for a batch, so that any number of
+-- overlapping heartbeats give the result of one.
 
 -- The oldest events that nobody has settled yet. Empty while reactions are paused.
 create function public.ops_pending_events(p_limit integer)
@@ -3027,6 +3060,10 @@ begin
 end
 $$;
 
+-- 59_run_reactions.sql --------------------------------------------------------------------------------------
+
+-- From reaction to proposal: reactions pass the gate in batches. One that cannot become a proposal fails by itself and stops no other.
+
 -- What became of a reaction; status `invalid` when it could not become a proposal.
 create type ops.reaction_answer as (reaction_id uuid, proposal_id uuid, status text, mission_id uuid, code text, reason text);
 
@@ -3103,7 +3140,7 @@ $$;
 
 -- 60_missions.sql -------------------------------------------------------------------------------------------
 
--- Missions: started from an admitted proposal, rolled up by a counter, ended once.
+-- Missions begin: an admitted proposal becomes a mission with its steps, and whoever sleeps and takes one of them is woken.
 
 -- Turns admitted proposals into missions with their steps: those that have a decision for exactly their template, and no mission yet.
 -- The proposals are locked.
@@ -3236,6 +3273,252 @@ language sql security definer
 set search_path = pg_catalog, pg_temp
 as $$ select ops.start_mission(p_proposal_id) $$;
 
+-- 61_cancel.sql ---------------------------------------------------------------------------------------------
+
+-- Operators stop a mission, or a step with all that depends on it.
+
+create function ops.locked_mission(p_mission_id uuid) returns public.ops_missions
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_mission public.ops_missions;
+begin
+  select * into v_mission from public.ops_missions where id = p_mission_id for no key update;
+  if not found then
+    perform ops.fail('OPS_013', format('there is no mission %s', p_mission_id), 'p_mission_id');
+  end if;
+  return v_mission;
+end
+$$;
+
+create function ops.mission_of_step(p_step_id uuid) returns uuid
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_mission_id uuid;
+begin
+  select mission_id into v_mission_id from public.ops_mission_steps where id = p_step_id;
+  if not found then
+    perform ops.fail('OPS_013', format('there is no step %s', p_step_id), 'p_step_id');
+  end if;
+  return v_mission_id;
+end
+$$;
+
+create function ops.step_and_dependents(p_step_id uuid) returns table (id uuid)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+  with recursive affected as (
+    select s.id, s.key, s.mission_id from public.ops_mission_steps s where s.id = p_step_id
+    union
+    select d.id, d.key, d.mission_id
+    from affected a join public.ops_mission_steps d on d.mission_id = a.mission_id and a.key = any (d.depends_on)
+  )
+  select id from affected
+$$;
+
+-- Stops a mission: steps that have not started are cancelled, those in flight are told to stop. Doing it again changes nothing.
+-- Errors: OPS_013 unknown mission.
+create function public.ops_cancel_mission(p_mission_id uuid, p_actor text, p_reason text default null)
+returns table (mission_id uuid, status text, cancelled_steps integer)
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+set random_page_cost = 1.1
+as $$
+declare
+  v_mission public.ops_missions := ops.locked_mission(p_mission_id);
+  v_cancelled integer := 0;
+begin
+  if v_mission.completed_at is null then
+    v_cancelled := ops.end_missions(array[p_mission_id], 'cancelled', p_actor, coalesce(p_reason, 'cancelled by ' || p_actor), 'mission_cancelled');
+  end if;
+  return query select m.id, m.status::text, v_cancelled from public.ops_missions m where m.id = p_mission_id;
+end
+$$;
+
+-- Stops one step and all that depend on it. One that has ended already stays as it is, and so does the rest.
+-- Errors: OPS_013 unknown step.
+create function public.ops_cancel_step(p_step_id uuid, p_actor text, p_reason text default null)
+returns table (step_id uuid, status text, mission_status text)
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+set random_page_cost = 1.1
+as $$
+declare
+  v_mission_id uuid := ops.mission_of_step(p_step_id);
+  v_steps uuid[];
+begin
+  perform ops.locked_mission(v_mission_id);
+  if exists (select from public.ops_mission_steps s where s.id = p_step_id and s.status in ('waiting', 'queued', 'running')) then
+    select array_agg(d.id order by d.id) into v_steps from ops.step_and_dependents(p_step_id) d;
+    perform ops.cancel_steps(v_steps, coalesce(p_reason, 'cancelled by ' || p_actor));
+    perform ops.resync_mission(v_mission_id);
+  end if;
+  return query
+  select s.id, s.status::text, m.status::text
+  from public.ops_mission_steps s join public.ops_missions m on m.id = s.mission_id where s.id = p_step_id;
+end
+$$;
+
+-- 61_retry.sql ----------------------------------------------------------------------------------------------
+
+-- Operators give dead letters another chance. The mission opens again, with the steps that were cancelled because of them.
+
+-- Keys of a mission's steps that cannot be reached any more: dead ones, those that somebody cancelled, and all that depend on them.
+create function ops.unreachable_keys(p_mission_id uuid) returns text[]
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return (with recursive lost as (
+    select s.key from public.ops_mission_steps s
+    where s.mission_id = p_mission_id
+      and (s.status = 'failed' or (s.status = 'cancelled' and s.end_reason is distinct from 'mission_failed'))
+    union
+    select d.key from lost l join public.ops_mission_steps d on d.mission_id = p_mission_id and l.key = any (d.depends_on)
+  )
+  select coalesce(array_agg(key), '{}') from lost);
+end
+$$;
+
+-- Puts back what a mission's end had cancelled, but for what cannot be reached: queued where nothing is waited for, waiting
+-- otherwise. The mission is locked.
+create function ops.revive_steps(p_mission_id uuid) returns integer
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_now timestamptz := ops.now();
+  v_unreachable text[] := ops.unreachable_keys(p_mission_id);
+  v_steps uuid[];
+begin
+  with revived as (
+    update public.ops_mission_steps s
+    set status = 'waiting', end_reason = null, completed_at = null, reserved_at = null, revision = s.revision + 1, updated_at = v_now,
+      run_at = greatest(s.run_at, v_now)
+    where s.mission_id = p_mission_id and s.status = 'cancelled' and s.end_reason = 'mission_failed'
+      and s.key <> all (v_unreachable)
+    returning s.id
+  )
+  select array_agg(id) into v_steps from revived;
+  perform ops.queue_again(v_steps);
+  perform ops.resync_mission(p_mission_id);
+  perform ops.release_waiting(array[p_mission_id]);
+  perform ops.wake_workers();
+  return coalesce(cardinality(v_steps), 0);
+end
+$$;
+
+-- Gives a dead step its attempts back and reopens its mission with the steps that were cancelled because of it, in one
+-- transaction. Errors: OPS_013 unknown; OPS_014 when the step is not a dead letter, depends on another that is dead, or newer
+-- work holds the dedupe key.
+create function public.ops_retry_step(p_step_id uuid, p_actor text)
+returns table (step_id uuid, status text, mission_id uuid, mission_status text, reopened_steps integer)
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+set random_page_cost = 1.1
+as $$
+declare
+  v_mission_id uuid := ops.mission_of_step(p_step_id);
+  v_now timestamptz := ops.now();
+  v_reopened integer;
+begin
+  perform ops.locked_mission(v_mission_id);
+  update public.ops_mission_steps s
+  set status = 'queued', failure_count = 0, end_reason = null, completed_at = null, reserved_at = null, run_at = v_now, ready = true,
+    revision = s.revision + 1, updated_at = v_now
+  where s.id = p_step_id and s.status = 'failed';
+  if not found then
+    perform ops.fail('OPS_014', format('step %s is not a dead letter', p_step_id), 'status', 'only failed steps can be retried');
+  end if;
+  perform ops.join_order(p_step_id);
+  v_reopened := ops.revive_steps(v_mission_id);
+  return query
+  select s.id, s.status::text, m.id, m.status::text, v_reopened
+  from public.ops_mission_steps s join public.ops_missions m on m.id = s.mission_id where s.id = p_step_id;
+end
+$$;
+
+-- Retries dead letters, oldest first, all kinds or one, at most p_limit. Those whose key newer work holds are passed over.
+create function public.ops_retry_dead_steps(p_kind text default null, p_limit integer default 100, p_actor text default null)
+returns table (step_id uuid, mission_id uuid)
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  v_steps uuid[];
+  v_missions uuid[];
+begin
+  select array_agg(d.id order by d.mission_id, d.id), array_agg(d.mission_id order by d.mission_id, d.id) into v_steps, v_missions
+  from (
+    select s.id, s.mission_id from ops.queue q join public.ops_mission_steps s on s.id = q.step_id
+    where q.status = 'failed' and (p_kind is null or s.kind = p_kind)
+    order by q.ended_at, s.id limit least(p_limit, 1000)) d;
+  -- Each of them takes its key and counts its money, so what comes before those is locked for all of them.
+  perform ops.lock_keys(array(select m.dedupe_key from public.ops_missions m where m.id = any (v_missions)));
+  perform from public.ops_missions m where m.id = any (v_missions) order by m.id for no key update;
+  for v_at in 1 .. coalesce(cardinality(v_steps), 0) loop
+    begin
+      perform public.ops_retry_step(v_steps[v_at], coalesce(p_actor, ops.actor()));
+    exception when sqlstate 'OP014' then
+      continue;
+    end;
+    step_id := v_steps[v_at];
+    mission_id := v_missions[v_at];
+    return next;
+  end loop;
+end
+$$;
+
+-- 61_roll_up.sql --------------------------------------------------------------------------------------------
+
+-- Missions are rolled up by a counter of their open steps, and end once, when none is open. What a step was waited for is queued, what can no
+-- longer run is cancelled.
+
+-- Takes finished steps off their missions' counters and ends the missions that have none left. The missions are locked; p_missions
+-- names one for each step. Answers the statuses of missions that have not succeeded, by id, and those that go on.
+create function ops.roll_up(p_missions uuid[], out statuses jsonb, out going uuid[])
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_now timestamptz := ops.now();
+  v_ended uuid[];
+begin
+  with finished as (
+    select mission_id, count(*)::integer as n from unnest(p_missions) mission_id group by mission_id
+  ), rolled as (
+    update public.ops_missions m
+    set steps_open = m.steps_open - f.n,
+      status = case when m.steps_open > f.n then 'running'
+        when m.steps_failed > 0 then 'failed' when m.steps_cancelled > 0 then 'cancelled' else 'succeeded' end::public.ops_mission_status,
+      started_at = coalesce(m.started_at, v_now),
+      completed_at = case when m.steps_open = f.n then v_now end,
+      updated_at = v_now
+    from finished f where m.id = f.mission_id
+    returning m.id, m.status, m.steps_open
+  )
+  select jsonb_object_agg(id, status) filter (where status <> 'succeeded'), array_agg(id) filter (where steps_open = 0), array_agg(id) filter (where steps_open > 0)
+  into statuses, v_ended, going from rolled;
+  if v_ended is not null then
+    perform ops.finish_missions(v_ended);
+  end if;
+end
+$$;
+
 -- What follows the end of missions, once for each end: the event, the dedupe key set free, money settled.
 -- Whoever calls holds the missions' locks and has just made them terminal.
 create function ops.finish_missions(p_missions uuid[]) returns void
@@ -3312,37 +3595,6 @@ begin
   loop
     perform ops.settle_usd(v_day, v_usd);
   end loop;
-end
-$$;
-
--- Takes finished steps off their missions' counters and ends the missions that have none left. The missions are locked; p_missions
--- names one for each step. Answers the statuses of missions that have not succeeded, by id, and those that go on.
-create function ops.roll_up(p_missions uuid[], out statuses jsonb, out going uuid[])
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_now timestamptz := ops.now();
-  v_ended uuid[];
-begin
-  with finished as (
-    select mission_id, count(*)::integer as n from unnest(p_missions) mission_id group by mission_id
-  ), rolled as (
-    update public.ops_missions m
-    set steps_open = m.steps_open - f.n,
-      status = case when m.steps_open > f.n then 'running'
-        when m.steps_failed > 0 then 'failed' when m.steps_cancelled > 0 then 'cancelled' else 'succeeded' end::public.ops_mission_status,
-      started_at = coalesce(m.started_at, v_now),
-      completed_at = case when m.steps_open = f.n then v_now end,
-      updated_at = v_now
-    from finished f where m.id = f.mission_id
-    returning m.id, m.status, m.steps_open
-  )
-  select jsonb_object_agg(id, status) filter (where status <> 'succeeded'), array_agg(id) filter (where steps_open = 0), array_agg(id) filter (where steps_open > 0)
-  into statuses, v_ended, going from rolled;
-  if v_ended is not null then
-    perform ops.finish_missions(v_ended);
-  end if;
 end
 $$;
 
@@ -3491,211 +3743,9 @@ begin
 end
 $$;
 
-create function ops.locked_mission(p_mission_id uuid) returns public.ops_missions
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_mission public.ops_missions;
-begin
-  select * into v_mission from public.ops_missions where id = p_mission_id for no key update;
-  if not found then
-    perform ops.fail('OPS_013', format('there is no mission %s', p_mission_id), 'p_mission_id');
-  end if;
-  return v_mission;
-end
-$$;
+-- 62_claims.sql ---------------------------------------------------------------------------------------------
 
--- Stops a mission: steps that have not started are cancelled, those in flight are told to stop. Doing it again changes nothing.
--- Errors: OPS_013 unknown mission.
-create function public.ops_cancel_mission(p_mission_id uuid, p_actor text, p_reason text default null)
-returns table (mission_id uuid, status text, cancelled_steps integer)
-language plpgsql security definer
-set search_path = pg_catalog, pg_temp
-set enable_seqscan = off
-set enable_hashjoin = off
-set enable_mergejoin = off
-set random_page_cost = 1.1
-as $$
-declare
-  v_mission public.ops_missions := ops.locked_mission(p_mission_id);
-  v_cancelled integer := 0;
-begin
-  if v_mission.completed_at is null then
-    v_cancelled := ops.end_missions(array[p_mission_id], 'cancelled', p_actor, coalesce(p_reason, 'cancelled by ' || p_actor), 'mission_cancelled');
-  end if;
-  return query select m.id, m.status::text, v_cancelled from public.ops_missions m where m.id = p_mission_id;
-end
-$$;
-
--- Stops one step and all that depend on it. One that has ended already stays as it is, and so does the rest.
--- Errors: OPS_013 unknown step.
-create function public.ops_cancel_step(p_step_id uuid, p_actor text, p_reason text default null)
-returns table (step_id uuid, status text, mission_status text)
-language plpgsql security definer
-set search_path = pg_catalog, pg_temp
-set enable_seqscan = off
-set enable_hashjoin = off
-set enable_mergejoin = off
-set random_page_cost = 1.1
-as $$
-declare
-  v_mission_id uuid := ops.mission_of_step(p_step_id);
-  v_steps uuid[];
-begin
-  perform ops.locked_mission(v_mission_id);
-  if exists (select from public.ops_mission_steps s where s.id = p_step_id and s.status in ('waiting', 'queued', 'running')) then
-    select array_agg(d.id order by d.id) into v_steps from ops.step_and_dependents(p_step_id) d;
-    perform ops.cancel_steps(v_steps, coalesce(p_reason, 'cancelled by ' || p_actor));
-    perform ops.resync_mission(v_mission_id);
-  end if;
-  return query
-  select s.id, s.status::text, m.status::text
-  from public.ops_mission_steps s join public.ops_missions m on m.id = s.mission_id where s.id = p_step_id;
-end
-$$;
-
-create function ops.mission_of_step(p_step_id uuid) returns uuid
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_mission_id uuid;
-begin
-  select mission_id into v_mission_id from public.ops_mission_steps where id = p_step_id;
-  if not found then
-    perform ops.fail('OPS_013', format('there is no step %s', p_step_id), 'p_step_id');
-  end if;
-  return v_mission_id;
-end
-$$;
-
-create function ops.step_and_dependents(p_step_id uuid) returns table (id uuid)
-language sql stable
-set search_path = pg_catalog, pg_temp
-as $$
-  with recursive affected as (
-    select s.id, s.key, s.mission_id from public.ops_mission_steps s where s.id = p_step_id
-    union
-    select d.id, d.key, d.mission_id
-    from affected a join public.ops_mission_steps d on d.mission_id = a.mission_id and a.key = any (d.depends_on)
-  )
-  select id from affected
-$$;
-
--- Keys of a mission's steps that cannot be reached any more: dead ones, those that somebody cancelled, and all that depend on them.
-create function ops.unreachable_keys(p_mission_id uuid) returns text[]
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return (with recursive lost as (
-    select s.key from public.ops_mission_steps s
-    where s.mission_id = p_mission_id
-      and (s.status = 'failed' or (s.status = 'cancelled' and s.end_reason is distinct from 'mission_failed'))
-    union
-    select d.key from lost l join public.ops_mission_steps d on d.mission_id = p_mission_id and l.key = any (d.depends_on)
-  )
-  select coalesce(array_agg(key), '{}') from lost);
-end
-$$;
-
--- Puts back what a mission's end had cancelled, but for what cannot be reached: queued where nothing is waited for, waiting
--- otherwise. The mission is locked.
-create function ops.revive_steps(p_mission_id uuid) returns integer
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_now timestamptz := ops.now();
-  v_unreachable text[] := ops.unreachable_keys(p_mission_id);
-  v_steps uuid[];
-begin
-  with revived as (
-    update public.ops_mission_steps s
-    set status = 'waiting', end_reason = null, completed_at = null, reserved_at = null, revision = s.revision + 1, updated_at = v_now,
-      run_at = greatest(s.run_at, v_now)
-    where s.mission_id = p_mission_id and s.status = 'cancelled' and s.end_reason = 'mission_failed'
-      and s.key <> all (v_unreachable)
-    returning s.id
-  )
-  select array_agg(id) into v_steps from revived;
-  perform ops.queue_again(v_steps);
-  perform ops.resync_mission(p_mission_id);
-  perform ops.release_waiting(array[p_mission_id]);
-  perform ops.wake_workers();
-  return coalesce(cardinality(v_steps), 0);
-end
-$$;
-
--- Gives a dead step its attempts back and reopens its mission with the steps that were cancelled because of it, in one
--- transaction. Errors: OPS_013 unknown; OPS_014 when the step is not a dead letter, depends on another that is dead, or newer
--- work holds the dedupe key.
-create function public.ops_retry_step(p_step_id uuid, p_actor text)
-returns table (step_id uuid, status text, mission_id uuid, mission_status text, reopened_steps integer)
-language plpgsql security definer
-set search_path = pg_catalog, pg_temp
-set enable_seqscan = off
-set enable_hashjoin = off
-set enable_mergejoin = off
-set random_page_cost = 1.1
-as $$
-declare
-  v_mission_id uuid := ops.mission_of_step(p_step_id);
-  v_now timestamptz := ops.now();
-  v_reopened integer;
-begin
-  perform ops.locked_mission(v_mission_id);
-  update public.ops_mission_steps s
-  set status = 'queued', failure_count = 0, end_reason = null, completed_at = null, reserved_at = null, run_at = v_now, ready = true,
-    revision = s.revision + 1, updated_at = v_now
-  where s.id = p_step_id and s.status = 'failed';
-  if not found then
-    perform ops.fail('OPS_014', format('step %s is not a dead letter', p_step_id), 'status', 'only failed steps can be retried');
-  end if;
-  perform ops.join_order(p_step_id);
-  v_reopened := ops.revive_steps(v_mission_id);
-  return query
-  select s.id, s.status::text, m.id, m.status::text, v_reopened
-  from public.ops_mission_steps s join public.ops_missions m on m.id = s.mission_id where s.id = p_step_id;
-end
-$$;
-
--- Retries dead letters, oldest first, all kinds or one, at most p_limit. Those whose key newer work holds are passed over.
-create function public.ops_retry_dead_steps(p_kind text default null, p_limit integer default 100, p_actor text default null)
-returns table (step_id uuid, mission_id uuid)
-language plpgsql security definer
-set search_path = pg_catalog, pg_temp
-as $$
-#variable_conflict use_column
-declare
-  v_steps uuid[];
-  v_missions uuid[];
-begin
-  select array_agg(d.id order by d.mission_id, d.id), array_agg(d.mission_id order by d.mission_id, d.id) into v_steps, v_missions
-  from (
-    select s.id, s.mission_id from ops.queue q join public.ops_mission_steps s on s.id = q.step_id
-    where q.status = 'failed' and (p_kind is null or s.kind = p_kind)
-    order by q.ended_at, s.id limit least(p_limit, 1000)) d;
-  -- Each of them takes its key and counts its money, so what comes before those is locked for all of them.
-  perform ops.lock_keys(array(select m.dedupe_key from public.ops_missions m where m.id = any (v_missions)));
-  perform from public.ops_missions m where m.id = any (v_missions) order by m.id for no key update;
-  for v_at in 1 .. coalesce(cardinality(v_steps), 0) loop
-    begin
-      perform public.ops_retry_step(v_steps[v_at], coalesce(p_actor, ops.actor()));
-    exception when sqlstate 'OP014' then
-      continue;
-    end;
-    step_id := v_steps[v_at];
-    mission_id := v_missions[v_at];
-    return next;
-  end loop;
-end
-$$;
-
--- 62_leases.sql ---------------------------------------------------------------------------------------------
-
--- Leases: a worker takes steps until a deadline; the token proves that the lease is still its own.
+-- Claims: a worker takes steps until a deadline. Each claim gives a token, which proves that the lease is still its own.
 
 -- All that a claim has to know before it looks for steps, read in one statement: a claim of one step costs little more than its
 -- fixed parts. Of each setting the first that is given counts: policy worker_policy, then the worker's environment, then the default.
@@ -3726,92 +3776,6 @@ begin
           (select value from public.ops_policy where key = 'worker_policy') as worker_policy offset 0) p
   left join ops.workers w on w.id = p_worker_id
   left join (select identity from ops.homes order by id desc limit 1) h on true;
-end
-$$;
-
--- What a worker is told when it registers and at each of its heartbeats.
-create function ops.worker_orders(p_worker_id uuid) returns jsonb
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return jsonb_build_object(
-    'worker_id', p_worker_id,
-    'schema_version', ops.schema_version(),
-    'worker_policy', coalesce(ops.policy('worker_policy'), '{}'),
-    'agent_roles', coalesce(ops.policy('agent_roles'), '{}'),
-    'control', coalesce(ops.policy('control'), '{}'));
-end
-$$;
-
--- Registers a worker process. `p_schema_version` is the newest schema it understands; `p_settings` are its environment's
--- {"max_retries", "lease_minutes"}, which policy overrides. Errors: OPS_011 when the schema is newer than the worker.
-create function public.ops_register_worker(
-  p_name text, p_version text, p_executors text[], p_concurrency integer, p_schema_version integer, p_settings jsonb default '{}')
-returns jsonb
-language plpgsql security definer
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_id uuid;
-begin
-  if ops.schema_version() > p_schema_version then
-    perform ops.fail('OPS_011',
-      format('the database has schema %s, this worker (%s) understands up to %s', ops.schema_version(), p_version, p_schema_version),
-      'p_schema_version', 'update the worker');
-  end if;
-  if length(coalesce(p_name, '')) not between 1 and 200 then
-    perform ops.fail('OPS_011', 'a worker''s name must have 1 to 200 characters', 'p_name');
-  end if;
-  if coalesce(array_length(p_executors, 1), 0) not between 1 and 200 then
-    perform ops.fail('OPS_011', 'a worker must offer 1 to 200 executors', 'p_executors');
-  end if;
-  insert into ops.workers (name, version, executors, concurrency, settings, role)
-  values (p_name, p_version, p_executors, p_concurrency, coalesce(p_settings, '{}'),
-    coalesce(nullif(current_setting('role', true), 'none'), session_user))
-  returning id into v_id;
-  perform ops.settle_home();
-  return ops.worker_orders(v_id);
-end
-$$;
-
--- A worker's sign of life, at least once a minute. `p_listening` says that it sleeps until it is notified on channel
--- `ops_steps`; `p_health` tells how it is: {"memory_percent"}. `p_takes` names executors of which it may be handed one step while it sleeps, leased
--- for `p_lease_seconds` (1..86400, null: as policy has it). The step comes as the payload of a notification on `p_channel`, 'ops_hand_' and 32 hexadecimal
--- digits that nobody can guess: whoever knows them may listen too. Where it is too long for one the payload is empty, and ops_handed_steps() gives the step.
--- Returns the policies it works under. Errors: OPS_011 names the argument, OPS_013 when it has never registered.
-create function public.ops_worker_heartbeat(p_worker_id uuid, p_listening boolean default false, p_health jsonb default null,
-  p_takes text[] default null, p_channel text default null, p_lease_seconds integer default null)
-returns jsonb
-language plpgsql security definer
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  if p_lease_seconds not between 1 and 86400 then
-    perform ops.fail('OPS_011', 'a lease lasts 1 second to 24 hours', 'p_lease_seconds');
-  end if;
-  if p_takes is not null and (p_channel ~ '^ops_hand_[0-9a-f]{32}$') is not true then
-    perform ops.fail('OPS_011', 'who is handed steps names a channel: ops_hand_ and 32 hexadecimal digits', 'p_channel');
-  end if;
-  update ops.workers set last_seen_at = ops.now(), health = coalesce(p_health, health) where id = p_worker_id;
-  if not found then
-    perform ops.fail('OPS_013', format('there is no worker %s', p_worker_id), 'p_worker_id', 'register first');
-  end if;
-  -- Who is being handed a step at this moment is not waited for: that transaction may be anybody's, and long.
-  perform from ops.sleepers where worker_id = p_worker_id for update skip locked;
-  if found then
-    if p_listening then
-      update ops.sleepers set until = ops.now() + interval '2 minutes', takes = p_takes, channel = p_channel, lease_seconds = p_lease_seconds
-      where worker_id = p_worker_id;
-    else
-      delete from ops.sleepers where worker_id = p_worker_id;
-    end if;
-  elsif p_listening and not exists (select from ops.sleepers where worker_id = p_worker_id) then
-    insert into ops.sleepers (worker_id, until, takes, channel, lease_seconds)
-    values (p_worker_id, ops.now() + interval '2 minutes', p_takes, p_channel, p_lease_seconds)
-    on conflict (worker_id) do nothing;
-  end if;
-  return ops.worker_orders(p_worker_id);
 end
 $$;
 
@@ -4000,6 +3964,30 @@ begin
 end
 $$;
 
+-- Claims the next step whatever its executor, for clients without registration. The row carries the lease token.
+create function public.ops_claim_next_step(p_lease_minutes integer) returns setof public.ops_mission_steps
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+set random_page_cost = 1.1
+as $$
+declare
+  v_id uuid;
+begin
+  if p_lease_minutes not between 1 and 1440 then
+    perform ops.fail('OPS_011', 'a lease lasts 1 to 1440 minutes', 'p_lease_minutes');
+  end if;
+  select c.step_id into v_id from public.ops_claim_steps(null, ops.claimable_executors(), 1, p_lease_minutes * 60) c;
+  return query select * from public.ops_mission_steps where id = v_id;
+end
+$$;
+
+-- 62_handover.sql -------------------------------------------------------------------------------------------
+
+-- Handover: whoever makes a step claims it for a worker that sleeps, so that it begins with the commit.
+
 -- Wakes somebody for a step that has just become claimable; asked only where somebody sleeps. A sleeper that takes its executor is handed a step: claimed
 -- here, in the transaction that made the step, and told to the worker alone, it starts as soon as that has committed. Each sleeper is handed one, and
 -- the next when it has lain down again. Whoever has not been seen for 15 seconds is handed none, and what was not begun within a minute goes back
@@ -4070,25 +4058,9 @@ begin
 end
 $$;
 
--- Claims the next step whatever its executor, for clients without registration. The row carries the lease token.
-create function public.ops_claim_next_step(p_lease_minutes integer) returns setof public.ops_mission_steps
-language plpgsql security definer
-set search_path = pg_catalog, pg_temp
-set enable_seqscan = off
-set enable_hashjoin = off
-set enable_mergejoin = off
-set random_page_cost = 1.1
-as $$
-declare
-  v_id uuid;
-begin
-  if p_lease_minutes not between 1 and 1440 then
-    perform ops.fail('OPS_011', 'a lease lasts 1 to 1440 minutes', 'p_lease_minutes');
-  end if;
-  select c.step_id into v_id from public.ops_claim_steps(null, ops.claimable_executors(), 1, p_lease_minutes * 60) c;
-  return query select * from public.ops_mission_steps where id = v_id;
-end
-$$;
+-- 62_renewals.sql -------------------------------------------------------------------------------------------
+
+-- Renewals: a lease is prolonged by its token, or its worker learns that it is lost.
 
 -- Prolongs leases: [{"step_id", "token"}], at most 1,000. Outcomes: ok (with the new deadline), lost (abort the work now), or busy:
 -- somebody is ending that step at this moment, ask again soon.
@@ -4131,6 +4103,290 @@ begin
   left join renewed r on r.id = g.step_id
   left join public.ops_mission_steps s on s.id = g.step_id and s.lease_token = g.token
   group by g.step_id;
+end
+$$;
+
+-- 62_workers.sql --------------------------------------------------------------------------------------------
+
+-- Workers make themselves known and give signs of life. They are told the policies that they work under.
+
+-- What a worker is told when it registers and at each of its heartbeats.
+create function ops.worker_orders(p_worker_id uuid) returns jsonb
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return jsonb_build_object(
+    'worker_id', p_worker_id,
+    'schema_version', ops.schema_version(),
+    'worker_policy', coalesce(ops.policy('worker_policy'), '{}'),
+    'agent_roles', coalesce(ops.policy('agent_roles'), '{}'),
+    'control', coalesce(ops.policy('control'), '{}'));
+end
+$$;
+
+-- Registers a worker process. `p_schema_version` is the newest schema it understands; `p_settings` are its environment's
+-- {"max_retries", "lease_minutes"}, which policy overrides. Errors: OPS_011 when the schema is newer than the worker.
+create function public.ops_register_worker(
+  p_name text, p_version text, p_executors text[], p_concurrency integer, p_schema_version integer, p_settings jsonb default '{}')
+returns jsonb
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_id uuid;
+begin
+  if ops.schema_version() > p_schema_version then
+    perform ops.fail('OPS_011',
+      format('the database has schema %s, this worker (%s) understands up to %s', ops.schema_version(), p_version, p_schema_version),
+      'p_schema_version', 'update the worker');
+  end if;
+  if length(coalesce(p_name, '')) not between 1 and 200 then
+    perform ops.fail('OPS_011', 'a worker''s name must have 1 to 200 characters', 'p_name');
+  end if;
+  if coalesce(array_length(p_executors, 1), 0) not between 1 and 200 then
+    perform ops.fail('OPS_011', 'a worker must offer 1 to 200 executors', 'p_executors');
+  end if;
+  insert into ops.workers (name, version, executors, concurrency, settings, role)
+  values (p_name, p_version, p_executors, p_concurrency, coalesce(p_settings, '{}'),
+    coalesce(nullif(current_setting('role', true), 'none'), session_user))
+  returning id into v_id;
+  perform ops.settle_home();
+  return ops.worker_orders(v_id);
+end
+$$;
+
+-- A worker's sign of life, at least once a minute. `p_listening` says that it sleeps until it is notified on channel
+-- `ops_steps`; `p_health` tells how it is: {"memory_percent"}. `p_takes` names executors of which it may be handed one step while it sleeps, leased
+-- for `p_lease_seconds` (1..86400, null: as policy has it). The step comes as the payload of a notification on `p_channel`, 'ops_hand_' and 32 hexadecimal
+-- digits that nobody can guess: whoever knows them may listen too. Where it is too long for one the payload is empty, and ops_handed_steps() gives the step.
+-- Returns the policies it works under. Errors: OPS_011 names the argument, OPS_013 when it has never registered.
+create function public.ops_worker_heartbeat(p_worker_id uuid, p_listening boolean default false, p_health jsonb default null,
+  p_takes text[] default null, p_channel text default null, p_lease_seconds integer default null)
+returns jsonb
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if p_lease_seconds not between 1 and 86400 then
+    perform ops.fail('OPS_011', 'a lease lasts 1 second to 24 hours', 'p_lease_seconds');
+  end if;
+  if p_takes is not null and (p_channel ~ '^ops_hand_[0-9a-f]{32}$') is not true then
+    perform ops.fail('OPS_011', 'who is handed steps names a channel: ops_hand_ and 32 hexadecimal digits', 'p_channel');
+  end if;
+  update ops.workers set last_seen_at = ops.now(), health = coalesce(p_health, health) where id = p_worker_id;
+  if not found then
+    perform ops.fail('OPS_013', format('there is no worker %s', p_worker_id), 'p_worker_id', 'register first');
+  end if;
+  -- Who is being handed a step at this moment is not waited for: that transaction may be anybody's, and long.
+  perform from ops.sleepers where worker_id = p_worker_id for update skip locked;
+  if found then
+    if p_listening then
+      update ops.sleepers set until = ops.now() + interval '2 minutes', takes = p_takes, channel = p_channel, lease_seconds = p_lease_seconds
+      where worker_id = p_worker_id;
+    else
+      delete from ops.sleepers where worker_id = p_worker_id;
+    end if;
+  elsif p_listening and not exists (select from ops.sleepers where worker_id = p_worker_id) then
+    insert into ops.sleepers (worker_id, until, takes, channel, lease_seconds)
+    values (p_worker_id, ops.now() + interval '2 minutes', p_takes, p_channel, p_lease_seconds)
+    on conflict (worker_id) do nothing;
+  end if;
+  return ops.worker_orders(p_worker_id);
+end
+$$;
+
+-- 63_failures.sql -------------------------------------------------------------------------------------------
+
+-- Attempts that fail: tried again after a backoff, or dead letters that take their mission down.
+
+-- Seconds to wait after the n-th failure: full jitter under an exponential ceiling, bounded for any n.
+create function ops.backoff_seconds(p_failures integer) returns double precision
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return random() * least(
+    coalesce((ops.policy('worker_policy') ->> 'backoff_max_seconds')::double precision, 900),
+    coalesce((ops.policy('worker_policy') ->> 'backoff_base_seconds')::double precision, 5) * power(2, least(greatest(p_failures, 1), 30) - 1));
+end
+$$;
+
+-- Ends attempts as failures: back to the queue after a backoff, or dead when attempts are used up or the error is permanent;
+-- a death ends the mission. The missions of steps that may die are locked. Answers the steps whose token held, and how many died.
+-- Planned once: with the statistics of full tables, planning would take longer than the work.
+create function ops.fail_attempts(p_failures jsonb, out steps uuid[], out tokens uuid[], out died integer)
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_now timestamptz := ops.now();
+  v_dead uuid[];
+  v_missions uuid[];
+begin
+  with given as materialized (
+    select g.step_id, g.token, g.error, g.permanent, g.retry_after_seconds, g.meta, ops.reported_usd(g.cost_usd) as cost_usd
+    from jsonb_to_recordset(p_failures)
+      as g(step_id uuid, token uuid, error text, permanent boolean, retry_after_seconds numeric, meta jsonb, cost_usd numeric)
+  ), judged as materialized (
+    select g.*, s.executor, s.reserved_at, s.attempt, s.worker_id,
+      coalesce(g.permanent, false) or s.failure_count + 1 >= coalesce(s.max_retries, 3) as dies,
+      v_now + least(coalesce(g.retry_after_seconds, ops.backoff_seconds(s.failure_count + 1)), 604800) * interval '1 second' as run_at
+    from given g join public.ops_mission_steps s on s.id = g.step_id and s.lease_token = g.token
+  ), ended as (
+    update public.ops_mission_steps s
+    set status = case when j.dies then 'failed' else 'queued' end::public.ops_step_status,
+      failure_count = s.failure_count + 1, last_error = left(coalesce(j.error, 'failed without a message'), 8000),
+      cost_usd = coalesce(s.cost_usd + j.cost_usd, s.cost_usd, j.cost_usd),
+      lease_token = null, lease_expires_at = null, completed_at = case when j.dies then v_now end,
+      end_reason = case when j.dies then case when coalesce(j.permanent, false) then 'permanent' else 'attempts_used_up' end end,
+      run_at = case when j.dies then s.run_at else j.run_at end, ready = case when j.dies then s.ready else j.run_at <= v_now end,
+      updated_at = v_now, revision = s.revision + 1
+    from judged j where s.id = j.step_id and s.lease_token = j.token
+    returning s.id, s.mission_id, j.dies, j.token
+  ), recorded as (
+    insert into public.ops_action_runs (id, step_id, executor, status, started_at, completed_at, meta, error, attempt, worker_id, cost_usd)
+    select j.token, j.step_id, j.executor, 'failed', j.reserved_at, v_now, coalesce(nullif(j.meta, 'null'), '{}'),
+      left(coalesce(j.error, 'failed without a message'), 8000), j.attempt, j.worker_id, j.cost_usd
+    from judged j join ended e on e.id = j.step_id
+  )
+  select array_agg(id), array_agg(token), array_agg(id) filter (where dies), count(*) filter (where dies),
+    array_agg(distinct mission_id) filter (where dies)
+  into steps, tokens, v_dead, died, v_missions from ended;
+  perform ops.queue_again(steps);
+
+  if v_dead is not null then
+    insert into public.ops_agent_events (type, data, mission_id, run_id, root_event_id, depth)
+    select 'step:' || s.kind || ':failed',
+      jsonb_strip_nulls(jsonb_build_object('step_id', s.id, 'mission_id', m.id, 'title', m.title, 'source', m.source, 'key', s.key, 'kind', s.kind,
+        'executor', s.executor, 'agent', s.agent, 'attempts', s.attempt, 'error', s.last_error, 'reason', s.end_reason)),
+      m.id, (select r.id from public.ops_action_runs r where r.step_id = s.id and r.attempt = s.attempt), m.root_event_id, m.depth + 1
+    from public.ops_mission_steps s join public.ops_missions m on m.id = s.mission_id
+    where s.id = any (v_dead) order by s.id;
+    perform ops.end_missions(array(select id from public.ops_missions where id = any (v_missions) and completed_at is null),
+      'failed', 'engine', 'a step failed', 'mission_failed');
+  end if;
+end
+$$;
+
+-- Records failure: [{"step_id", "token", "error", "permanent"?, "retry_after_seconds"?, "meta"?, "cost_usd"?, "events"?}].
+-- Answers the step's new status: queued (again at run_at) or failed (dead letter).
+create function public.ops_fail_steps(p_failures jsonb)
+returns table (step_id uuid, outcome text, step_status text, run_at timestamptz, mission_id uuid, mission_status text)
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+set random_page_cost = 1.1
+as $$
+#variable_conflict use_column
+declare
+  v_items jsonb;
+  v_steps uuid[];
+  v_tokens uuid[];
+begin
+  perform ops.require_array(p_failures, 'p_failures', 1000);
+  v_items := ops.first_items(p_failures);
+  perform ops.lock_missions_of(v_items);
+  select f.steps, f.tokens into v_steps, v_tokens from ops.fail_attempts(v_items) f;
+  if v_steps is not null then
+    perform ops.emit_of_runs(v_items, v_tokens);
+  end if;
+  if coalesce(array_length(v_steps, 1), 0) < jsonb_array_length(v_items) then
+    perform ops.keep_late(v_items, 'failed', v_tokens);
+  end if;
+  return query
+  select g.step_id, case when g.step_id = any (v_steps) then 'ok' else 'lost' end, s.status::text,
+    case when s.status = 'queued' then s.run_at end, m.id, m.status::text
+  from (select distinct (i ->> 'step_id')::uuid as step_id from jsonb_array_elements(p_failures) i) g
+  left join public.ops_mission_steps s on s.id = g.step_id
+  left join public.ops_missions m on m.id = s.mission_id;
+end
+$$;
+
+-- 63_hand_backs.sql -----------------------------------------------------------------------------------------
+
+-- Attempts that end without having failed: snoozed by their executor, or handed back by a worker that has to go.
+
+-- Gives leases back without a failure, to run again after some seconds. p_status tells the run's record why. Waits for its steps,
+-- so it locks their missions first, as everyone does who waits.
+create function ops.hand_back(p_items jsonb, p_status text) returns uuid[]
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_now timestamptz := ops.now();
+  v_steps uuid[];
+begin
+  perform ops.lock_missions_of(p_items);
+  with given as materialized (
+    select g.* from jsonb_to_recordset(ops.first_items(p_items)) as g(step_id uuid, token uuid, seconds numeric, reason text)
+  ), held as materialized (
+    select s.id, s.executor, s.reserved_at, s.attempt, s.worker_id, g.token, g.reason,
+      v_now + least(greatest(coalesce(g.seconds, 0), 0), 31536000) * interval '1 second' as run_at
+    from public.ops_mission_steps s join given g on g.step_id = s.id and g.token = s.lease_token
+    order by s.id for no key update of s
+  ), returned as (
+    update public.ops_mission_steps s
+    set status = 'queued', lease_token = null, lease_expires_at = null, run_at = h.run_at, ready = h.run_at <= v_now,
+      updated_at = v_now, revision = s.revision + 1
+    from held h where s.id = h.id
+    returning s.id
+  ), recorded as (
+    insert into public.ops_action_runs (id, step_id, executor, status, started_at, completed_at, error, attempt, worker_id)
+    select h.token, h.id, h.executor, p_status, h.reserved_at, v_now, h.reason, h.attempt, h.worker_id from held h
+  )
+  select array_agg(id) into v_steps from returned;
+  if v_steps is not null then
+    perform ops.queue_again(v_steps);
+    perform ops.wake_workers();
+  end if;
+  return v_steps;
+end
+$$;
+
+-- Puts steps off: [{"step_id", "token", "seconds", "reason"?}]. Costs no failure.
+create function public.ops_snooze_steps(p_snoozes jsonb) returns table (step_id uuid, outcome text, run_at timestamptz)
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+set random_page_cost = 1.1
+as $$
+#variable_conflict use_column
+declare
+  v_steps uuid[];
+begin
+  perform ops.require_array(p_snoozes, 'p_snoozes', 1000);
+  v_steps := ops.hand_back(p_snoozes, 'snoozed');
+  return query
+  select g.step_id, case when g.step_id = any (v_steps) then 'ok' else 'lost' end, case when g.step_id = any (v_steps) then s.run_at end
+  from (select distinct (i ->> 'step_id')::uuid as step_id from jsonb_array_elements(p_snoozes) i) g
+  left join public.ops_mission_steps s on s.id = g.step_id;
+end
+$$;
+
+-- Hands leases back at once, as a stopping worker does: [{"step_id", "token"}]. Costs no failure.
+create function public.ops_release_steps(p_leases jsonb) returns table (step_id uuid, outcome text)
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+set random_page_cost = 1.1
+as $$
+#variable_conflict use_column
+declare
+  v_steps uuid[];
+begin
+  perform ops.require_array(p_leases, 'p_leases', 1000);
+  v_steps := ops.hand_back(p_leases, 'released');
+  return query
+  select g.step_id, case when g.step_id = any (v_steps) then 'ok' else 'lost' end
+  from (select distinct (i ->> 'step_id')::uuid as step_id from jsonb_array_elements(p_leases) i) g;
 end
 $$;
 
@@ -4303,192 +4559,6 @@ begin
     left join public.ops_mission_steps s on s.id = l.id
     left join public.ops_missions m on m.id = s.mission_id;
   end if;
-end
-$$;
-
--- Seconds to wait after the n-th failure: full jitter under an exponential ceiling, bounded for any n.
-create function ops.backoff_seconds(p_failures integer) returns double precision
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return random() * least(
-    coalesce((ops.policy('worker_policy') ->> 'backoff_max_seconds')::double precision, 900),
-    coalesce((ops.policy('worker_policy') ->> 'backoff_base_seconds')::double precision, 5) * power(2, least(greatest(p_failures, 1), 30) - 1));
-end
-$$;
-
--- Ends attempts as failures: back to the queue after a backoff, or dead when attempts are used up or the error is permanent;
--- a death ends the mission. The missions of steps that may die are locked. Answers the steps whose token held, and how many died.
--- Planned once: with the statistics of full tables, planning would take longer than the work.
-create function ops.fail_attempts(p_failures jsonb, out steps uuid[], out tokens uuid[], out died integer)
-language plpgsql
-set search_path = pg_catalog, pg_temp
-set plan_cache_mode = force_generic_plan
-as $$
-declare
-  v_now timestamptz := ops.now();
-  v_dead uuid[];
-  v_missions uuid[];
-begin
-  with given as materialized (
-    select g.step_id, g.token, g.error, g.permanent, g.retry_after_seconds, g.meta, ops.reported_usd(g.cost_usd) as cost_usd
-    from jsonb_to_recordset(p_failures)
-      as g(step_id uuid, token uuid, error text, permanent boolean, retry_after_seconds numeric, meta jsonb, cost_usd numeric)
-  ), judged as materialized (
-    select g.*, s.executor, s.reserved_at, s.attempt, s.worker_id,
-      coalesce(g.permanent, false) or s.failure_count + 1 >= coalesce(s.max_retries, 3) as dies,
-      v_now + least(coalesce(g.retry_after_seconds, ops.backoff_seconds(s.failure_count + 1)), 604800) * interval '1 second' as run_at
-    from given g join public.ops_mission_steps s on s.id = g.step_id and s.lease_token = g.token
-  ), ended as (
-    update public.ops_mission_steps s
-    set status = case when j.dies then 'failed' else 'queued' end::public.ops_step_status,
-      failure_count = s.failure_count + 1, last_error = left(coalesce(j.error, 'failed without a message'), 8000),
-      cost_usd = coalesce(s.cost_usd + j.cost_usd, s.cost_usd, j.cost_usd),
-      lease_token = null, lease_expires_at = null, completed_at = case when j.dies then v_now end,
-      end_reason = case when j.dies then case when coalesce(j.permanent, false) then 'permanent' else 'attempts_used_up' end end,
-      run_at = case when j.dies then s.run_at else j.run_at end, ready = case when j.dies then s.ready else j.run_at <= v_now end,
-      updated_at = v_now, revision = s.revision + 1
-    from judged j where s.id = j.step_id and s.lease_token = j.token
-    returning s.id, s.mission_id, j.dies, j.token
-  ), recorded as (
-    insert into public.ops_action_runs (id, step_id, executor, status, started_at, completed_at, meta, error, attempt, worker_id, cost_usd)
-    select j.token, j.step_id, j.executor, 'failed', j.reserved_at, v_now, coalesce(nullif(j.meta, 'null'), '{}'),
-      left(coalesce(j.error, 'failed without a message'), 8000), j.attempt, j.worker_id, j.cost_usd
-    from judged j join ended e on e.id = j.step_id
-  )
-  select array_agg(id), array_agg(token), array_agg(id) filter (where dies), count(*) filter (where dies),
-    array_agg(distinct mission_id) filter (where dies)
-  into steps, tokens, v_dead, died, v_missions from ended;
-  perform ops.queue_again(steps);
-
-  if v_dead is not null then
-    insert into public.ops_agent_events (type, data, mission_id, run_id, root_event_id, depth)
-    select 'step:' || s.kind || ':failed',
-      jsonb_strip_nulls(jsonb_build_object('step_id', s.id, 'mission_id', m.id, 'title', m.title, 'source', m.source, 'key', s.key, 'kind', s.kind,
-        'executor', s.executor, 'agent', s.agent, 'attempts', s.attempt, 'error', s.last_error, 'reason', s.end_reason)),
-      m.id, (select r.id from public.ops_action_runs r where r.step_id = s.id and r.attempt = s.attempt), m.root_event_id, m.depth + 1
-    from public.ops_mission_steps s join public.ops_missions m on m.id = s.mission_id
-    where s.id = any (v_dead) order by s.id;
-    perform ops.end_missions(array(select id from public.ops_missions where id = any (v_missions) and completed_at is null),
-      'failed', 'engine', 'a step failed', 'mission_failed');
-  end if;
-end
-$$;
-
--- Records failure: [{"step_id", "token", "error", "permanent"?, "retry_after_seconds"?, "meta"?, "cost_usd"?, "events"?}].
--- Answers the step's new status: queued (again at run_at) or failed (dead letter).
-create function public.ops_fail_steps(p_failures jsonb)
-returns table (step_id uuid, outcome text, step_status text, run_at timestamptz, mission_id uuid, mission_status text)
-language plpgsql security definer
-set search_path = pg_catalog, pg_temp
-set enable_seqscan = off
-set enable_hashjoin = off
-set enable_mergejoin = off
-set random_page_cost = 1.1
-as $$
-#variable_conflict use_column
-declare
-  v_items jsonb;
-  v_steps uuid[];
-  v_tokens uuid[];
-begin
-  perform ops.require_array(p_failures, 'p_failures', 1000);
-  v_items := ops.first_items(p_failures);
-  perform ops.lock_missions_of(v_items);
-  select f.steps, f.tokens into v_steps, v_tokens from ops.fail_attempts(v_items) f;
-  if v_steps is not null then
-    perform ops.emit_of_runs(v_items, v_tokens);
-  end if;
-  if coalesce(array_length(v_steps, 1), 0) < jsonb_array_length(v_items) then
-    perform ops.keep_late(v_items, 'failed', v_tokens);
-  end if;
-  return query
-  select g.step_id, case when g.step_id = any (v_steps) then 'ok' else 'lost' end, s.status::text,
-    case when s.status = 'queued' then s.run_at end, m.id, m.status::text
-  from (select distinct (i ->> 'step_id')::uuid as step_id from jsonb_array_elements(p_failures) i) g
-  left join public.ops_mission_steps s on s.id = g.step_id
-  left join public.ops_missions m on m.id = s.mission_id;
-end
-$$;
-
--- Gives leases back without a failure, to run again after some seconds. p_status tells the run's record why. Waits for its steps,
--- so it locks their missions first, as everyone does who waits.
-create function ops.hand_back(p_items jsonb, p_status text) returns uuid[]
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_now timestamptz := ops.now();
-  v_steps uuid[];
-begin
-  perform ops.lock_missions_of(p_items);
-  with given as materialized (
-    select g.* from jsonb_to_recordset(ops.first_items(p_items)) as g(step_id uuid, token uuid, seconds numeric, reason text)
-  ), held as materialized (
-    select s.id, s.executor, s.reserved_at, s.attempt, s.worker_id, g.token, g.reason,
-      v_now + least(greatest(coalesce(g.seconds, 0), 0), 31536000) * interval '1 second' as run_at
-    from public.ops_mission_steps s join given g on g.step_id = s.id and g.token = s.lease_token
-    order by s.id for no key update of s
-  ), returned as (
-    update public.ops_mission_steps s
-    set status = 'queued', lease_token = null, lease_expires_at = null, run_at = h.run_at, ready = h.run_at <= v_now,
-      updated_at = v_now, revision = s.revision + 1
-    from held h where s.id = h.id
-    returning s.id
-  ), recorded as (
-    insert into public.ops_action_runs (id, step_id, executor, status, started_at, completed_at, error, attempt, worker_id)
-    select h.token, h.id, h.executor, p_status, h.reserved_at, v_now, h.reason, h.attempt, h.worker_id from held h
-  )
-  select array_agg(id) into v_steps from returned;
-  if v_steps is not null then
-    perform ops.queue_again(v_steps);
-    perform ops.wake_workers();
-  end if;
-  return v_steps;
-end
-$$;
-
--- Puts steps off: [{"step_id", "token", "seconds", "reason"?}]. Costs no failure.
-create function public.ops_snooze_steps(p_snoozes jsonb) returns table (step_id uuid, outcome text, run_at timestamptz)
-language plpgsql security definer
-set search_path = pg_catalog, pg_temp
-set enable_seqscan = off
-set enable_hashjoin = off
-set enable_mergejoin = off
-set random_page_cost = 1.1
-as $$
-#variable_conflict use_column
-declare
-  v_steps uuid[];
-begin
-  perform ops.require_array(p_snoozes, 'p_snoozes', 1000);
-  v_steps := ops.hand_back(p_snoozes, 'snoozed');
-  return query
-  select g.step_id, case when g.step_id = any (v_steps) then 'ok' else 'lost' end, case when g.step_id = any (v_steps) then s.run_at end
-  from (select distinct (i ->> 'step_id')::uuid as step_id from jsonb_array_elements(p_snoozes) i) g
-  left join public.ops_mission_steps s on s.id = g.step_id;
-end
-$$;
-
--- Hands leases back at once, as a stopping worker does: [{"step_id", "token"}]. Costs no failure.
-create function public.ops_release_steps(p_leases jsonb) returns table (step_id uuid, outcome text)
-language plpgsql security definer
-set search_path = pg_catalog, pg_temp
-set enable_seqscan = off
-set enable_hashjoin = off
-set enable_mergejoin = off
-set random_page_cost = 1.1
-as $$
-#variable_conflict use_column
-declare
-  v_steps uuid[];
-begin
-  perform ops.require_array(p_leases, 'p_leases', 1000);
-  v_steps := ops.hand_back(p_leases, 'released');
-  return query
-  select g.step_id, case when g.step_id = any (v_steps) then 'ok' else 'lost' end
-  from (select distinct (i ->> 'step_id')::uuid as step_id from jsonb_array_elements(p_leases) i) g;
 end
 $$;
 
@@ -6199,13 +6269,121 @@ begin
 end
 $$;
 
--- 75_reads.sql ----------------------------------------------------------------------------------------------
+-- 75_health.sql ---------------------------------------------------------------------------------------------
 
--- Reads for the control plane and the command line: pages of rows, health, the radar.
+-- How the loop is: heartbeats that were recorded, what waits in the queues, whether somebody works.
 
--- Lists answer newest first, at most 200 rows; p_after is the last id of the page before. Ids are time-ordered. The conditions are
--- written out, so that each plan goes by what was asked for: what is open or belongs together is found by its index, however much has
--- finished since. Other fields are looked for from the newest row back.
+-- One beat of the control plane: kept with its report, and told as an event heartbeat:success or heartbeat:failure, which no
+-- pattern ever sees. Returns the event's id.
+create function public.ops_record_heartbeat(p_ok boolean, p_report jsonb) returns uuid
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_id uuid;
+begin
+  insert into ops.heartbeats (ok, report) values (p_ok, coalesce(p_report, '{}'));
+  perform ops.add_to_total('heartbeats', '', case when p_ok then 'success' else 'failure' end,
+    array[case when jsonb_typeof(p_report #> '{durations_ms,total}') = 'number'
+      then (p_report #>> '{durations_ms,total}')::double precision / 1000 end]);
+  insert into public.ops_agent_events (type, data, processed_at)
+  values (case when p_ok then 'heartbeat:success' else 'heartbeat:failure' end, coalesce(p_report, '{}'), ops.now())
+  returning id into v_id;
+  return v_id;
+end
+$$;
+
+-- What waits and what is under way, each counted up to p_most, and open missions up to p_missions, which have to be told apart. By index and
+-- without bitmaps, so that no more than these are read.
+create function ops.count_queues(p_most integer, p_missions integer) returns jsonb
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_bitmapscan = off
+set jit = off
+as $$
+begin
+  return jsonb_build_object(
+    'events', (select count(*) from (select from public.ops_agent_events where processed_at is null limit p_most) e),
+    'reactions', (select count(*) from (select from public.ops_agent_reactions where status = 'queued' limit p_most) r),
+    'proposals_pending', (select count(*) from (select from public.ops_mission_proposals where status = 'pending' limit p_most) p),
+    'steps', (
+      select count(*) from (
+        (select from ops.queue where status = 'queued' and ready limit p_most) union all
+        (select from ops.queue where status = 'queued' and not ready limit p_most) limit p_most) s),
+    'steps_running', (select count(*) from (select from ops.running_steps limit p_most) r),
+    'missions_open', (
+      select count(*) from (
+        (select mission_id from ops.queue where status = 'waiting' limit p_missions) union
+        (select mission_id from ops.queue where status = 'queued' and ready limit p_missions) union
+        (select mission_id from ops.queue where status = 'queued' and not ready limit p_missions) union
+        (select mission_id from ops.running_steps limit p_missions) limit p_missions) m));
+end
+$$;
+
+-- Since when the longest waiting step of each executor and priority has been due that can be claimed; hops from one to the next.
+create function ops.queue_heads() returns table (executor text, priority smallint, run_at timestamptz)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_bitmapscan = off
+set enable_sort = off
+as $$
+begin
+  return query
+  with recursive hop as (
+    (select q.executor, q.priority, q.run_at from ops.queue q where q.status = 'queued' and q.ready
+     order by q.executor, q.priority, q.run_at limit 1)
+    union all
+    select n.* from hop h, lateral (
+      select q.executor, q.priority, q.run_at from ops.queue q
+      where q.status = 'queued' and q.ready and (q.executor, q.priority) > (h.executor, h.priority)
+      order by q.executor, q.priority, q.run_at limit 1) n
+  )
+  select h.executor, h.priority, h.run_at from hop h;
+end
+$$;
+
+-- The state of the loop in one object. A worker is live when it was seen within two minutes; a heartbeat is silent when the last one was
+-- three of its usual intervals ago. A loop that has never had one has just been installed. Queues are counted up to `counted_up_to`.
+create function public.ops_health() returns jsonb
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  select jsonb_build_object(
+    'status', case when h.ok is false or h.at < ops.now() - interval '15 minutes' or ops.on_hold() then 'degraded' else 'healthy' end,
+    'database', 'connected',
+    'postgres_version', current_setting('server_version'),
+    'schema_version', ops.schema_version(),
+    'queues', ops.count_queues(10000, 10000),
+    'counted_up_to', 10000,
+    'oldest_queued_seconds', coalesce(round(extract(epoch from ops.now() - (select min(q.run_at) from ops.queue_heads() q))), 0),
+    'workers', jsonb_build_object('live', (select count(*) from ops.workers where last_seen_at > ops.now() - interval '2 minutes')),
+    'last_heartbeat_at', h.at,
+    'last_heartbeat_ok', h.ok,
+    'paused', coalesce(ops.policy('control') -> 'pause', '{}'),
+    'held', ops.on_hold(),
+    -- The services in the registry, the workers that are live, and the control plane.
+    'system_count', (select count(*) from ops.services) + (select count(*) from ops.workers where last_seen_at > ops.now() - interval '2 minutes') + 1,
+    'circuit_breakers', (
+      select jsonb_build_object('overall_health', case when count(*) filter (where state = 'open') = 0 then 'healthy' else 'degraded' end,
+        'total', count(*), 'open', coalesce(jsonb_agg(name order by name) filter (where state = 'open'), '[]'))
+      from ops.services),
+    'alerts', (
+      select jsonb_build_object('critical', count(*) filter (where severity = 'critical'), 'high', count(*) filter (where severity = 'high'),
+        'warning', count(*) filter (where severity = 'warning'), 'info', count(*) filter (where severity = 'info'))
+      from ops.alerts where status = 'open'),
+    'canary', (select jsonb_build_object('status', c.status, 'sent_at', c.sent_at, 'reason', c.reason) from ops.canaries c order by c.sent_at desc limit 1),
+    'capabilities', jsonb_build_object('executors', (
+      select coalesce(jsonb_agg(distinct e order by e), '[]') from ops.workers w, unnest(w.executors) e where w.last_seen_at > ops.now() - interval '2 minutes')))
+  from (select 1) one left join lateral (select ok, at from ops.heartbeats order by at desc limit 1) h on true
+$$;
+
+-- 75_lists.sql ----------------------------------------------------------------------------------------------
+
+-- Lists for the control plane and the command line: newest first, at most 200 rows; p_after is the last id of the page before. Ids are
+-- time-ordered. The conditions are written out, so that each plan goes by what was asked for: what is open or belongs together is found by
+-- its index, however much has finished since. Other fields are looked for from the newest row back.
 
 -- Rows of a table, as `r`, that meet all the conditions that are not null.
 create function ops.page(p_row text, p_from text, p_conditions text[], p_limit integer, p_after uuid) returns setof jsonb
@@ -6325,111 +6503,9 @@ begin
 end
 $$;
 
--- One beat of the control plane: kept with its report, and told as an event heartbeat:success or heartbeat:failure, which no
--- pattern ever sees. Returns the event's id.
-create function public.ops_record_heartbeat(p_ok boolean, p_report jsonb) returns uuid
-language plpgsql security definer
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_id uuid;
-begin
-  insert into ops.heartbeats (ok, report) values (p_ok, coalesce(p_report, '{}'));
-  perform ops.add_to_total('heartbeats', '', case when p_ok then 'success' else 'failure' end,
-    array[case when jsonb_typeof(p_report #> '{durations_ms,total}') = 'number'
-      then (p_report #>> '{durations_ms,total}')::double precision / 1000 end]);
-  insert into public.ops_agent_events (type, data, processed_at)
-  values (case when p_ok then 'heartbeat:success' else 'heartbeat:failure' end, coalesce(p_report, '{}'), ops.now())
-  returning id into v_id;
-  return v_id;
-end
-$$;
+-- 75_radar.sql ----------------------------------------------------------------------------------------------
 
--- What waits and what is under way, each counted up to p_most, and open missions up to p_missions, which have to be told apart. By index and
--- without bitmaps, so that no more than these are read.
-create function ops.count_queues(p_most integer, p_missions integer) returns jsonb
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-set enable_seqscan = off
-set enable_bitmapscan = off
-set jit = off
-as $$
-begin
-  return jsonb_build_object(
-    'events', (select count(*) from (select from public.ops_agent_events where processed_at is null limit p_most) e),
-    'reactions', (select count(*) from (select from public.ops_agent_reactions where status = 'queued' limit p_most) r),
-    'proposals_pending', (select count(*) from (select from public.ops_mission_proposals where status = 'pending' limit p_most) p),
-    'steps', (
-      select count(*) from (
-        (select from ops.queue where status = 'queued' and ready limit p_most) union all
-        (select from ops.queue where status = 'queued' and not ready limit p_most) limit p_most) s),
-    'steps_running', (select count(*) from (select from ops.running_steps limit p_most) r),
-    'missions_open', (
-      select count(*) from (
-        (select mission_id from ops.queue where status = 'waiting' limit p_missions) union
-        (select mission_id from ops.queue where status = 'queued' and ready limit p_missions) union
-        (select mission_id from ops.queue where status = 'queued' and not ready limit p_missions) union
-        (select mission_id from ops.running_steps limit p_missions) limit p_missions) m));
-end
-$$;
-
--- Since when the longest waiting step of each executor and priority has been due that can be claimed; hops from one to the next.
-create function ops.queue_heads() returns table (executor text, priority smallint, run_at timestamptz)
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-set enable_seqscan = off
-set enable_bitmapscan = off
-set enable_sort = off
-as $$
-begin
-  return query
-  with recursive hop as (
-    (select q.executor, q.priority, q.run_at from ops.queue q where q.status = 'queued' and q.ready
-     order by q.executor, q.priority, q.run_at limit 1)
-    union all
-    select n.* from hop h, lateral (
-      select q.executor, q.priority, q.run_at from ops.queue q
-      where q.status = 'queued' and q.ready and (q.executor, q.priority) > (h.executor, h.priority)
-      order by q.executor, q.priority, q.run_at limit 1) n
-  )
-  select h.executor, h.priority, h.run_at from hop h;
-end
-$$;
-
--- The state of the loop in one object. A worker is live when it was seen within two minutes; a heartbeat is silent when the last one was
--- three of its usual intervals ago. A loop that has never had one has just been installed. Queues are counted up to `counted_up_to`.
-create function public.ops_health() returns jsonb
-language sql stable security definer
-set search_path = pg_catalog, pg_temp
-as $$
-  select jsonb_build_object(
-    'status', case when h.ok is false or h.at < ops.now() - interval '15 minutes' or ops.on_hold() then 'degraded' else 'healthy' end,
-    'database', 'connected',
-    'postgres_version', current_setting('server_version'),
-    'schema_version', ops.schema_version(),
-    'queues', ops.count_queues(10000, 10000),
-    'counted_up_to', 10000,
-    'oldest_queued_seconds', coalesce(round(extract(epoch from ops.now() - (select min(q.run_at) from ops.queue_heads() q))), 0),
-    'workers', jsonb_build_object('live', (select count(*) from ops.workers where last_seen_at > ops.now() - interval '2 minutes')),
-    'last_heartbeat_at', h.at,
-    'last_heartbeat_ok', h.ok,
-    'paused', coalesce(ops.policy('control') -> 'pause', '{}'),
-    'held', ops.on_hold(),
-    -- The services in the registry, the workers that are live, and the control plane.
-    'system_count', (select count(*) from ops.services) + (select count(*) from ops.workers where last_seen_at > ops.now() - interval '2 minutes') + 1,
-    'circuit_breakers', (
-      select jsonb_build_object('overall_health', case when count(*) filter (where state = 'open') = 0 then 'healthy' else 'degraded' end,
-        'total', count(*), 'open', coalesce(jsonb_agg(name order by name) filter (where state = 'open'), '[]'))
-      from ops.services),
-    'alerts', (
-      select jsonb_build_object('critical', count(*) filter (where severity = 'critical'), 'high', count(*) filter (where severity = 'high'),
-        'warning', count(*) filter (where severity = 'warning'), 'info', count(*) filter (where severity = 'info'))
-      from ops.alerts where status = 'open'),
-    'canary', (select jsonb_build_object('status', c.status, 'sent_at', c.sent_at, 'reason', c.reason) from ops.canaries c order by c.sent_at desc limit 1),
-    'capabilities', jsonb_build_object('executors', (
-      select coalesce(jsonb_agg(distinct e order by e), '[]') from ops.workers w, unnest(w.executors) e where w.last_seen_at > ops.now() - interval '2 minutes')))
-  from (select 1) one left join lateral (select ok, at from ops.heartbeats order by at desc limit 1) h on true
-$$;
+-- The demand radar, for the executor and the API: add a signal, move it on, list what is there.
 
 -- Radar. Adding is idempotent for a step: its retry finds what the first attempt added.
 -- p_item: {"title", "description"?, "stage"?, "notes"?, "entity"?, "event_type"?, "topic"?, "source_url"?, "evidence_snippet"?,
@@ -7159,17 +7235,9 @@ begin
 end
 $$;
 
--- 86_monitor.sql --------------------------------------------------------------------------------------------
+-- 86_checks.sql ---------------------------------------------------------------------------------------------
 
--- The monitor: checks run every few minutes inside the heartbeat, and what violates them is kept until it no longer does.
---
--- Each check is a query that runs as ops_monitor, which may only read, in a transaction that only reads, under a statement timeout.
--- Whatever a check does besides answering is undone. One that breaks or is cut off is reported as such and stops no other.
---
--- The timeout comes from outside, because a running statement cannot shorten its own: over Postgres the caller sets
--- policy `invariants`.timeout_ms, PostgREST takes the function's statement_timeout. The caller runs the checks in as few calls as
--- it takes: a call ends with the first check that is cut off, and one that was cut off because others had used up the call's time
--- is left for the next call.
+-- Checks of how the loop is run, beside the invariants (85_invariants.sql).
 
 -- What is checked beside the invariants: how the loop is run. The clock stands in a sub-select: read once, it can steer an index scan.
 insert into ops.checks (name, severity, detects, query) values
@@ -7271,6 +7339,18 @@ $q$),
   from ops.reports r, jsonb_each_text(r.details) x where r.name = 'quarantined_patterns'
 $q$);
 
+-- 86_monitor.sql --------------------------------------------------------------------------------------------
+
+-- The monitor: checks run every few minutes inside the heartbeat, and what violates them is kept until it no longer does.
+--
+-- Each check is a query that runs as ops_monitor, which may only read, in a transaction that only reads, under a statement timeout.
+-- Whatever a check does besides answering is undone. One that breaks or is cut off is reported as such and stops no other.
+--
+-- The timeout comes from outside, because a running statement cannot shorten its own: over Postgres the caller sets
+-- policy `invariants`.timeout_ms, PostgREST takes the function's statement_timeout. The caller runs the checks in as few calls as
+-- it takes: a call ends with the first check that is cut off, and one that was cut off because others had used up the call's time
+-- is left for the next call.
+
 -- Runs a query as ops_monitor and answers its first rows. This function alone belongs to that role, and nothing but the monitor
 -- may call it.
 create function ops.query_as_monitor(p_query text, p_limit integer) returns jsonb
@@ -7315,56 +7395,54 @@ begin
 end
 $$;
 
--- Opens a violation, or counts that it is still there.
-create function ops.open_violation(p_check text, p_subject text, p_severity text, p_message text, p_details jsonb default '{}') returns void
-language plpgsql
+-- Begins a round of checks when one is due, for one of any number of overlapping heartbeats. Answers {"due", "checks": [name],
+-- "timeout_ms"}.
+create function public.ops_begin_checks() returns jsonb
+language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_policy jsonb := coalesce(ops.policy('invariants'), '{}');
 begin
-  insert into ops.invariant_violations as v (check_name, subject, severity, message, details)
-  values (p_check, left(p_subject, 500), p_severity, left(p_message, 2000),
-    case when octet_length(p_details::text) > 8000 then '{}' else p_details end)
-  on conflict (check_name, subject) where not resolved do update
-  set occurrences = v.occurrences + 1, last_seen_at = ops.now(), severity = excluded.severity, message = excluded.message, details = excluded.details;
-end
-$$;
-
--- Resolves the violations of a check, except those of the subjects that are still there.
-create function ops.resolve_violations(p_check text, p_except text[] default '{}') returns void
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $$
-begin
+  if not coalesce((v_policy ->> 'enabled')::boolean, true) or not ops.take_turn('round', coalesce((v_policy ->> 'every_minutes')::numeric, 5)) then
+    return jsonb_build_object('due', false, 'checks', '[]'::jsonb, 'timeout_ms', 0);
+  end if;
+  -- What is no longer checked is no longer violated.
   update ops.invariant_violations v set resolved = true, resolved_at = ops.now()
-  where v.check_name = p_check and not v.resolved and v.subject <> all (p_except);
+  where not v.resolved and v.check_name not in ('canary_missing', 'canary_slow')
+    and not exists (select from ops.all_checks() c
+                    where c.name = case when v.check_name in ('check_failed', 'check_slow') then v.subject else v.check_name end);
+  perform ops.prune_watch();
+  return jsonb_build_object('due', true, 'timeout_ms', coalesce((v_policy ->> 'timeout_ms')::integer, 2000),
+    -- Those that were cut off the last time come last, so that they keep nobody waiting.
+    'checks', (select coalesce(jsonb_agg(c.name order by coalesce(r.outcome, '') = 'timed_out', c.shipped desc, c.name), '[]')
+               from ops.all_checks() c left join ops.check_runs r on r.name = c.name where not c.wide));
 end
 $$;
 
--- Keeps what a check answered. Rows with an `id` are violations of their own; rows without are one together. Of more rows than
--- p_limit nobody knows which are gone, so nothing is resolved then.
-create function ops.record_violations(p_name text, p_severity text, p_detects text, p_rows jsonb, p_limit integer) returns integer
+-- True for one caller in each span of p_minutes, however many ask: spans begin at full multiples, so that a heartbeat that comes
+-- a second early or late makes no difference.
+create function ops.take_turn(p_part text, p_minutes numeric) returns boolean
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_count integer := jsonb_array_length(p_rows);
-  v_row record;
-  v_subjects text[] := '{}';
+  v_now timestamptz := ops.now();
 begin
-  for v_row in
-    select coalesce(r.value ->> 'id', '') as subject, count(*) as n, (array_agg(r.value order by r.ordinality))[1] as first
-    from jsonb_array_elements(p_rows) with ordinality r where r.ordinality <= p_limit group by 1 order by min(r.ordinality)
-  loop
-    v_subjects := v_subjects || left(v_row.subject, 500);
-    perform ops.open_violation(p_name, v_row.subject, p_severity,
-      case when v_row.subject = '' and v_count > 1 then format('%s rows%s, the first: ', v_row.n, case when v_count > p_limit then ' or more' else '' end) else '' end
-        || coalesce(v_row.first ->> 'message', nullif(p_detects, '') || ': ' || (v_row.first)::text, (v_row.first)::text),
-      v_row.first);
-  end loop;
-  if v_count <= p_limit then
-    perform ops.resolve_violations(p_name, v_subjects);
-  end if;
-  return v_count;
+  insert into ops.watch as w (part, ran_at, role) values (p_part, v_now, ops.caller())
+  on conflict (part) do update set ran_at = v_now, role = ops.caller()
+  where floor(extract(epoch from w.ran_at) / 60 / p_minutes) < floor(extract(epoch from v_now) / 60 / p_minutes);
+  return found;
+end
+$$;
+
+-- Who calls, as the database knows them.
+create function ops.caller() returns text
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return coalesce(nullif(current_setting('role', true), 'none'), session_user::text);
 end
 $$;
 
@@ -7460,56 +7538,62 @@ begin
 end
 $$;
 
--- Who calls, as the database knows them.
-create function ops.caller() returns text
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return coalesce(nullif(current_setting('role', true), 'none'), session_user::text);
-end
-$$;
-
--- True for one caller in each span of p_minutes, however many ask: spans begin at full multiples, so that a heartbeat that comes
--- a second early or late makes no difference.
-create function ops.take_turn(p_part text, p_minutes numeric) returns boolean
+-- Keeps what a check answered. Rows with an `id` are violations of their own; rows without are one together. Of more rows than
+-- p_limit nobody knows which are gone, so nothing is resolved then.
+create function ops.record_violations(p_name text, p_severity text, p_detects text, p_rows jsonb, p_limit integer) returns integer
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_now timestamptz := ops.now();
+  v_count integer := jsonb_array_length(p_rows);
+  v_row record;
+  v_subjects text[] := '{}';
 begin
-  insert into ops.watch as w (part, ran_at, role) values (p_part, v_now, ops.caller())
-  on conflict (part) do update set ran_at = v_now, role = ops.caller()
-  where floor(extract(epoch from w.ran_at) / 60 / p_minutes) < floor(extract(epoch from v_now) / 60 / p_minutes);
-  return found;
+  for v_row in
+    select coalesce(r.value ->> 'id', '') as subject, count(*) as n, (array_agg(r.value order by r.ordinality))[1] as first
+    from jsonb_array_elements(p_rows) with ordinality r where r.ordinality <= p_limit group by 1 order by min(r.ordinality)
+  loop
+    v_subjects := v_subjects || left(v_row.subject, 500);
+    perform ops.open_violation(p_name, v_row.subject, p_severity,
+      case when v_row.subject = '' and v_count > 1 then format('%s rows%s, the first: ', v_row.n, case when v_count > p_limit then ' or more' else '' end) else '' end
+        || coalesce(v_row.first ->> 'message', nullif(p_detects, '') || ': ' || (v_row.first)::text, (v_row.first)::text),
+      v_row.first);
+  end loop;
+  if v_count <= p_limit then
+    perform ops.resolve_violations(p_name, v_subjects);
+  end if;
+  return v_count;
 end
 $$;
 
--- Begins a round of checks when one is due, for one of any number of overlapping heartbeats. Answers {"due", "checks": [name],
--- "timeout_ms"}.
-create function public.ops_begin_checks() returns jsonb
-language plpgsql security definer
+-- Opens a violation, or counts that it is still there.
+create function ops.open_violation(p_check text, p_subject text, p_severity text, p_message text, p_details jsonb default '{}') returns void
+language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-  v_policy jsonb := coalesce(ops.policy('invariants'), '{}');
 begin
-  if not coalesce((v_policy ->> 'enabled')::boolean, true) or not ops.take_turn('round', coalesce((v_policy ->> 'every_minutes')::numeric, 5)) then
-    return jsonb_build_object('due', false, 'checks', '[]'::jsonb, 'timeout_ms', 0);
-  end if;
-  -- What is no longer checked is no longer violated.
-  update ops.invariant_violations v set resolved = true, resolved_at = ops.now()
-  where not v.resolved and v.check_name not in ('canary_missing', 'canary_slow')
-    and not exists (select from ops.all_checks() c
-                    where c.name = case when v.check_name in ('check_failed', 'check_slow') then v.subject else v.check_name end);
-  perform ops.prune_watch();
-  return jsonb_build_object('due', true, 'timeout_ms', coalesce((v_policy ->> 'timeout_ms')::integer, 2000),
-    -- Those that were cut off the last time come last, so that they keep nobody waiting.
-    'checks', (select coalesce(jsonb_agg(c.name order by coalesce(r.outcome, '') = 'timed_out', c.shipped desc, c.name), '[]')
-               from ops.all_checks() c left join ops.check_runs r on r.name = c.name where not c.wide));
+  insert into ops.invariant_violations as v (check_name, subject, severity, message, details)
+  values (p_check, left(p_subject, 500), p_severity, left(p_message, 2000),
+    case when octet_length(p_details::text) > 8000 then '{}' else p_details end)
+  on conflict (check_name, subject) where not resolved do update
+  set occurrences = v.occurrences + 1, last_seen_at = ops.now(), severity = excluded.severity, message = excluded.message, details = excluded.details;
 end
 $$;
+
+-- Resolves the violations of a check, except those of the subjects that are still there.
+create function ops.resolve_violations(p_check text, p_except text[] default '{}') returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  update ops.invariant_violations v set resolved = true, resolved_at = ops.now()
+  where v.check_name = p_check and not v.resolved and v.subject <> all (p_except);
+end
+$$;
+
+-- 86_monitor_for_operators.sql ------------------------------------------------------------------------------
+
+-- The monitor for operators: how each check went, what violates it, and checks of one's own.
 
 -- Every check with how it last went.
 create function public.ops_list_checks() returns setof jsonb
@@ -7792,38 +7876,13 @@ create view public.ops_canary with (security_invoker = true) as
     (legs ->> 'total_ms')::numeric as total_ms
   from ops.canaries;
 
--- 88_alerts.sql ---------------------------------------------------------------------------------------------
+-- 88_alert_measures.sql -------------------------------------------------------------------------------------
 
--- Alerts: policy `alerts` says when the loop asks for a person, and which way.
---
---   rule broken ──▶ open ──worse──▶ escalated ──still there──▶ repeated … ──kept for a while──▶ resolved
---
--- Each of these is told once through every channel that the severity is routed to, as a notice in the outbox: whoever delivers takes a
--- notice under a lease, so that a crash loses none, and sends it under the notice's id, so that a receiver can tell a repetition.
--- Acknowledged alerts are told again only when they get worse or end; silenced ones are not told of at all.
+-- What alert rules measure.
 --
 -- Every measure reads a bounded number of rows by an index, whatever the loop has before or behind it: what is counted, up to twice the
 -- highest threshold, and rates and durations over the last thousand. Those are found by what only work that has ended leaves, attempts and
 -- the events of missions, because behind a long queue the newest steps and missions have not begun.
-
-create function ops.severity_rank(p_severity text) returns integer
-language plpgsql immutable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return array_position(array['info', 'warning', 'high', 'critical'], p_severity);
-end
-$$;
-
--- How severities are called where people are woken: P0 critical, P1 high, P2 warning, P3 info.
-create function ops.priority(p_severity text) returns text
-language plpgsql immutable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return 'P' || 4 - ops.severity_rank(p_severity);
-end
-$$;
 
 -- The thousand attempts that were claimed last, of those that have ended.
 create view ops.last_attempts with (security_invoker = true) as
@@ -8049,6 +8108,35 @@ begin
 end
 $$;
 
+-- 88_alerts.sql ---------------------------------------------------------------------------------------------
+
+-- Alerts: policy `alerts` says when the loop asks for a person, and which way.
+--
+--   rule broken ──▶ open ──worse──▶ escalated ──still there──▶ repeated … ──kept for a while──▶ resolved
+--
+-- Each of these is told once through every channel that the severity is routed to, as a notice in the outbox: whoever delivers takes a
+-- notice under a lease, so that a crash loses none, and sends it under the notice's id, so that a receiver can tell a repetition.
+-- Acknowledged alerts are told again only when they get worse or end; silenced ones are not told of at all.
+
+create function ops.severity_rank(p_severity text) returns integer
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return array_position(array['info', 'warning', 'high', 'critical'], p_severity);
+end
+$$;
+
+-- How severities are called where people are woken: P0 critical, P1 high, P2 warning, P3 info.
+create function ops.priority(p_severity text) returns text
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return 'P' || 4 - ops.severity_rank(p_severity);
+end
+$$;
+
 -- Whether a value breaks a rule at a threshold. Rules say by their nature which side is bad.
 create function ops.breaks(p_rule text, p_value numeric, p_threshold numeric) returns boolean
 language plpgsql immutable
@@ -8061,6 +8149,83 @@ begin
     when p_rule in ('heartbeat_failures', 'heartbeat_silence_minutes', 'worker_idle_minutes', 'unclaimable_minutes', 'pattern_errors_per_hour',
       'quarantined_patterns', 'service_down_minutes', 'channel_failures') then p_value >= p_threshold
     else p_value > p_threshold end;
+end
+$$;
+
+-- Looks at every rule, when it is time to, for one of any number of callers. p_reports are numbers that only the caller knows:
+-- {"database_latency_ms": 3.2, …}. A rule that cannot be measured stops no other and is an alert itself. Returns how many alerts are open,
+-- or null when it was not time.
+create function public.ops_evaluate_alerts(p_reports jsonb default '{}') returns integer
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_policy jsonb := coalesce(ops.policy('alerts'), '{}');
+  v_rule record;
+  v_measure record;
+  v_severity text;
+  v_seen text[];
+  v_broken text[] := '{}';
+begin
+  if not ops.take_turn('alerts', coalesce((v_policy ->> 'every_minutes')::numeric, 1)) then
+    return null;
+  end if;
+  perform public.ops_report(r.key, r.value::numeric) from jsonb_each_text(p_reports) r;
+  if not coalesce((v_policy ->> 'enabled')::boolean, true) then
+    v_policy := '{"violations": false}';
+  end if;
+
+  for v_rule in select r.key as name, (r.value ->> 'warning')::numeric as warning, (r.value ->> 'critical')::numeric as critical
+    from jsonb_each(coalesce(v_policy -> 'rules', '{}')) r
+  loop
+    begin
+      v_seen := '{}';
+      for v_measure in select * from ops.measure(v_rule.name, ops.count_up_to(v_rule.warning, v_rule.critical)) loop
+        v_severity := case when ops.breaks(v_rule.name, v_measure.value, v_rule.critical) then 'critical'
+          when ops.breaks(v_rule.name, v_measure.value, v_rule.warning) then 'warning' end;
+        continue when v_severity is null;
+        v_seen := v_seen || left(v_measure.subject, 500);
+        perform ops.raise_alert(v_rule.name, v_measure.subject, v_severity, v_measure.value,
+          case v_severity when 'critical' then v_rule.critical else v_rule.warning end, v_measure.summary);
+      end loop;
+      perform ops.clear_alerts(v_rule.name, v_seen);
+    exception
+      when query_canceled then
+        raise;
+      when others then
+        v_broken := v_broken || v_rule.name;
+        perform ops.raise_alert('rule_failed', v_rule.name, 'warning', null, null, format('rule %s cannot be measured: %s', v_rule.name, sqlerrm));
+    end;
+  end loop;
+  perform ops.clear_alerts('rule_failed', v_broken);
+  perform ops.alert_violations(coalesce((v_policy ->> 'violations')::boolean, true));
+  perform ops.clear_alerts(a.rule, '{}', true) from (
+    select distinct rule from ops.alerts where status = 'open' and rule not in ('rule_failed', 'invariant')
+      and not coalesce(v_policy -> 'rules', '{}') ? rule) a;
+  perform ops.send_digest(v_policy -> 'digest');
+  return (select count(*) from ops.alerts where status = 'open');
+end
+$$;
+
+-- An alert for each check that is violated, with the severity of the check.
+create function ops.alert_violations(p_wanted boolean) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_check record;
+  v_seen text[] := '{}';
+begin
+  for v_check in
+    select v.check_name, count(*) as n, (array_agg(v.severity order by ops.severity_rank(v.severity) desc))[1] as severity,
+      (array_agg(v.message order by v.created_at))[1] as message
+    from ops.invariant_violations v where not v.resolved and p_wanted group by v.check_name
+  loop
+    v_seen := v_seen || v_check.check_name;
+    perform ops.raise_alert('invariant', v_check.check_name, v_check.severity, v_check.n, 0,
+      format('%s violation%s of %s: %s', v_check.n, case when v_check.n > 1 then 's' else '' end, v_check.check_name, v_check.message));
+  end loop;
+  perform ops.clear_alerts('invariant', v_seen, not p_wanted);
 end
 $$;
 
@@ -8155,211 +8320,9 @@ begin
 end
 $$;
 
--- Looks at every rule, when it is time to, for one of any number of callers. p_reports are numbers that only the caller knows:
--- {"database_latency_ms": 3.2, …}. A rule that cannot be measured stops no other and is an alert itself. Returns how many alerts are open,
--- or null when it was not time.
-create function public.ops_evaluate_alerts(p_reports jsonb default '{}') returns integer
-language plpgsql security definer
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_policy jsonb := coalesce(ops.policy('alerts'), '{}');
-  v_rule record;
-  v_measure record;
-  v_severity text;
-  v_seen text[];
-  v_broken text[] := '{}';
-begin
-  if not ops.take_turn('alerts', coalesce((v_policy ->> 'every_minutes')::numeric, 1)) then
-    return null;
-  end if;
-  perform public.ops_report(r.key, r.value::numeric) from jsonb_each_text(p_reports) r;
-  if not coalesce((v_policy ->> 'enabled')::boolean, true) then
-    v_policy := '{"violations": false}';
-  end if;
+-- 88_alerts_for_operators.sql -------------------------------------------------------------------------------
 
-  for v_rule in select r.key as name, (r.value ->> 'warning')::numeric as warning, (r.value ->> 'critical')::numeric as critical
-    from jsonb_each(coalesce(v_policy -> 'rules', '{}')) r
-  loop
-    begin
-      v_seen := '{}';
-      for v_measure in select * from ops.measure(v_rule.name, ops.count_up_to(v_rule.warning, v_rule.critical)) loop
-        v_severity := case when ops.breaks(v_rule.name, v_measure.value, v_rule.critical) then 'critical'
-          when ops.breaks(v_rule.name, v_measure.value, v_rule.warning) then 'warning' end;
-        continue when v_severity is null;
-        v_seen := v_seen || left(v_measure.subject, 500);
-        perform ops.raise_alert(v_rule.name, v_measure.subject, v_severity, v_measure.value,
-          case v_severity when 'critical' then v_rule.critical else v_rule.warning end, v_measure.summary);
-      end loop;
-      perform ops.clear_alerts(v_rule.name, v_seen);
-    exception
-      when query_canceled then
-        raise;
-      when others then
-        v_broken := v_broken || v_rule.name;
-        perform ops.raise_alert('rule_failed', v_rule.name, 'warning', null, null, format('rule %s cannot be measured: %s', v_rule.name, sqlerrm));
-    end;
-  end loop;
-  perform ops.clear_alerts('rule_failed', v_broken);
-  perform ops.alert_violations(coalesce((v_policy ->> 'violations')::boolean, true));
-  perform ops.clear_alerts(a.rule, '{}', true) from (
-    select distinct rule from ops.alerts where status = 'open' and rule not in ('rule_failed', 'invariant')
-      and not coalesce(v_policy -> 'rules', '{}') ? rule) a;
-  perform ops.send_digest(v_policy -> 'digest');
-  return (select count(*) from ops.alerts where status = 'open');
-end
-$$;
-
--- An alert for each check that is violated, with the severity of the check.
-create function ops.alert_violations(p_wanted boolean) returns void
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_check record;
-  v_seen text[] := '{}';
-begin
-  for v_check in
-    select v.check_name, count(*) as n, (array_agg(v.severity order by ops.severity_rank(v.severity) desc))[1] as severity,
-      (array_agg(v.message order by v.created_at))[1] as message
-    from ops.invariant_violations v where not v.resolved and p_wanted group by v.check_name
-  loop
-    v_seen := v_seen || v_check.check_name;
-    perform ops.raise_alert('invariant', v_check.check_name, v_check.severity, v_check.n, 0,
-      format('%s violation%s of %s: %s', v_check.n, case when v_check.n > 1 then 's' else '' end, v_check.check_name, v_check.message));
-  end loop;
-  perform ops.clear_alerts('invariant', v_seen, not p_wanted);
-end
-$$;
-
--- What the last day was like, for people who read one mail a day.
-create function ops.digest() returns jsonb
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_since timestamptz := ops.now() - interval '1 day';
-begin
-  return jsonb_build_object('since', v_since, 'at', ops.now(),
-    'open_alerts', (select coalesce(jsonb_agg(jsonb_build_object('priority', ops.priority(a.severity), 'rule', a.rule, 'subject', a.subject,
-        'summary', a.summary, 'opened_at', a.opened_at) order by ops.severity_rank(a.severity) desc, a.opened_at), '[]')
-      from (select * from ops.alerts where status = 'open' order by opened_at limit 50) a),
-    'alerts_opened', (select count(*) from ops.alerts where opened_at > v_since),
-    'alerts_resolved', (select count(*) from ops.alerts where resolved_at > v_since and opened_at > v_since - interval '7 days'),
-    'open_violations', (select count(*) from ops.invariant_violations where not resolved),
-    'canaries_returned', (select count(*) from ops.canaries where sent_at > v_since and status in ('returned', 'slow')),
-    'canaries_missing', (select count(*) from ops.canaries where sent_at > v_since and status = 'missing'),
-    'dead_letters', (select count(*) from (select from ops.queue where status = 'failed' and ended_at > v_since limit 10000) d),
-    'pending_approvals', (select count(*) from (select from public.ops_mission_proposals where status = 'pending' limit 10000) p),
-    'heartbeats', (select count(*) from ops.heartbeats where at > v_since),
-    'failed_heartbeats', (select count(*) from ops.heartbeats where at > v_since and not ok));
-end
-$$;
-
--- Puts the day's digest into the outbox, once for each day of the digest's time zone, when its hour has come.
-create function ops.send_digest(p_digest jsonb) returns void
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_local timestamp := ops.now() at time zone coalesce(p_digest ->> 'time_zone', 'UTC');
-  v_day text := v_local::date::text;
-begin
-  if p_digest is null or extract(hour from v_local) < coalesce((p_digest ->> 'hour')::integer, 8) then
-    return;
-  end if;
-  insert into ops.watch as w (part, ran_at, role, details) values ('digest', ops.now(), ops.caller(), jsonb_build_object('day', v_day))
-  on conflict (part) do update set ran_at = excluded.ran_at, details = excluded.details where coalesce(w.details ->> 'day', '') < v_day;
-  if found then
-    insert into ops.alert_notices (number, transition, channel, message)
-    select 0, 'digest', c, ops.digest() || '{"transition": "digest", "severity": "info"}' from jsonb_array_elements_text(p_digest -> 'channels') c
-    where coalesce(ops.policy('alerts') -> 'channels', '{}') ? c;
-  end if;
-end
-$$;
-
--- Takes up to p_limit notices that are due, under a lease, the oldest first; only those of some channels and of one rule, if these are
--- given. Notices about one alert leave through a channel one after the other. A restored copy tells nobody: what waits in it was or
--- will be told by the database that it was taken from.
-create function ops.take_notices(p_limit integer, p_lease_seconds integer, p_channels text[] default null, p_rule text default null)
-returns table (id uuid, token uuid, channel text, config jsonb, message jsonb, attempt integer)
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $$
-#variable_conflict use_column
-declare
-  v_channels jsonb := coalesce(ops.policy('alerts') -> 'channels', '{}');
-begin
-  if ops.on_hold() then
-    return;
-  end if;
-  return query
-  with due as materialized (
-    select n.id from ops.alert_notices n
-    where n.status = 'pending' and n.due_at <= ops.now() and coalesce(n.lease_expires_at, '-infinity') <= ops.now()
-      and (p_channels is null or n.channel = any (p_channels))
-      and (p_rule is null or exists (select from ops.alerts a where a.id = n.alert_id and a.rule = p_rule))
-      and not exists (select from ops.alert_notices e
-                      where e.alert_id = n.alert_id and e.channel = n.channel and e.number < n.number and e.status = 'pending')
-    order by n.due_at, n.id limit least(p_limit, 100) for update skip locked
-  )
-  update ops.alert_notices n
-  set lease_token = gen_random_uuid(), lease_expires_at = ops.now() + least(p_lease_seconds, 600) * interval '1 second', attempts = n.attempts + 1
-  from due d where n.id = d.id
-  returning n.id, n.lease_token, n.channel, v_channels -> n.channel, n.message, n.attempts;
-end
-$$;
-
--- Takes up to p_limit notices (1..100) that are due. Answers what to send, and the channel as policy describes it.
-create function public.ops_claim_notices(p_limit integer default 20, p_lease_seconds integer default 120)
-returns table (id uuid, token uuid, channel text, config jsonb, message jsonb, attempt integer)
-language plpgsql security definer
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_channels jsonb := coalesce(ops.policy('alerts') -> 'channels', '{}');
-begin
-  update ops.alert_notices n set status = 'skipped', last_error = 'there is no such channel any more', lease_token = null, lease_expires_at = null
-  where n.status = 'pending' and not v_channels ? n.channel;
-  return query select * from ops.take_notices(p_limit, p_lease_seconds);
-end
-$$;
-
--- What came of sending a notice: delivered, later (again after p_after_seconds, or with backoff from 30 s to 1 h; given up after a day), refused, or
--- skipped because the channel is not set up. Answers ok, or lost when the lease is another's by now.
-create function public.ops_record_notice(p_id uuid, p_token uuid, p_outcome text, p_detail jsonb default '{}', p_error text default null,
-  p_after_seconds integer default null)
-returns text
-language plpgsql security definer
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_notice ops.alert_notices;
-begin
-  if p_outcome not in ('delivered', 'later', 'refused', 'skipped') then
-    perform ops.fail('OPS_011', 'p_outcome must be delivered, later, refused or skipped', 'p_outcome');
-  end if;
-  update ops.alert_notices n
-  set lease_token = null, lease_expires_at = null, last_error = left(p_error, 2000), detail = p_detail,
-    status = case when p_outcome <> 'later' then p_outcome when n.created_at < ops.now() - interval '1 day' then 'refused' else 'pending' end,
-    delivered_at = case when p_outcome = 'delivered' then ops.now() end,
-    due_at = case when p_outcome = 'later'
-      then ops.now() + greatest(least(30 * 2 ^ least(n.attempts - 1, 12), 3600), least(coalesce(p_after_seconds, 0), 86400)) * interval '1 second' else n.due_at end
-  where n.id = p_id and n.lease_token = p_token and n.status = 'pending'
-  returning * into v_notice;
-  if not found then
-    return 'lost';
-  end if;
-  if p_outcome = 'delivered' then
-    insert into ops.channels (name, last_ok_at) values (v_notice.channel, ops.now())
-    on conflict (name) do update set failures = 0, last_error = null, last_ok_at = ops.now();
-  elsif p_outcome in ('later', 'refused') then
-    insert into ops.channels as c (name, failures, last_error, last_failure_at) values (v_notice.channel, 1, left(p_error, 2000), ops.now())
-    on conflict (name) do update set failures = c.failures + 1, last_error = excluded.last_error, last_failure_at = ops.now();
-  end if;
-  return 'ok';
-end
-$$;
+-- Alerts for operators: what is wrong, who has seen it, what nobody wants to be told of.
 
 -- Alerts, newest first, at most 200; p_filter {"id"?, "status"?, "rule"?, "severity"?}, p_after is the last id of the page before.
 create function public.ops_list_alerts(p_filter jsonb default '{}', p_limit integer default 50, p_after uuid default null) returns setof jsonb
@@ -8444,6 +8407,143 @@ create view public.ops_alert_notices with (security_invoker = true) as
 
 create view public.ops_silences with (security_invoker = true) as
   select id, rule, subject, until, reason, actor, created_at from ops.silences;
+
+-- 88_digest.sql ---------------------------------------------------------------------------------------------
+
+-- The digest: what the last day was like, for people who read one mail a day.
+
+-- What the last day was like, for people who read one mail a day.
+create function ops.digest() returns jsonb
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_since timestamptz := ops.now() - interval '1 day';
+begin
+  return jsonb_build_object('since', v_since, 'at', ops.now(),
+    'open_alerts', (select coalesce(jsonb_agg(jsonb_build_object('priority', ops.priority(a.severity), 'rule', a.rule, 'subject', a.subject,
+        'summary', a.summary, 'opened_at', a.opened_at) order by ops.severity_rank(a.severity) desc, a.opened_at), '[]')
+      from (select * from ops.alerts where status = 'open' order by opened_at limit 50) a),
+    'alerts_opened', (select count(*) from ops.alerts where opened_at > v_since),
+    'alerts_resolved', (select count(*) from ops.alerts where resolved_at > v_since and opened_at > v_since - interval '7 days'),
+    'open_violations', (select count(*) from ops.invariant_violations where not resolved),
+    'canaries_returned', (select count(*) from ops.canaries where sent_at > v_since and status in ('returned', 'slow')),
+    'canaries_missing', (select count(*) from ops.canaries where sent_at > v_since and status = 'missing'),
+    'dead_letters', (select count(*) from (select from ops.queue where status = 'failed' and ended_at > v_since limit 10000) d),
+    'pending_approvals', (select count(*) from (select from public.ops_mission_proposals where status = 'pending' limit 10000) p),
+    'heartbeats', (select count(*) from ops.heartbeats where at > v_since),
+    'failed_heartbeats', (select count(*) from ops.heartbeats where at > v_since and not ok));
+end
+$$;
+
+-- Puts the day's digest into the outbox, once for each day of the digest's time zone, when its hour has come.
+create function ops.send_digest(p_digest jsonb) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_local timestamp := ops.now() at time zone coalesce(p_digest ->> 'time_zone', 'UTC');
+  v_day text := v_local::date::text;
+begin
+  if p_digest is null or extract(hour from v_local) < coalesce((p_digest ->> 'hour')::integer, 8) then
+    return;
+  end if;
+  insert into ops.watch as w (part, ran_at, role, details) values ('digest', ops.now(), ops.caller(), jsonb_build_object('day', v_day))
+  on conflict (part) do update set ran_at = excluded.ran_at, details = excluded.details where coalesce(w.details ->> 'day', '') < v_day;
+  if found then
+    insert into ops.alert_notices (number, transition, channel, message)
+    select 0, 'digest', c, ops.digest() || '{"transition": "digest", "severity": "info"}' from jsonb_array_elements_text(p_digest -> 'channels') c
+    where coalesce(ops.policy('alerts') -> 'channels', '{}') ? c;
+  end if;
+end
+$$;
+
+-- 88_notices.sql --------------------------------------------------------------------------------------------
+
+-- The outbox: notices are taken under a lease by whoever delivers them, and what came of it is recorded.
+
+-- Takes up to p_limit notices that are due, under a lease, the oldest first; only those of some channels and of one rule, if these are
+-- given. Notices about one alert leave through a channel one after the other. A restored copy tells nobody: what waits in it was or
+-- will be told by the database that it was taken from.
+create function ops.take_notices(p_limit integer, p_lease_seconds integer, p_channels text[] default null, p_rule text default null)
+returns table (id uuid, token uuid, channel text, config jsonb, message jsonb, attempt integer)
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  v_channels jsonb := coalesce(ops.policy('alerts') -> 'channels', '{}');
+begin
+  if ops.on_hold() then
+    return;
+  end if;
+  return query
+  with due as materialized (
+    select n.id from ops.alert_notices n
+    where n.status = 'pending' and n.due_at <= ops.now() and coalesce(n.lease_expires_at, '-infinity') <= ops.now()
+      and (p_channels is null or n.channel = any (p_channels))
+      and (p_rule is null or exists (select from ops.alerts a where a.id = n.alert_id and a.rule = p_rule))
+      and not exists (select from ops.alert_notices e
+                      where e.alert_id = n.alert_id and e.channel = n.channel and e.number < n.number and e.status = 'pending')
+    order by n.due_at, n.id limit least(p_limit, 100) for update skip locked
+  )
+  update ops.alert_notices n
+  set lease_token = gen_random_uuid(), lease_expires_at = ops.now() + least(p_lease_seconds, 600) * interval '1 second', attempts = n.attempts + 1
+  from due d where n.id = d.id
+  returning n.id, n.lease_token, n.channel, v_channels -> n.channel, n.message, n.attempts;
+end
+$$;
+
+-- Takes up to p_limit notices (1..100) that are due. Answers what to send, and the channel as policy describes it.
+create function public.ops_claim_notices(p_limit integer default 20, p_lease_seconds integer default 120)
+returns table (id uuid, token uuid, channel text, config jsonb, message jsonb, attempt integer)
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_channels jsonb := coalesce(ops.policy('alerts') -> 'channels', '{}');
+begin
+  update ops.alert_notices n set status = 'skipped', last_error = 'there is no such channel any more', lease_token = null, lease_expires_at = null
+  where n.status = 'pending' and not v_channels ? n.channel;
+  return query select * from ops.take_notices(p_limit, p_lease_seconds);
+end
+$$;
+
+-- What came of sending a notice: delivered, later (again after p_after_seconds, or with backoff from 30 s to 1 h; given up after a day), refused, or
+-- skipped because the channel is not set up. Answers ok, or lost when the lease is another's by now.
+create function public.ops_record_notice(p_id uuid, p_token uuid, p_outcome text, p_detail jsonb default '{}', p_error text default null,
+  p_after_seconds integer default null)
+returns text
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_notice ops.alert_notices;
+begin
+  if p_outcome not in ('delivered', 'later', 'refused', 'skipped') then
+    perform ops.fail('OPS_011', 'p_outcome must be delivered, later, refused or skipped', 'p_outcome');
+  end if;
+  update ops.alert_notices n
+  set lease_token = null, lease_expires_at = null, last_error = left(p_error, 2000), detail = p_detail,
+    status = case when p_outcome <> 'later' then p_outcome when n.created_at < ops.now() - interval '1 day' then 'refused' else 'pending' end,
+    delivered_at = case when p_outcome = 'delivered' then ops.now() end,
+    due_at = case when p_outcome = 'later'
+      then ops.now() + greatest(least(30 * 2 ^ least(n.attempts - 1, 12), 3600), least(coalesce(p_after_seconds, 0), 86400)) * interval '1 second' else n.due_at end
+  where n.id = p_id and n.lease_token = p_token and n.status = 'pending'
+  returning * into v_notice;
+  if not found then
+    return 'lost';
+  end if;
+  if p_outcome = 'delivered' then
+    insert into ops.channels (name, last_ok_at) values (v_notice.channel, ops.now())
+    on conflict (name) do update set failures = 0, last_error = null, last_ok_at = ops.now();
+  elsif p_outcome in ('later', 'refused') then
+    insert into ops.channels as c (name, failures, last_error, last_failure_at) values (v_notice.channel, 1, left(p_error, 2000), ops.now())
+    on conflict (name) do update set failures = c.failures + 1, last_error = excluded.last_error, last_failure_at = ops.now();
+  end if;
+  return 'ok';
+end
+$$;
 
 -- 89_heartbeat_silence.sql ----------------------------------------------------------------------------------
 

@@ -56,7 +56,7 @@ create table ops.live_keys (
 
 -- Units used of each cap on each day of the policy's time zone, and the money reserved or spent. The rows are what makes a cap hold under
 -- concurrency: each admission updates them. A counter has several of them, its stripes, so that gates which stand open at once need not
--- wait for each other: each stripe has been dealt a share of what is left under the limit, which it gives away by itself (54_caps.sql).
+-- wait for each other: each stripe has been dealt a share of what is left under the limit, which it gives away by itself (53_cap_counters.sql).
 create table ops.cap_stripes (
   day date not null,
   scope text not null,

@@ -83,3 +83,14 @@ begin
   order by 1;
 end
 $$;
+
+-- An event of the engine itself, about a proposal where it names one.
+create function ops.emit_own(p_type text, p_data jsonb, p_proposal_id uuid, p_root_event_id uuid, p_depth integer) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  insert into public.ops_agent_events (type, data, proposal_id, root_event_id, depth)
+  values (p_type, p_data, p_proposal_id, p_root_event_id, p_depth);
+end
+$$;
