@@ -164,7 +164,7 @@ describe('proposals', () => {
     const id = await propose('high', 'Needs a person')
     expect((await run('proposals', 'list', '--status', 'pending')).stdout).toMatch(/Needs a person/)
     expect((await run('proposals', 'show', id.slice(-6))).stdout).toMatch(
-      /^status +pending[\s\S]*step +kind +params/m,
+      /^status +pending[\s\S]*first {2}noop/m,
     )
 
     const approved = await run('proposals', 'approve', id.slice(-6), '--note', 'looks right')
@@ -174,6 +174,27 @@ describe('proposals', () => {
       exitCode: 1,
       stderr: expect.stringContaining('OPS_009'),
     })
+  })
+
+  test('are shown as they would run, whole, and steer no terminal', async () => {
+    const order = `${'x'.repeat(500)} to the end`
+    const title = 'Ship \x1b]0;it\x07\nstatus  approved'
+    const { proposal_id } = await engine.createProposal({
+      source: 'test',
+      template: {
+        title,
+        risk_level: 'high',
+        steps: [{ kind: 'noop', executor: 'noop', params: { order, as: '\u202edloG' } }],
+      },
+    })
+    const { stdout } = await run('proposals', 'show', proposal_id ?? '')
+    expect(stdout).toContain(order)
+    expect(stdout).toMatch(/^ {2}executor {2}noop$/m)
+    expect(stdout).toContain('Ship ␛]0;it␇\n         status  approved')
+    expect(stdout).toContain('"�dloG"')
+    expect((await run('proposals', 'list')).stdout).toContain('Ship ␛]0;it␇ status approved')
+    expect(await answer('proposals', 'show', proposal_id ?? '')).toMatchObject({ title })
+    await run('proposals', 'reject', proposal_id ?? '')
   })
 
   test('are rejected by whom --as names', async () => {

@@ -1,4 +1,5 @@
 import { colorsFor } from '../embedded/colors.js'
+import { harmless, harmlessJson } from '../embedded/harmless.js'
 import { OpsError } from '../engine/index.js'
 
 const colors = colorsFor(process.stderr)
@@ -8,7 +9,7 @@ const colors = colorsFor(process.stderr)
  * Stack traces only with `OPS_DEBUG`.
  */
 export function reportError(error: unknown, { json }: { json: boolean }): void {
-  const told = json ? JSON.stringify(bodyOf(error)) : sentenceOf(error)
+  const told = json ? harmlessJson(JSON.stringify(bodyOf(error))) : harmless(sentenceOf(error))
   console.error(told)
   if (process.env.OPS_DEBUG) console.error(error)
 }

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { harmless } from '../embedded/harmless.js'
 
 const HIDE_CURSOR = '\x1b[?25l'
 const SHOW_CURSOR = '\x1b[?25h'
@@ -29,7 +30,7 @@ export async function showLive(
   if (out.isTTY) out.write(HIDE_CURSOR + CLEAR_ALL)
   try {
     while (!ending.signal.aborted) {
-      const text = await frame()
+      const text = harmless(await frame())
       if (ending.signal.aborted) break
       out.write(out.isTTY ? overlaid(text, out.rows) : `${text}\n`)
       await sleep(everyMs, undefined, { signal: ending.signal }).catch(() => undefined)

@@ -1,5 +1,6 @@
 import { userInfo } from 'node:os'
 import type { Command } from 'commander'
+import { harmless, harmlessJson } from '../embedded/harmless.js'
 import { type Engine, engineFromEnv, readEnv } from '../engine/index.js'
 import { findDatabase, type GlobalOptions } from './connection.js'
 
@@ -22,7 +23,8 @@ export async function withEngine(
 }
 
 export function answerFor({ json }: GlobalOptions): Answer {
-  return (value, text) => console.log(json ? JSON.stringify(value, undefined, 2) : text())
+  return (value, text) =>
+    console.log(json ? harmlessJson(JSON.stringify(value, undefined, 2)) : harmless(text()))
 }
 
 /** Who acts, as the record shall have it: `--as`, then `OPS_ACTOR`, then the name of the system's user. */

@@ -1,9 +1,11 @@
 import { colorsFor } from '../embedded/colors.js'
+import { oneLine } from '../embedded/harmless.js'
 
 const colors = colorsFor(process.stdout)
 
 /** Rows under their headings, in columns as wide as they need to be. */
-export function table(headings: readonly string[], rows: readonly (readonly string[])[]): string {
+export function table(headings: readonly string[], values: readonly (readonly string[])[]): string {
+  const rows = values.map((row) => row.map(oneLine))
   const widths = headings.map((heading, column) =>
     Math.max(heading.length, ...rows.map((row) => row[column]?.length ?? 0)),
   )
@@ -21,7 +23,9 @@ export function fields(values: Record<string, string | number | null | undefined
     ([, value]) => value !== null && value !== undefined && value !== '',
   )
   const width = Math.max(0, ...present.map(([name]) => name.length))
-  return present.map(([name, value]) => `${colors.dim(name.padEnd(width))}  ${value}`).join('\n')
+  // What has several lines must not look like fields of ours.
+  const indented = (value: unknown) => String(value).replaceAll('\n', `\n${' '.repeat(width + 2)}`)
+  return present.map(([name, value]) => `${colors.dim(name.padEnd(width))}  ${indented(value)}`).join('\n')
 }
 
 const UNITS = [

@@ -1,5 +1,6 @@
 import type { TimelineEntry } from '../engine/index.js'
 import type { Colors } from './colors.js'
+import { harmless, harmlessJson, oneLine } from './harmless.js'
 import { narrate } from './narrate.js'
 import { describeSummary, type Summary } from './summary.js'
 
@@ -16,8 +17,8 @@ export interface Teller {
 export function textTeller(print: (line: string) => void, colors: Colors): Teller {
   return {
     log: (line) => print(colors.dim(line)),
-    entry: (entry) => print(narrate(entry, colors)),
-    summary: (summary) => print(describeSummary(summary, colors)),
+    entry: (entry) => print(harmless(oneLine(narrate(entry, colors)))),
+    summary: (summary) => print(harmless(describeSummary(summary, colors))),
   }
 }
 
@@ -25,7 +26,7 @@ export function textTeller(print: (line: string) => void, colors: Colors): Telle
 export function jsonTeller(print: (line: string) => void): Teller {
   return {
     log: (log) => print(JSON.stringify({ log })),
-    entry: (entry) => print(JSON.stringify({ entry })),
+    entry: (entry) => print(harmlessJson(JSON.stringify({ entry }))),
     summary: (summary) => print(JSON.stringify({ summary })),
   }
 }

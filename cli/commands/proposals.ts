@@ -1,5 +1,6 @@
 import { Command, Option } from 'commander'
 import { z } from 'zod'
+import { oneLine } from '../../embedded/harmless.js'
 import { shortId } from '../../embedded/shortId.js'
 import {
   type Engine,
@@ -8,6 +9,7 @@ import {
   type ProposalRecord,
   type ProposalStatus,
 } from '../../engine/index.js'
+import { formatJson } from '../../policies/index.js'
 import { idArgument, NEWEST, wholeId } from '../ids.js'
 import { wholeNumber } from '../numbers.js'
 import { AS_OPTION, actorOf, withEngine } from '../session.js'
@@ -125,15 +127,16 @@ const stepSchema = z.looseObject({
   kind: z.string(),
   params: z.unknown().optional(),
 })
+type Step = z.infer<typeof stepSchema>
 const templateSchema = z.looseObject({ title: z.string(), steps: z.array(stepSchema) }).partial()
 
 function titleOf({ title }: ProposalRecord): string {
-  return plain(title)
+  return oneLine(plain(title))
 }
 
 function describe(proposal: ProposalRecord): string {
   const { id, status, code, reason, source, digest, created_at, expires_at, template } = proposal
-  const { title, steps = [], risk_level, description } = templateSchema.parse(template)
+  const { title, steps = [], risk_level, description, agent, priority } = templateSchema.parse(template)
   const facts = fields({
     id,
     title,
@@ -142,15 +145,22 @@ function describe(proposal: ProposalRecord): string {
     reason,
     source,
     risk: plain(risk_level) || 'medium',
+    agent: plain(agent),
+    priority: plain(priority),
     made: ago(created_at),
     expires: status === 'pending' ? expires_at : undefined,
     mission: plain(proposal.mission_id),
     digest,
   })
-  const rows = steps.map(({ key, kind, params }, index) => [
-    key ?? `step-${index + 1}`,
-    kind,
-    short(plain(params), 90),
-  ])
-  return `${facts}\n\n${table(['step', 'kind', 'params'], rows)}`
+  return [facts, ...steps.map(describeStep)].join('\n\n')
+}
+
+/** All of it, at length: whoever approves it must have seen it. */
+function describeStep({ key, kind, params, ...rest }: Step, index: number): string {
+  const others = Object.entries(rest).map(([name, value]) => [name, plain(value)])
+  const told = fields({
+    ...Object.fromEntries(others),
+    params: params === undefined ? undefined : formatJson(params).trimEnd(),
+  })
+  return [`${key ?? `step-${index + 1}`}  ${kind}`, ...(told === '' ? [] : told.split('\n'))].join('\n  ')
 }

@@ -1,5 +1,6 @@
 import { Command } from 'commander'
 import { colorsFor } from '../../embedded/colors.js'
+import { oneLine } from '../../embedded/harmless.js'
 import { shortId } from '../../embedded/shortId.js'
 import type { MissionRecord, TraceEntry } from '../../engine/index.js'
 import { idArgument, NEWEST, wholeId } from '../ids.js'
@@ -53,7 +54,7 @@ function tree(entries: TraceEntry[], asked: string): string {
 
 function describe({ entity, id, status, summary, details, at }: TraceEntry): string {
   const said = plain(details.reason) || plain(details.last_error) || plain(details.error)
-  const text = [entity, summary, status].join(' ')
+  const text = oneLine([entity, summary, status].join(' '))
   const reason = said === '' ? '' : colors.dim(`: ${short(plain(said), 90)}`)
   return `${text}${reason} ${colors.dim(`${shortId(id)} ${at.slice(11, 19)}`)}`
 }

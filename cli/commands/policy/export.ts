@@ -37,10 +37,10 @@ export function exportCommand(): Command {
           const [only, ...others] = files
           if (others.length > 0 && !command.optsWithGlobals().json)
             command.error('error: name one policy, or give --dir for a file each')
-          answer(
-            Object.fromEntries(files.map(({ key, value }) => [key, value])),
-            () => only?.text.trimEnd() ?? '',
-          )
+          // As it is, byte for byte, and so past what makes answers fit for a terminal.
+          if (command.optsWithGlobals().json)
+            answer(Object.fromEntries(files.map(({ key, value }) => [key, value])), () => '')
+          else process.stdout.write(only?.text ?? '')
           return
         }
         await mkdir(dir, { recursive: true })
