@@ -79,6 +79,15 @@ export const pageQuery = z.object({
   after: id.optional().openapi({ description: '`next` of the page before.' }),
 })
 
+/** A query parameter that is `true` or `false`. */
+export const flag = (description?: string, example?: boolean) =>
+  z
+    .stringbool({ truthy: ['true'], falsy: ['false'] })
+    .optional()
+    .openapi({ type: 'boolean', ...(description !== undefined && { description, example }) })
+
+export const canaries = flag('False leaves the engine’s synthetic canaries out.', false)
+
 /** Header of calls that a client may have to repeat. */
 export const idempotencyHeader = z.object({
   'idempotency-key': z

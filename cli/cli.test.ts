@@ -152,6 +152,27 @@ describe('events emit', () => {
     })
   })
 
+  test('are shown with their data, and listed without what the loop does to watch itself', async () => {
+    const emitted = await run(
+      'events',
+      'emit',
+      'deploy:shown',
+      '--data',
+      '{"service": "shop", "tags": ["a"]}',
+    )
+    const id = /event (\S+) stored/.exec(emitted.stdout)?.[1] ?? ''
+    expect((await run('events', 'show', id.slice(-6))).stdout).toMatch(
+      /^type +deploy:shown$[\s\S]*^data +\{\n +"tags": \["a"\],\n +"service": "shop"\n +\}$/m,
+    )
+    await engine.recordHeartbeat(true, {})
+    await database.sql`insert into ops_agent_events (type, data) values ('canary:ping', '{"source": "canary"}')`
+    const listed = async (...options: string[]) => (await run('events', 'list', ...options)).stdout
+    expect(await listed()).toContain('deploy:shown')
+    expect(await listed()).not.toMatch(/heartbeat|canary/)
+    expect(await listed('--all')).toMatch(/canary:ping[\s\S]*heartbeat:success/)
+    expect(await listed('--type', 'heartbeat:success')).toMatch(/heartbeat:success/)
+  })
+
   test('why says that an event waits for the heartbeat', async () => {
     const emitted = await run('events', 'emit', 'deploy:waiting')
     const id = /event (\S+) stored/.exec(emitted.stdout)?.[1] ?? ''
@@ -248,6 +269,9 @@ describe('missions and steps', () => {
   test('a dead step is listed, and put to work again', async () => {
     expect((await run('dead', 'list')).stdout).toBe('No dead letters\n')
     const id = await deadStep()
+    expect((await run('steps', 'show', id.slice(-6))).stdout).toMatch(
+      /^status +failed$[\s\S]*^failures +1 of 0$[\s\S]*^error +it broke$[\s\S]*^params +\{\}$/m,
+    )
     expect((await run('dead', 'list')).stdout).toMatch(/first +noop .* it broke/)
     expect(await answer('steps', 'retry', id.slice(-6))).toMatchObject({
       status: 'queued',

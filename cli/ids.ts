@@ -1,5 +1,5 @@
 import { InvalidArgumentError } from 'commander'
-import { OpsError } from '../engine/index.js'
+import { type Engine, type MissionRecord, OpsError } from '../engine/index.js'
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 const PART = /^[0-9a-f-]{4,36}$/
@@ -46,6 +46,29 @@ export async function wholeId(part: string, what: string, ...lists: List[]): Pro
   }
   return only
 }
+
+/** Events but for those that the loop makes to watch itself. */
+export const WITHOUT_ITSELF = { heartbeats: false, canaries: false } as const
+
+/** The option of lists that leave that out. */
+export const ALL_OPTION = ['--all', 'with what the loop does to watch itself: heartbeats, canaries'] as const
+
+// An idle loop would fill a page with what it does to watch itself: the newest beside that, and the newest of all.
+
+export const newestEvents = (engine: Engine): List[] => [
+  () => engine.listEvents(WITHOUT_ITSELF, NEWEST),
+  () => engine.listEvents({ heartbeats: false }, NEWEST),
+]
+
+export const newestProposals = (engine: Engine): List[] => [
+  () => engine.listProposals({ canaries: false }, NEWEST),
+  () => engine.listProposals({}, NEWEST),
+]
+
+export const newestMissions = (engine: Engine): (() => Promise<MissionRecord[]>)[] => [
+  () => engine.listMissions({ canaries: false }, NEWEST),
+  () => engine.listMissions({}, NEWEST),
+]
 
 /** How far back parts of ids are looked for: the longest page that lists have. */
 export const NEWEST = 200

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { testApi, UNKNOWN_ID } from '../testing.js'
 
-const { call, engine, policy } = await testApi()
+const { call, db, engine, policy } = await testApi()
 
 const idOf = async (type: string) => (await engine.listEvents({ type }))[0]?.id
 
@@ -137,7 +137,19 @@ describe('GET /api/ops/events', () => {
     expect(await typesOf('limit=1&heartbeats=false')).toEqual(['page:event'])
   })
 
+  test('and proposals and missions leave the engine’s canaries out when asked to', async () => {
+    await db.sql`delete from ops.watch where part = 'canary'`
+    await call('POST', '/api/ops/heartbeat')
+    for (const list of ['events?heartbeats=false&', 'proposals?', 'missions?']) {
+      const canaries = async (query: string) =>
+        JSON.stringify((await call('GET', `/api/ops/${list}${query}`)).body).includes('"canary"')
+      expect({ list, all: await canaries('limit=200') }).toEqual({ list, all: true })
+      expect({ list, left: await canaries('limit=200&canaries=false') }).toEqual({ list, left: false })
+    }
+  })
+
   test.each([
+    'canaries=no',
     'heartbeats=no',
     'limit=0',
     'limit=201',

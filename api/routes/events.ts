@@ -73,19 +73,10 @@ const list = http.guardedRoute('events:read', {
   request: {
     query: http.pageQuery.extend({
       type: z.string().optional(),
-      processed: z
-        .stringbool({ truthy: ['true'], falsy: ['false'] })
-        .optional()
-        .openapi({ type: 'boolean' }),
+      processed: http.flag(),
       root_event_id: http.id.optional(),
-      heartbeats: z
-        .stringbool({ truthy: ['true'], falsy: ['false'] })
-        .optional()
-        .openapi({
-          type: 'boolean',
-          description: 'False leaves the engine’s heartbeats out.',
-          example: false,
-        }),
+      heartbeats: http.flag('False leaves the engine’s heartbeats out.', false),
+      canaries: http.canaries,
     }),
   },
   responses: { 200: http.json(http.pageOf(event), 'A page.'), ...http.guarded, ...http.invalid },

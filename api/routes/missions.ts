@@ -24,7 +24,7 @@ const list = http.guardedRoute('missions:read', {
   path: '/',
   tags: ['missions'],
   summary: 'List missions',
-  request: { query: http.pageQuery.extend({ status: z.enum(statuses).optional() }) },
+  request: { query: http.pageQuery.extend({ status: z.enum(statuses).optional(), canaries: http.canaries }) },
   responses: { 200: http.json(http.pageOf(mission), 'A page.'), ...http.guarded, ...http.invalid },
 })
 

@@ -48,7 +48,11 @@ const list = http.guardedRoute('proposals:read', {
   tags: ['proposals'],
   summary: 'List proposals',
   request: {
-    query: http.pageQuery.extend({ status: z.enum(statuses).optional(), source: z.string().optional() }),
+    query: http.pageQuery.extend({
+      status: z.enum(statuses).optional(),
+      source: z.string().optional(),
+      canaries: http.canaries,
+    }),
   },
   responses: { 200: http.json(http.pageOf(proposal), 'A page.'), ...http.guarded, ...http.invalid },
 })

@@ -191,8 +191,8 @@ describe('every source', () => {
       const id = `crash-${source}`
       const crashing = appOver({
         ...engine,
-        async emitEvents(events) {
-          await engine.emitEvents(events)
+        async emitEvent(event) {
+          await engine.emitEvent(event)
           throw new OpsError('OPS_001', 'the connection broke after the commit')
         },
       })

@@ -3,15 +3,24 @@ import { text as textOf } from 'node:stream/consumers'
 import { Command } from 'commander'
 import { shortId } from '../../embedded/shortId.js'
 import { type EventRecord, type JsonObject, OpsError } from '../../engine/index.js'
+import { formatJson } from '../../policies/index.js'
+import { ALL_OPTION, idArgument, newestEvents, WITHOUT_ITSELF, wholeId } from '../ids.js'
 import { wholeNumber } from '../numbers.js'
 import { withEngine } from '../session.js'
-import { ago, table } from '../text.js'
+import { ago, fields, table } from '../text.js'
 
 const EXAMPLES = `
 Examples:
   ops-loop events emit deploy:finished --data '{"service": "shop", "version": "2.4.1"}'
+  ops-loop events show 3f2a91
   ops-loop events emit deploy:finished --data @event.json --dedupe-key deploy-4711
   echo '{"service": "shop"}' | ops-loop events emit deploy:finished --data @-`
+
+interface ListOptions {
+  type?: string
+  all?: boolean
+  limit: number
+}
 
 interface EmitOptions {
   data?: string
@@ -52,16 +61,48 @@ export function eventsCommand(): Command {
     .command('list')
     .description('the newest events')
     .option('--type <type>', 'only of this type')
+    .option(...ALL_OPTION)
     .option('--limit <n>', 'at most this many', wholeNumber(1, 200), 20)
     .addHelpText('after', '\nExample:\n  ops-loop events list --type github:issues.opened')
-    .action((options: { type?: string; limit: number }, command: Command) =>
+    .action((options: ListOptions, command: Command) =>
       withEngine(command, async (engine, answer) => {
-        const { type, limit } = options
-        const rows = await engine.listEvents(type === undefined ? {} : { type }, limit)
+        const { type, all, limit } = options
+        const filter = all ? {} : WITHOUT_ITSELF
+        const rows = await engine.listEvents(type === undefined ? filter : { type }, limit)
         answer(rows, () => table(['id', 'type', 'depth', 'processed', 'received'], rows.map(cells)))
       }),
     )
+
+  events
+    .command('show')
+    .description('an event with its data')
+    .argument('<id>', 'of the event, or its beginning or end', idArgument)
+    .action((part: string, _options: object, command: Command) =>
+      withEngine(command, async (engine, answer) => {
+        const id = await wholeId(part, 'event', ...newestEvents(engine))
+        const [event] = await engine.listEvents({ id }, 1)
+        if (event === undefined) throw new OpsError('OPS_013', `There is no event ${id}.`)
+        answer(event, () => describe(event))
+      }),
+    )
   return events
+}
+
+function describe(event: EventRecord): string {
+  const { id, type, data, depth, dedupe_key, mission_id, run_id, root_event_id, processed_at, created_at } =
+    event
+  return fields({
+    id,
+    type,
+    received: `${created_at}, ${ago(created_at)}`,
+    processed: processed_at ?? 'no',
+    'dedupe key': dedupe_key,
+    depth,
+    root: root_event_id,
+    mission: mission_id,
+    run: run_id,
+    data: formatJson(data).trimEnd(),
+  })
 }
 
 function cells(event: EventRecord): string[] {

@@ -7,7 +7,7 @@ import {
   OpsError,
   type StepRecord,
 } from '../../engine/index.js'
-import { idArgument, NEWEST, wholeId } from '../ids.js'
+import { ALL_OPTION, idArgument, NEWEST, newestMissions, wholeId } from '../ids.js'
 import { wholeNumber } from '../numbers.js'
 import { AS_OPTION, actorOf, withEngine } from '../session.js'
 import { ago, count, fields, plain, short, table } from '../text.js'
@@ -26,6 +26,12 @@ const STATUSES = [
   'cancelled',
 ] as const satisfies MissionStatus[]
 
+interface ListOptions {
+  status?: MissionStatus
+  all?: boolean
+  limit: number
+}
+
 export function missionsCommand(): Command {
   const missions = new Command('missions')
     .description('admitted proposals at work')
@@ -35,10 +41,12 @@ export function missionsCommand(): Command {
     .command('list')
     .description('the newest missions')
     .addOption(new Option('--status <status>', 'only of this status').choices(STATUSES))
+    .option(...ALL_OPTION)
     .option('--limit <n>', 'at most this many', wholeNumber(1, 200), 20)
-    .action(({ status, limit }: { status?: MissionStatus; limit: number }, command: Command) =>
+    .action(({ status, all, limit }: ListOptions, command: Command) =>
       withEngine(command, async (engine, answer) => {
-        const rows = await engine.listMissions(status === undefined ? {} : { status }, limit)
+        const filter = { ...(status && { status }), ...(!all && { canaries: false }) }
+        const rows = await engine.listMissions(filter, limit)
         answer(rows, () => table(['id', 'status', 'title', 'made'], rows.map(missionCells)))
       }),
     )
@@ -78,7 +86,7 @@ export function missionsCommand(): Command {
 
 /** @throws OpsError `OPS_013` */
 async function find(engine: Engine, part: string): Promise<MissionRecord> {
-  const id = await wholeId(part, 'mission', () => engine.listMissions({}, NEWEST))
+  const id = await wholeId(part, 'mission', ...newestMissions(engine))
   const [mission] = await engine.listMissions({ id }, 1)
   if (mission === undefined) throw new OpsError('OPS_013', `There is no mission ${id}.`)
   return mission

@@ -10,7 +10,7 @@ import {
   type ProposalStatus,
 } from '../../engine/index.js'
 import { formatJson } from '../../policies/index.js'
-import { idArgument, NEWEST, wholeId } from '../ids.js'
+import { ALL_OPTION, idArgument, newestProposals, wholeId } from '../ids.js'
 import { wholeNumber } from '../numbers.js'
 import { AS_OPTION, actorOf, withEngine } from '../session.js'
 import { ago, fields, plain, short, table } from '../text.js'
@@ -29,6 +29,13 @@ const STATUSES = [
   'expired',
 ] as const satisfies ProposalStatus[]
 
+interface ListOptions {
+  status?: ProposalStatus
+  source?: string
+  all?: boolean
+  limit: number
+}
+
 interface DecisionOptions {
   as?: string
   note?: string
@@ -45,11 +52,13 @@ export function proposalsCommand(): Command {
     .description('the newest proposals')
     .addOption(new Option('--status <status>', 'only of this status').choices(STATUSES))
     .option('--source <source>', 'only of this source')
+    .option(...ALL_OPTION)
     .option('--limit <n>', 'at most this many', wholeNumber(1, 200), 20)
-    .action((options: { status?: ProposalStatus; source?: string; limit: number }, command: Command) =>
+    .action((options: ListOptions, command: Command) =>
       withEngine(command, async (engine, answer) => {
-        const { limit, status, source } = options
-        const filter = { ...(status && { status }), ...(source && { source }) }
+        const { limit, status, source, all } = options
+        const from = source ? { source } : { ...(!all && { canaries: false }) }
+        const filter = { ...(status && { status }), ...from }
         const rows = await engine.listProposals(filter, limit)
         answer(rows, () => table(['id', 'status', 'verdict', 'source', 'title', 'made'], rows.map(cells)))
       }),
@@ -104,7 +113,7 @@ export function proposalsCommand(): Command {
 
 /** @throws OpsError `OPS_013` */
 async function find(engine: Engine, part: string): Promise<ProposalRecord> {
-  const id = await wholeId(part, 'proposal', () => engine.listProposals({}, NEWEST))
+  const id = await wholeId(part, 'proposal', ...newestProposals(engine))
   const [proposal] = await engine.listProposals({ id }, 1)
   if (proposal === undefined) throw new OpsError('OPS_013', `There is no proposal ${id}.`)
   return proposal

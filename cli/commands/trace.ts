@@ -3,7 +3,7 @@ import { colorsFor } from '../../embedded/colors.js'
 import { oneLine } from '../../embedded/harmless.js'
 import { shortId } from '../../embedded/shortId.js'
 import type { MissionRecord, TraceEntry } from '../../engine/index.js'
-import { idArgument, NEWEST, wholeId } from '../ids.js'
+import { idArgument, NEWEST, newestEvents, newestMissions, newestProposals, wholeId } from '../ids.js'
 import { withEngine } from '../session.js'
 import { plain, short } from '../text.js'
 
@@ -23,10 +23,10 @@ export function traceCommand(): Command {
         const id = await wholeId(
           part,
           'row of the loop',
-          () => engine.listEvents({}, NEWEST),
-          () => engine.listProposals({}, NEWEST),
+          ...newestEvents(engine),
+          ...newestProposals(engine),
           // The events that missions go back to are found among them, however many have come since.
-          async () => (await engine.listMissions({}, NEWEST)).flatMap(withRoot),
+          ...newestMissions(engine).map((list) => async () => (await list()).flatMap(withRoot)),
           () => engine.listSteps({}, NEWEST),
         )
         const entries = await engine.trace(id)

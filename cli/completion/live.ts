@@ -2,6 +2,7 @@ import { shortId } from '../../embedded/shortId.js'
 import { type Engine, engineFromEnv, readEnv } from '../../engine/index.js'
 import { policyKeys } from '../../policies/index.js'
 import { findDatabase } from '../connection.js'
+import { WITHOUT_ITSELF } from '../ids.js'
 import { plain, short } from '../text.js'
 import type { Candidate } from './candidates.js'
 
@@ -16,17 +17,21 @@ type Ask = (engine: Engine) => Promise<Candidate[]>
 const proposals =
   (status?: 'pending'): Ask =>
   async (engine) =>
-    (await engine.listProposals(status ? { status } : {}, MOST)).map(({ id, title }) => row(id, title))
+    (await engine.listProposals(status ? { status } : { canaries: false }, MOST)).map(({ id, title }) =>
+      row(id, title),
+    )
 const missions =
   (...statuses: string[]): Ask =>
   async (engine) =>
-    (await engine.listMissions({}, MOST)).flatMap(({ id, title, status }) =>
+    (await engine.listMissions({ canaries: false }, MOST)).flatMap(({ id, title, status }) =>
       statuses.length === 0 || statuses.includes(status) ? [row(id, title)] : [],
     )
 const deadSteps: Ask = async (engine) =>
   (await engine.listSteps({ status: 'failed' }, MOST)).map(({ id, key, last_error }) =>
     row(id, `${key}: ${last_error ?? ''}`),
   )
+const steps: Ask = async (engine) =>
+  (await engine.listSteps({}, MOST)).map(({ id, key, status }) => row(id, `${key} ${status}`))
 const openSteps: Ask = async (engine) => {
   const lists = await Promise.all([
     engine.listSteps({ status: 'running' }, MOST),
@@ -34,7 +39,8 @@ const openSteps: Ask = async (engine) => {
   ])
   return lists.flat().map(({ id, key, kind }) => row(id, `${key} ${kind}`))
 }
-const events: Ask = async (engine) => (await engine.listEvents({}, MOST)).map(({ id, type }) => row(id, type))
+const events: Ask = async (engine) =>
+  (await engine.listEvents(WITHOUT_ITSELF, MOST)).map(({ id, type }) => row(id, type))
 
 const NAMES: Readonly<Record<string, Ask>> = {
   'proposals show': proposals(),
@@ -42,6 +48,8 @@ const NAMES: Readonly<Record<string, Ask>> = {
   'proposals reject': proposals('pending'),
   'missions show': missions(),
   'missions cancel': missions('approved', 'running'),
+  'events show': events,
+  'steps show': steps,
   'steps retry': deadSteps,
   'steps cancel': openSteps,
   trace: events,

@@ -3,8 +3,14 @@ import { count, id, jsonObject, timestamp } from './json.js'
 import { type ProposalStatus, proposalStatus } from './proposals.js'
 import { type MissionStatus, missionStatus, type StepStatus, stepStatus } from './steps.js'
 
-export interface EventFilter {
+/** What all but steps can be asked for. */
+interface Filter {
   id?: string | undefined
+  /** False leaves the engine's own synthetic canaries out. */
+  canaries?: boolean | undefined
+}
+
+export interface EventFilter extends Filter {
   type?: string | undefined
   processed?: boolean | undefined
   root_event_id?: string | undefined
@@ -12,14 +18,12 @@ export interface EventFilter {
   heartbeats?: boolean | undefined
 }
 
-export interface ProposalFilter {
-  id?: string | undefined
+export interface ProposalFilter extends Filter {
   status?: ProposalStatus | undefined
   source?: string | undefined
 }
 
-export interface MissionFilter {
-  id?: string | undefined
+export interface MissionFilter extends Filter {
   status?: MissionStatus | undefined
 }
 

@@ -58,6 +58,8 @@ begin
     ops.equals(p_filter, 'type'),
     ops.equals(p_filter, 'id'),
     case when not (p_filter ->> 'heartbeats')::boolean then 'r.type not in (''heartbeat:success'', ''heartbeat:failure'')' end,
+    case when not (p_filter ->> 'canaries')::boolean
+      then 'r.type <> ''canary:ping'' and not (r.mission_id is not null and coalesce(r.data ->> ''source'', '''') = ''canary'')' end,
     case (p_filter ->> 'processed')::boolean when true then 'r.processed_at is not null' when false then 'r.processed_at is null' end,
     case when p_filter ? 'root_event_id' then format('(r.root_event_id = %1$L or (r.id = %1$L and r.root_event_id is null))',
       p_filter ->> 'root_event_id') end], p_limit, p_after);
@@ -74,6 +76,7 @@ begin
     'public.ops_mission_proposals', array[
     ops.equals(p_filter, 'status', enum_range(null::public.ops_proposal_status)::text[]),
     ops.equals(p_filter, 'source'),
+    case when not (p_filter ->> 'canaries')::boolean then 'r.source <> ''canary''' end,
     ops.equals(p_filter, 'id')], p_limit, p_after);
 end
 $$;
@@ -85,6 +88,7 @@ as $$
 declare
   v_conditions text[] := array[
     ops.equals(p_filter, 'status', enum_range(null::public.ops_mission_status)::text[]),
+    case when not (p_filter ->> 'canaries')::boolean then 'r.source is distinct from ''canary''' end,
     ops.equals(p_filter, 'id')];
 begin
   if p_filter ->> 'status' in ('approved', 'running') then
