@@ -2764,26 +2764,10 @@ $$;
 create trigger ops_mission_proposals_held_delete before delete on public.ops_mission_proposals
   for each row when (old.status = 'pending') execute function ops.refuse_held_delete();
 
--- 58_settle_events.sql --------------------------------------------------------------------------------------
+-- 58_guards.sql ---------------------------------------------------------------------------------------------
 
--- From event to reaction. Matching is done outside, purely; what it decided is settled here, in one call for a batch, so that any number of
--- overlapping heartbeats give the result of one.
-
--- The oldest events that nobody has settled yet. Empty while reactions are paused.
-create function public.ops_pending_events(p_limit integer)
-returns table (event_id uuid, type text, data jsonb, depth integer, root_event_id uuid, created_at timestamptz)
-language sql stable security definer
-set search_path = pg_catalog, pg_temp
-set enable_seqscan = off
-set enable_mergejoin = off
-set random_page_cost = 1.1
-as $$
-  select e.id, e.type, e.data, e.depth, coalesce(e.root_event_id, e.id), e.created_at
-  from public.ops_agent_events e
-  where e.processed_at is null and not ops.paused('reactions')
-  order by e.created_at, e.id
-  limit least(p_limit, 1000)
-$$;
+-- The guards of reactions: depth, threshold, cooldown and dedupe key hold a match back. A batch is judged as its events would have
+-- been one by one.
 
 -- Counts a match toward its threshold; returns how many there are within the window, this one included.
 create function ops.count_hit(p_pattern text, p_key text, p_shadow boolean, p_at timestamptz, p_event_id uuid, p_within_minutes numeric)
@@ -2932,6 +2916,27 @@ begin
   end if;
   return v_stops;
 end
+$$;
+
+-- 58_settle_events.sql --------------------------------------------------------------------------------------
+
+-- From event to reaction. Matching is done outside, purely; what it decided is settled here, in one call for a batch, so that any number of
+-- overlapping heartbeats give the result of one. What holds a match back: 58_guards.sql.
+
+-- The oldest events that nobody has settled yet. Empty while reactions are paused.
+create function public.ops_pending_events(p_limit integer)
+returns table (event_id uuid, type text, data jsonb, depth integer, root_event_id uuid, created_at timestamptz)
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_mergejoin = off
+set random_page_cost = 1.1
+as $$
+  select e.id, e.type, e.data, e.depth, coalesce(e.root_event_id, e.id), e.created_at
+  from public.ops_agent_events e
+  where e.processed_at is null and not ops.paused('reactions')
+  order by e.created_at, e.id
+  limit least(p_limit, 1000)
 $$;
 
 -- Settles events that were matched: [{"event_id", "decisions": [{"pattern_id", "decision", "detail"?, "mode", "cooldown"?,
