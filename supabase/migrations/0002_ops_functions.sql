@@ -6956,11 +6956,10 @@ create view public.ops_table_sizes with (security_invoker = true) as
   where c.relkind = 'r' and (c.relnamespace = 'ops'::regnamespace or (c.relnamespace = 'public'::regnamespace and c.relname like 'ops\_%'))
   order by 6 desc;
 
--- 85_invariants.sql -----------------------------------------------------------------------------------------
+-- 84_watched.sql --------------------------------------------------------------------------------------------
 
--- Invariants: what must be true at every moment, whatever happened. Each is a query with one row for each breach; no rows is the
--- good answer. Tests run them over everything after everything they do; the monitor (86_monitor.sql) runs them every few minutes
--- over what changed last, so that they cost the same however much work is finished.
+-- What scoped checks read: the watched_* relations. Tests ask for everything, the monitor's rounds for so few rows that a check costs the
+-- same however much work is finished.
 
 -- What the watched_* relations of a check stand for: everything, or the newest rows and the oldest of those at work.
 create function ops.scope(p_everything boolean) returns text
@@ -7011,6 +7010,12 @@ begin
       $q$;
 end
 $$;
+
+-- 85_invariants.sql -----------------------------------------------------------------------------------------
+
+-- Invariants: what must be true at every moment, whatever happened. Each is a query with one row for each breach; no rows is the
+-- good answer. Tests run them over everything after everything they do; the monitor (86_monitor.sql) runs them every few minutes
+-- over what changed last (84_watched.sql), so that they cost the same however much work is finished.
 
 insert into ops.checks (name, severity, detects, scoped, wide, query) values
 
