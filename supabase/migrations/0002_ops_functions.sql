@@ -2052,7 +2052,6 @@ $$;
 -- 55_gate_keys.sql ------------------------------------------------------------------------------------------
 
 -- Dedupe keys: while a proposal or its mission is open, its key is its own, and whoever comes with the same key is answered with that proposal.
--- Keys are locked in one order before anything else is, so that gates with several keys cannot deadlock.
 
 -- Locks keys in one order before anything else is locked, so that gates with several keys cannot deadlock.
 create function ops.lock_keys(p_keys text[]) returns void
@@ -7247,7 +7246,7 @@ $$;
 
 -- 86_checks.sql ---------------------------------------------------------------------------------------------
 
--- Checks of how the loop is run, beside the invariants (85_invariants.sql).
+-- Checks beside the invariants (85_invariants.sql): who is logged in, what row level security covers, what is stuck or has fallen silent.
 
 -- What is checked beside the invariants: how the loop is run. The clock stands in a sub-select: read once, it can steer an index scan.
 insert into ops.checks (name, severity, detects, query) values
@@ -8420,7 +8419,7 @@ create view public.ops_silences with (security_invoker = true) as
 
 -- 88_digest.sql ---------------------------------------------------------------------------------------------
 
--- The digest: what the last day was like, for people who read one mail a day.
+-- The digest: a notice once a day, at the hour and through the channels that policy `alerts` names.
 
 -- What the last day was like, for people who read one mail a day.
 create function ops.digest() returns jsonb
