@@ -2052,7 +2052,6 @@ $$;
 -- 55_gate_keys.sql ------------------------------------------------------------------------------------------
 
 -- Dedupe keys: while a proposal or its mission is open, its key is its own, and whoever comes with the same key is answered with that proposal.
--- Keys are locked in one order before anything else is, so that gates with several keys cannot deadlock.
 
 -- Locks keys in one order before anything else is locked, so that gates with several keys cannot deadlock.
 create function ops.lock_keys(p_keys text[]) returns void
@@ -2764,26 +2763,10 @@ $$;
 create trigger ops_mission_proposals_held_delete before delete on public.ops_mission_proposals
   for each row when (old.status = 'pending') execute function ops.refuse_held_delete();
 
--- 58_settle_events.sql --------------------------------------------------------------------------------------
+-- 58_guards.sql ---------------------------------------------------------------------------------------------
 
--- From event to reaction. Matching is done outside, purely; what it decided is settled here, in one call for a batch, so that any number of
--- overlapping heartbeats give the result of one.
-
--- The oldest events that nobody has settled yet. Empty while reactions are paused.
-create function public.ops_pending_events(p_limit integer)
-returns table (event_id uuid, type text, data jsonb, depth integer, root_event_id uuid, created_at timestamptz)
-language sql stable security definer
-set search_path = pg_catalog, pg_temp
-set enable_seqscan = off
-set enable_mergejoin = off
-set random_page_cost = 1.1
-as $$
-  select e.id, e.type, e.data, e.depth, coalesce(e.root_event_id, e.id), e.created_at
-  from public.ops_agent_events e
-  where e.processed_at is null and not ops.paused('reactions')
-  order by e.created_at, e.id
-  limit least(p_limit, 1000)
-$$;
+-- The guards of reactions: depth, threshold, cooldown and dedupe key hold a match back. A batch is judged as its events would have
+-- been one by one.
 
 -- Counts a match toward its threshold; returns how many there are within the window, this one included.
 create function ops.count_hit(p_pattern text, p_key text, p_shadow boolean, p_at timestamptz, p_event_id uuid, p_within_minutes numeric)
@@ -2932,6 +2915,27 @@ begin
   end if;
   return v_stops;
 end
+$$;
+
+-- 58_settle_events.sql --------------------------------------------------------------------------------------
+
+-- From event to reaction. Matching is done outside, purely; what it decided is settled here, in one call for a batch, so that any number of
+-- overlapping heartbeats give the result of one. What holds a match back: 58_guards.sql.
+
+-- The oldest events that nobody has settled yet. Empty while reactions are paused.
+create function public.ops_pending_events(p_limit integer)
+returns table (event_id uuid, type text, data jsonb, depth integer, root_event_id uuid, created_at timestamptz)
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_mergejoin = off
+set random_page_cost = 1.1
+as $$
+  select e.id, e.type, e.data, e.depth, coalesce(e.root_event_id, e.id), e.created_at
+  from public.ops_agent_events e
+  where e.processed_at is null and not ops.paused('reactions')
+  order by e.created_at, e.id
+  limit least(p_limit, 1000)
 $$;
 
 -- Settles events that were matched: [{"event_id", "decisions": [{"pattern_id", "decision", "detail"?, "mode", "cooldown"?,
@@ -6955,11 +6959,10 @@ create view public.ops_table_sizes with (security_invoker = true) as
   where c.relkind = 'r' and (c.relnamespace = 'ops'::regnamespace or (c.relnamespace = 'public'::regnamespace and c.relname like 'ops\_%'))
   order by 6 desc;
 
--- 85_invariants.sql -----------------------------------------------------------------------------------------
+-- 84_watched.sql --------------------------------------------------------------------------------------------
 
--- Invariants: what must be true at every moment, whatever happened. Each is a query with one row for each breach; no rows is the
--- good answer. Tests run them over everything after everything they do; the monitor (86_monitor.sql) runs them every few minutes
--- over what changed last, so that they cost the same however much work is finished.
+-- What scoped checks read: the watched_* relations. Tests ask for everything, the monitor's rounds for so few rows that a check costs the
+-- same however much work is finished.
 
 -- What the watched_* relations of a check stand for: everything, or the newest rows and the oldest of those at work.
 create function ops.scope(p_everything boolean) returns text
@@ -7010,6 +7013,12 @@ begin
       $q$;
 end
 $$;
+
+-- 85_invariants.sql -----------------------------------------------------------------------------------------
+
+-- Invariants: what must be true at every moment, whatever happened. Each is a query with one row for each breach; no rows is the
+-- good answer. Tests run them over everything after everything they do; the monitor (86_monitor.sql) runs them every few minutes
+-- over what changed last (84_watched.sql), so that they cost the same however much work is finished.
 
 insert into ops.checks (name, severity, detects, scoped, wide, query) values
 
@@ -7241,7 +7250,7 @@ $$;
 
 -- 86_checks.sql ---------------------------------------------------------------------------------------------
 
--- Checks of how the loop is run, beside the invariants (85_invariants.sql).
+-- Checks beside the invariants (85_invariants.sql): who is logged in, what row level security covers, what is stuck or has fallen silent.
 
 -- What is checked beside the invariants: how the loop is run. The clock stands in a sub-select: read once, it can steer an index scan.
 insert into ops.checks (name, severity, detects, query) values
@@ -8414,7 +8423,7 @@ create view public.ops_silences with (security_invoker = true) as
 
 -- 88_digest.sql ---------------------------------------------------------------------------------------------
 
--- The digest: what the last day was like, for people who read one mail a day.
+-- The digest: a notice once a day, at the hour and through the channels that policy `alerts` names.
 
 -- What the last day was like, for people who read one mail a day.
 create function ops.digest() returns jsonb

@@ -1,5 +1,4 @@
 -- Dedupe keys: while a proposal or its mission is open, its key is its own, and whoever comes with the same key is answered with that proposal.
--- Keys are locked in one order before anything else is, so that gates with several keys cannot deadlock.
 
 -- Locks keys in one order before anything else is locked, so that gates with several keys cannot deadlock.
 create function ops.lock_keys(p_keys text[]) returns void

@@ -1,4 +1,4 @@
--- Checks of how the loop is run, beside the invariants (85_invariants.sql).
+-- Checks beside the invariants (85_invariants.sql): who is logged in, what row level security covers, what is stuck or has fallen silent.
 
 -- What is checked beside the invariants: how the loop is run. The clock stands in a sub-select: read once, it can steer an index scan.
 insert into ops.checks (name, severity, detects, query) values

@@ -1,4 +1,4 @@
--- The digest: what the last day was like, for people who read one mail a day.
+-- The digest: a notice once a day, at the hour and through the channels that policy `alerts` names.
 
 -- What the last day was like, for people who read one mail a day.
 create function ops.digest() returns jsonb
