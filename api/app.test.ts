@@ -103,7 +103,10 @@ describe('errors', () => {
         }),
       )
     expect(await send('application/json', '{')).toMatchObject({ status: 400, body: { code: 'OPS_011' } })
-    expect(await send('text/plain', '{"type":"a"}')).toMatchObject({ status: 415, body: { code: 'OPS_011' } })
+    expect(await send('text/plain', '{"type":"a"}')).toMatchObject({
+      status: 415,
+      body: { code: 'OPS_011', error: expect.stringContaining('Content-Type: application/json') },
+    })
   })
 
   test('a body that is too large is refused, whether it says its size or not', async () => {

@@ -43,6 +43,11 @@ export function answerOf(error: OpsError): { status: ContentfulStatusCode; body:
   }
 }
 
+/** What the framework's own words leave open. */
+const HINTS: Readonly<Record<number, string>> = {
+  415: 'The body must be JSON: send it with Content-Type: application/json.',
+}
+
 /** Answers whatever a route threw. What nobody foresaw is logged, and answered with nothing but the request's id. */
 export const onError: ErrorHandler<ApiEnv> = (error, c) => {
   if (error instanceof OpsError) {
@@ -54,7 +59,7 @@ export const onError: ErrorHandler<ApiEnv> = (error, c) => {
   if (error instanceof HTTPException && error.status < 500) {
     // What an `OpsError` says, with a status of its own.
     if (error.cause instanceof OpsError) return c.json(answerOf(error.cause).body, error.status)
-    return refuse(c, error.status, error.message)
+    return refuse(c, error.status, HINTS[error.status] ?? error.message)
   }
   c.get('log').error({ err: error }, 'unexpected failure')
   return c.json({ error: 'Something failed that should not.', code: 'OPS_000', details: requestOf(c) }, 500)
