@@ -113,7 +113,9 @@ create table ops.workers (
   role text not null,
   health jsonb not null default '{}',
   registered_at timestamptz not null default ops.now(),
-  last_seen_at timestamptz not null default ops.now()
+  last_seen_at timestamptz not null default ops.now(),
+  constraint workers_executors_named check (cardinality(executors) > 0 and array_position(executors, null) is null),
+  constraint workers_concurrency_positive check (concurrency > 0)
 );
 create index workers_by_last_seen on ops.workers (last_seen_at);
 

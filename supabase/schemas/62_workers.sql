@@ -16,7 +16,7 @@ end
 $$;
 
 -- Registers a worker process. `p_schema_version` is the newest schema it understands; `p_settings` are its environment's
--- {"max_retries", "lease_minutes"}, which policy overrides. Errors: OPS_011 when the schema is newer than the worker.
+-- {"max_retries", "lease_minutes"}, which policy overrides. Errors: OPS_011 when the schema is newer than the worker, or names the argument.
 create function public.ops_register_worker(
   p_name text, p_version text, p_executors text[], p_concurrency integer, p_schema_version integer, p_settings jsonb default '{}')
 returns jsonb
@@ -25,6 +25,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_id uuid;
+  v_setting record;
 begin
   if ops.schema_version() > p_schema_version then
     perform ops.fail('OPS_011',
@@ -34,9 +35,28 @@ begin
   if length(coalesce(p_name, '')) not between 1 and 200 then
     perform ops.fail('OPS_011', 'a worker''s name must have 1 to 200 characters', 'p_name');
   end if;
-  if coalesce(array_length(p_executors, 1), 0) not between 1 and 200 then
+  if length(coalesce(p_version, '')) not between 1 and 200 then
+    perform ops.fail('OPS_011', 'a worker''s version must have 1 to 200 characters', 'p_version');
+  end if;
+  if coalesce(cardinality(p_executors), 0) not between 1 and 200 then
     perform ops.fail('OPS_011', 'a worker must offer 1 to 200 executors', 'p_executors');
   end if;
+  if exists (select from unnest(p_executors) e(name) where length(coalesce(e.name, '')) not between 1 and 100) then
+    perform ops.fail('OPS_011', 'the name of an executor must have 1 to 100 characters', 'p_executors');
+  end if;
+  if (p_concurrency between 1 and 1000) is not true then
+    perform ops.fail('OPS_011', 'a worker takes 1 to 1000 steps at the same time', 'p_concurrency');
+  end if;
+  if jsonb_typeof(coalesce(p_settings, '{}')) <> 'object' then
+    perform ops.fail('OPS_011', 'the settings of a worker must be an object', 'p_settings');
+  end if;
+  for v_setting in select * from (values ('max_retries', 100), ('lease_minutes', 1440)) s(name, most) loop
+    if jsonb_typeof(p_settings -> v_setting.name) not in ('number', 'null')
+      or (case jsonb_typeof(p_settings -> v_setting.name) when 'number' then (p_settings ->> v_setting.name)::numeric end) not between 0 and v_setting.most
+    then
+      perform ops.fail('OPS_011', format('%s must be a number from 0 to %s', v_setting.name, v_setting.most), 'p_settings.' || v_setting.name);
+    end if;
+  end loop;
   insert into ops.workers (name, version, executors, concurrency, settings, role)
   values (p_name, p_version, p_executors, p_concurrency, coalesce(p_settings, '{}'),
     coalesce(nullif(current_setting('role', true), 'none'), session_user))
@@ -63,6 +83,9 @@ begin
   end if;
   if p_takes is not null and (p_channel ~ '^ops_hand_[0-9a-f]{32}$') is not true then
     perform ops.fail('OPS_011', 'who is handed steps names a channel: ops_hand_ and 32 hexadecimal digits', 'p_channel');
+  end if;
+  if jsonb_typeof(p_health) <> 'object' or jsonb_typeof(p_health -> 'memory_percent') not in ('number', 'null') then
+    perform ops.fail('OPS_011', 'how a worker is must be an object, and its memory_percent a number', 'p_health');
   end if;
   update ops.workers set last_seen_at = ops.now(), health = coalesce(p_health, health) where id = p_worker_id;
   if not found then

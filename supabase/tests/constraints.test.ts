@@ -28,6 +28,9 @@ const breaches: Record<string, string> = {
   services_open_says_when: `insert into ops.services (name, state) values ('s', 'open')`,
   services_failures_from_zero: `insert into ops.services (name, failures) values ('s', -1)`,
 
+  workers_executors_named: `update ops.workers set executors = array['noop', null]`,
+  workers_concurrency_positive: `update ops.workers set concurrency = 0`,
+
   checks_severity_known: `update ops.checks set severity = 'grave'`,
   check_runs_outcome_known: `insert into ops.check_runs (name, outcome, ran_at, duration_ms)
     select name, 'maybe', now(), 1 from ops.checks limit 1`,
