@@ -512,7 +512,7 @@ create table public.ops_mission_steps (
 create index ops_mission_steps_created on public.ops_mission_steps using brin (created_at) with (autosummarize = on);
 create index ops_mission_steps_reserved on public.ops_mission_steps using brin (reserved_at) with (autosummarize = on);
 
--- The queue: a narrow row for each step that is waiting, queued or a dead letter, kept by triggers (66_queue.sql). Who changes a row
+-- The queue: a narrow row for each step that is waiting, queued or a dead letter (66_queue.sql). Who changes a row
 -- holds the lock of its step.
 create table ops.queue (
   step_id uuid primary key,
