@@ -73,8 +73,11 @@ export const invalidBody = {
   ...invalid,
 }
 
-/** Query of every list: newest first, a page at a time. */
-export const pageQuery = z.object({
+/**
+ * Query of every list: newest first, a page at a time. A name that it does not know is refused: a filter that is misspelt
+ * would give everything.
+ */
+export const pageQuery = z.strictObject({
   limit: z.coerce.number().int().min(1).max(200).default(50).openapi({ description: 'Items in a page.' }),
   after: id.optional().openapi({ description: '`next` of the page before.' }),
 })

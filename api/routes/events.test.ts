@@ -149,6 +149,23 @@ describe('GET /api/ops/events', () => {
   })
 
   test.each([
+    'events?tpye=a',
+    'missions?stauts=failed',
+    'proposals?state=pending',
+    'steps?mission=1',
+    'alerts?open=true',
+    'radar?stages=watching',
+    'policies?keys=control',
+    'invariants/violations?check=order',
+  ])('and no list takes a filter that it does not know: %s', async (list) => {
+    const name = /\?(\w+)=/.exec(list)?.[1]
+    expect(await call('GET', `/api/ops/${list}`)).toMatchObject({
+      status: 422,
+      body: { code: 'OPS_011', error: expect.stringContaining(`"${name}"`) },
+    })
+  })
+
+  test.each([
     'canaries=no',
     'heartbeats=no',
     'limit=0',

@@ -29,7 +29,7 @@ const list = http.guardedRoute('policies:read', {
   tags: ['policies'],
   summary: 'List the policies in force',
   request: {
-    query: z.object({
+    query: z.strictObject({
       at: z.iso
         .datetime({ offset: true })
         .optional()
@@ -116,7 +116,7 @@ const remove = http.guardedRoute('policies:write', {
     'while that version is the one in force.',
   request: {
     params: keyParam,
-    query: z.object({
+    query: z.strictObject({
       expected_version: z.coerce.number().int().min(1).optional(),
       actor: http.actor.optional().openapi({ example: undefined }),
     }),
@@ -137,7 +137,7 @@ const history = http.guardedRoute('policies:read', {
   summary: 'Who changed a policy, when and how; newest first',
   request: {
     params: keyParam,
-    query: z.object({ limit: z.coerce.number().int().min(1).max(1000).default(50) }),
+    query: z.strictObject({ limit: z.coerce.number().int().min(1).max(1000).default(50) }),
   },
   responses: {
     200: http.json(

@@ -45,7 +45,7 @@ const list = http.guardedRoute('radar:read', {
   tags: ['radar'],
   summary: 'List what is on the radar, the last changed first',
   request: {
-    query: z.object({
+    query: z.strictObject({
       stage: stage.optional().openapi({ example: 'watching' }),
       limit: z.coerce.number().int().min(1).max(200).default(50),
     }),

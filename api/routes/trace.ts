@@ -38,7 +38,7 @@ const timeline = http.guardedRoute('traces:read', {
     'One entry for each thing that reached a state. Transactions commit late: poll with an overlap, and skip what was seen by ' +
     '`entity`, `id` and `status`.',
   request: {
-    query: z.object({
+    query: z.strictObject({
       since: z.iso.datetime({ offset: true }).openapi({ example: '2026-01-31T09:00:00Z' }),
       limit: z.coerce.number().int().min(1).max(5000).default(500),
     }),
