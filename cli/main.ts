@@ -2,6 +2,7 @@ import { CommanderError } from 'commander'
 import { OpsError } from '../engine/index.js'
 import { reportError } from './errors.js'
 import { EXIT } from './exit.js'
+import { watchOutput } from './output.js'
 import { createProgram } from './program.js'
 
 /**
@@ -11,6 +12,7 @@ import { createProgram } from './program.js'
  */
 export async function main(args: readonly string[]): Promise<void> {
   const json = args.includes('--json')
+  watchOutput()
   try {
     await createProgram({ json }).parseAsync(args, { from: 'user' })
   } catch (error) {
