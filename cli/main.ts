@@ -19,11 +19,17 @@ export async function main(args: readonly string[]): Promise<void> {
     if (error instanceof CommanderError) {
       // Help and version are no mistake.
       process.exitCode = error.exitCode === 0 ? EXIT.ok : EXIT.usage
-      if (json && error.exitCode !== 0)
-        reportError(new OpsError('OPS_011', error.message.replace(/^error: /, '')), { json })
+      if (json && error.exitCode !== 0) reportError(usageError(error), { json })
       return
     }
     reportError(error, { json })
     process.exitCode = EXIT.failed
   }
+}
+
+function usageError({ code, message }: CommanderError): OpsError {
+  // Where a command is missing, commander shows the help and says nothing else.
+  return code === 'commander.help'
+    ? new OpsError('OPS_011', 'no command was given', { hint: 'Add --help for the commands that there are.' })
+    : new OpsError('OPS_011', message.replace(/^error: /, ''))
 }
