@@ -3,6 +3,7 @@ import { Command, InvalidArgumentError } from 'commander'
 import type { Manifest, TableCopy } from '../../backup/manifest.js'
 import { engineFromEnv, envSchema, OpsError, readEnv } from '../../engine/index.js'
 import { findDatabase, type GlobalOptions, overConnection } from '../connection.js'
+import { interruptible } from '../interruptible.js'
 import { progress } from '../progress.js'
 import { answerFor } from '../session.js'
 import { count, table } from '../text.js'
@@ -29,11 +30,14 @@ export function backupCommand(): Command {
       const folder = resolve(options.out ?? `ops-loop-backup-${stamp(new Date())}`)
       const told = progress(global)
       const { dump } = await import('../../backup/dump.js')
-      const manifest = await overConnection('DATABASE_URL', () =>
-        dump(databaseUrl, folder, {
-          since: options.since?.toISOString(),
-          onTable: ({ name, rows }) => told(`${name}  ${count(rows, 'row')}`),
-        }),
+      const manifest = await interruptible((signal) =>
+        overConnection('DATABASE_URL', () =>
+          dump(databaseUrl, folder, {
+            since: options.since?.toISOString(),
+            onTable: ({ name, rows }) => told(`${name}  ${count(rows, 'row')}`),
+            signal,
+          }),
+        ),
       )
       const checked = options.verify ? await verified(folder, told) : undefined
       await report(manifest)
@@ -95,7 +99,7 @@ function address(text: string): string {
 async function verified(folder: string, told: (line: string) => void): Promise<string> {
   const { verify } = await import('../../backup/verify.js')
   told('restoring into a throwaway Postgres')
-  const { rows, broken, in_flight } = await verify(folder)
+  const { rows, broken, in_flight } = await interruptible((signal) => verify(folder, { signal }))
   const [first] = broken
   if (first)
     throw new OpsError(
