@@ -6,6 +6,7 @@ import { claim, complete, fail, lease, registerWorker, startMission } from '../s
 import { brokenInvariants, openDatabase } from '../supabase/tests/world.js'
 import { freshDatabase, type TestDatabase, urlFor } from '../test/support/database.js'
 import { dump } from './dump.js'
+import { writeManifest } from './manifest.js'
 import { restore } from './restore.js'
 import { listTables } from './tables.js'
 import { verify } from './verify.js'
@@ -241,6 +242,28 @@ describe('is refused, and changes nothing:', () => {
       hint: expect.stringContaining('empty'),
     })
     expect(await everything(db)).toEqual(before)
+  })
+
+  test('a target with work and an older schema: it is not brought up to date either', async () => {
+    const [to, target] = [await folder(), await openDatabase()]
+    await dump(db.url, to)
+    await target.sql`select * from ops_emit_events('[{"type": "app:began"}]')`
+    await target.sql`delete from supabase_migrations.schema_migrations where version = '0002'`
+    expect(await refusal(restore(to, target.url))).toMatchObject({ code: 'OPS_014' })
+    expect(
+      await target.sql`select from supabase_migrations.schema_migrations where version = '0002'`,
+    ).toEqual([])
+  })
+
+  test('a backup that is newer than this program: an empty target stays empty', async () => {
+    const [to, target] = [await folder(), await empty()]
+    const manifest = await dump(db.url, to)
+    await writeManifest(to, { ...manifest, schema_version: 9000 })
+    expect(await refusal(restore(to, target.url))).toMatchObject({
+      code: 'OPS_011',
+      message: `The backup has schema 9000, this program knows up to ${manifest.schema_version}.`,
+    })
+    expect(await target.sql`select from pg_namespace where nspname = 'ops'`).toEqual([])
   })
 
   test('a target that lacks a column which the backup has; with it, the values come along', async () => {
