@@ -1,6 +1,7 @@
 import { resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { type Connection, readConnection } from '../embedded/connection.js'
+import { shellPath } from '../embedded/nearby.js'
 import { faultOf, fromDatabaseError, loadDotEnv, OpsError } from '../engine/index.js'
 
 /** Options that every command takes. */
@@ -53,6 +54,6 @@ function nothingRunning(options: GlobalOptions): OpsError {
         hint: 'Run npm start in another terminal, or set DATABASE_URL, or SUPABASE_URL and SUPABASE_SECRET_KEY.',
       })
     : new OpsError('OPS_001', `No npm start is running on ${dataFolder(options)}.`, {
-        hint: `Run npm start -- --data-dir ${options.dataDir} in another terminal.`,
+        hint: `Run npm start -- --data-dir ${shellPath(options.dataDir)} in another terminal.`,
       })
 }
