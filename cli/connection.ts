@@ -28,9 +28,15 @@ export async function findDatabase(options: GlobalOptions): Promise<Connection |
   loadDotEnv()
   const { DATABASE_URL, SUPABASE_URL } = process.env
   if (options.dataDir === undefined && (DATABASE_URL || SUPABASE_URL)) return undefined
+  const stack = await runningStack(options)
+  for (const [name, value] of Object.entries(stack)) process.env[name] = String(value)
+  return stack
+}
+
+/** @throws OpsError `OPS_001` when no `npm start` is running on the data folder */
+export async function runningStack(options: GlobalOptions): Promise<Connection> {
   const stack = await readConnection(dataFolder(options))
   if (stack === undefined) throw nothingRunning(options)
-  for (const [name, value] of Object.entries(stack)) process.env[name] = String(value)
   return stack
 }
 
