@@ -63,6 +63,8 @@ The copy holds its work until somebody releases it: the database that it was tak
     .action(async (folder: string, options: { into?: string; verify?: boolean }, command: Command) => {
       const global = command.optsWithGlobals<GlobalOptions>()
       const told = progress(global)
+      if (options.verify && options.into !== undefined)
+        command.error('error: give --into or --verify, not both')
       if (options.verify) {
         const summary = await verified(resolve(folder), told)
         answerFor(global)(
@@ -72,7 +74,7 @@ The copy holds its work until somebody releases it: the database that it was tak
         return
       }
       if (options.into === undefined)
-        throw new OpsError('OPS_011', 'Say where to.', { hint: 'Add --into postgresql://…, or --verify.' })
+        command.error('error: say where to: add --into postgresql://…, or --verify')
       const { restore } = await import('../../backup/restore.js')
       const { into } = options
       const manifest = await overConnection('--into', () =>
