@@ -1,11 +1,12 @@
 /** Backups of a loop at work: what comes back is what was there, and it holds still until somebody releases it. */
-import { appendFile, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
+import { appendFile, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { beforeAll, describe, expect, inject, test } from 'vitest'
 import { claim, complete, fail, lease, registerWorker, startMission } from '../supabase/tests/work.js'
 import { brokenInvariants, openDatabase } from '../supabase/tests/world.js'
-import { freshDatabase, type TestDatabase } from '../test/support/database.js'
+import { freshDatabase, type TestDatabase, urlFor } from '../test/support/database.js'
 import { dump } from './dump.js'
+import { writeManifest } from './manifest.js'
 import { restore } from './restore.js'
 import { listTables } from './tables.js'
 import { verify } from './verify.js'
@@ -180,6 +181,34 @@ describe('is refused, and changes nothing:', () => {
     expect(await readdir(to)).toEqual(['notes.txt'])
   })
 
+  test('a login that may not read everything: no folder is left', async () => {
+    const to = await folder()
+    const url = urlFor(db, 'ops_operator')
+    expect(await refusal(dump(url, join(to, 'new', 'copy')))).toMatchObject({ code: '42501' })
+    expect(await refusal(dump(url, to))).toMatchObject({ code: '42501' })
+    expect(await readdir(to)).toEqual([])
+  })
+
+  test('what fails half-way: what was written is taken back', async () => {
+    const to = await folder()
+    const onTable = () => {
+      throw new Error('no room')
+    }
+    expect(await refusal(dump(db.url, join(to, 'copy'), { onTable }))).toMatchObject({ message: 'no room' })
+    expect(await refusal(dump(db.url, to, { onTable }))).toMatchObject({ message: 'no room' })
+    expect(await readdir(to)).toEqual([])
+  })
+
+  test('a file in the place of the folder', async () => {
+    const file = join(await folder(), 'file')
+    await writeFile(file, 'mine')
+    expect(await refusal(dump(db.url, file))).toMatchObject({
+      code: 'OPS_011',
+      message: expect.stringContaining(`${file} cannot be made`),
+    })
+    expect(await readFile(file, 'utf8')).toBe('mine')
+  })
+
   test('a folder without a manifest, as a backup that broke off leaves it', async () => {
     const to = await folder()
     await dump(db.url, to)
@@ -213,6 +242,28 @@ describe('is refused, and changes nothing:', () => {
       hint: expect.stringContaining('empty'),
     })
     expect(await everything(db)).toEqual(before)
+  })
+
+  test('a target with work and an older schema: it is not brought up to date either', async () => {
+    const [to, target] = [await folder(), await openDatabase()]
+    await dump(db.url, to)
+    await target.sql`select * from ops_emit_events('[{"type": "app:began"}]')`
+    await target.sql`delete from supabase_migrations.schema_migrations where version = '0002'`
+    expect(await refusal(restore(to, target.url))).toMatchObject({ code: 'OPS_014' })
+    expect(
+      await target.sql`select from supabase_migrations.schema_migrations where version = '0002'`,
+    ).toEqual([])
+  })
+
+  test('a backup that is newer than this program: an empty target stays empty', async () => {
+    const [to, target] = [await folder(), await empty()]
+    const manifest = await dump(db.url, to)
+    await writeManifest(to, { ...manifest, schema_version: 9000 })
+    expect(await refusal(restore(to, target.url))).toMatchObject({
+      code: 'OPS_011',
+      message: `The backup has schema 9000, this program knows up to ${manifest.schema_version}.`,
+    })
+    expect(await target.sql`select from pg_namespace where nspname = 'ops'`).toEqual([])
   })
 
   test('a target that lacks a column which the backup has; with it, the values come along', async () => {

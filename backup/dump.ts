@@ -1,11 +1,13 @@
 import { createHash } from 'node:crypto'
 import { createWriteStream } from 'node:fs'
-import { mkdir, readdir } from 'node:fs/promises'
+import { readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { PassThrough } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { createGzip } from 'node:zlib'
 import postgres from 'postgres'
+import { messageOf } from '../embedded/errors.js'
+import { newFolder } from '../embedded/newFolder.js'
 import { OpsError } from '../engine/index.js'
 import packageJson from '../package.json' with { type: 'json' }
 import { type Manifest, type TableCopy, writeManifest } from './manifest.js'
@@ -19,26 +21,57 @@ export interface DumpOptions {
   since?: string | undefined
   /** Told when a table is done. */
   onTable?: ((copy: TableCopy) => void) | undefined
+  /** Aborted: the backup breaks off, as when it fails. */
+  signal?: AbortSignal | undefined
 }
 
 /**
- * Copies the loop out of a database into a new or empty folder, as it stands at one moment, while it works on.
+ * Copies the loop out of a database into a new or empty folder, as it stands at one moment, while it works on. What fails leaves no
+ * file and no folder behind.
  *
  * @param databaseUrl a login that may read the private schema: the owner
- * @throws OpsError `OPS_011` when the folder holds something already
+ * @param folder its absolute path
+ * @throws OpsError `OPS_011` when the folder holds something already, or cannot be made
  */
 export async function dump(
   databaseUrl: string,
   folder: string,
   options: DumpOptions = {},
 ): Promise<Manifest> {
-  const { since, onTable } = options
-  await mkdir(folder, { recursive: true })
+  const takeBack = await emptyFolder(folder)
+  try {
+    return await copyAll(databaseUrl, folder, options)
+  } catch (error) {
+    await takeBack()
+    throw error
+  }
+}
+
+/** @returns removes what is in it, and what was not there before */
+async function emptyFolder(folder: string): Promise<() => Promise<void>> {
+  const removeFolders = await newFolder(folder).catch((error: unknown) => {
+    throw new OpsError('OPS_011', `${folder} cannot be made: ${messageOf(error)}.`, {
+      hint: 'Name a folder that does not exist yet, where you may make one.',
+      cause: error,
+    })
+  })
   if ((await readdir(folder)).length > 0)
     throw new OpsError('OPS_011', `${folder} is not empty.`, {
       hint: 'Name a folder that does not exist yet.',
     })
+  return async () => {
+    for (const file of await readdir(folder)) await rm(join(folder, file), { force: true })
+    await removeFolders()
+  }
+}
+
+async function copyAll(
+  databaseUrl: string,
+  folder: string,
+  { since, onTable, signal }: DumpOptions,
+): Promise<Manifest> {
   const sql = postgres(databaseUrl, { max: 1, prepare: false, onnotice: () => undefined })
+  signal?.addEventListener('abort', () => void sql.end({ timeout: 0 }))
   try {
     return await sql.begin('isolation level repeatable read', async (tx) => {
       await tx`select set_config('statement_timeout', '0', true), set_config('transaction_read_only', ${since ? 'off' : 'on'}, true)`

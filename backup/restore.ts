@@ -3,7 +3,7 @@ import { createReadStream } from 'node:fs'
 import { join } from 'node:path'
 import { createGunzip } from 'node:zlib'
 import postgres from 'postgres'
-import { migrate } from '../embedded/migrate.js'
+import { migrate, newestSchema } from '../embedded/migrate.js'
 import { OpsError } from '../engine/index.js'
 import { type Manifest, readManifest, type TableCopy } from './manifest.js'
 import { listTables } from './tables.js'
@@ -31,13 +31,17 @@ export async function restore(
   { onTable }: RestoreOptions = {},
 ): Promise<Manifest> {
   const manifest = await readManifest(folder)
+  await checkVersion(manifest)
   for (const copy of manifest.tables) await checkFile(folder, copy)
-  await migrate(databaseUrl)
   const sql = postgres(databaseUrl, { max: 1, prepare: false, onnotice: () => undefined })
   try {
+    // Before its schema is touched too: a database with work may be one that others of an older version use.
+    await checkIdle(sql)
+    await migrate(databaseUrl)
     await sql.begin(async (tx) => {
       await tx`select set_config('statement_timeout', '0', true)`
-      await checkTarget(tx, manifest)
+      await checkIdle(tx)
+      await checkColumns(tx, manifest)
       await withoutGuards(tx, async () => {
         for (const copy of manifest.tables) {
           await copyIn(tx, copy, folder)
@@ -52,6 +56,16 @@ export async function restore(
     await sql.end()
   }
   return manifest
+}
+
+async function checkVersion({ schema_version }: Manifest): Promise<void> {
+  const known = await newestSchema()
+  if (schema_version > known)
+    throw new OpsError(
+      'OPS_011',
+      `The backup has schema ${schema_version}, this program knows up to ${known}.`,
+      { hint: 'Update ops-loop.' },
+    )
 }
 
 /** A file that was altered or cut off is found out before anything is touched. */
@@ -71,21 +85,22 @@ async function checkFile(folder: string, { file, sha256 }: TableCopy): Promise<v
     )
 }
 
-async function checkTarget(sql: postgres.ISql, manifest: Manifest): Promise<void> {
-  const [target] = await sql<{ version: number; busy: boolean }[]>`
-    select (select max(version::integer) from ops.migrations where version ~ '^\\d{4}$') as version,
-      exists (select from public.ops_agent_events) or exists (select from public.ops_mission_proposals)
-        or exists (select from ops.archive) as busy`
-  if (target?.busy)
-    throw new OpsError('OPS_014', 'The target holds events or proposals of its own.', {
-      hint: 'Name a database that is empty, or new.',
-    })
-  if (manifest.schema_version > (target?.version ?? 0))
-    throw new OpsError(
-      'OPS_011',
-      `The backup has schema ${manifest.schema_version}, this program knows up to ${target?.version}.`,
-      { hint: 'Update ops-loop.' },
-    )
+/** Tables that have rows as soon as there has been work. */
+const WORK = ['public.ops_agent_events', 'public.ops_mission_proposals', 'ops.archive']
+
+async function checkIdle(sql: postgres.ISql): Promise<void> {
+  const tables = await sql<{ name: string }[]>`
+    select name from unnest(${WORK}::text[]) name where to_regclass(name) is not null`
+  for (const { name } of tables) {
+    const [row] = await sql.unsafe(`select from ${name} limit 1`)
+    if (row !== undefined)
+      throw new OpsError('OPS_014', 'The target holds events or proposals of its own.', {
+        hint: 'Name a database that is empty, or new.',
+      })
+  }
+}
+
+async function checkColumns(sql: postgres.ISql, manifest: Manifest): Promise<void> {
   const tables = new Map((await listTables(sql)).map((t) => [`${t.schema}.${t.name}`, new Set(t.columns)]))
   for (const { name, columns } of manifest.tables) {
     const missing = columns.filter((column) => !tables.get(name)?.has(column))

@@ -15,12 +15,21 @@ export interface Verified {
   in_flight: number
 }
 
+export interface VerifyOptions extends RestoreOptions {
+  /** Aborted: the check breaks off, and throws. */
+  signal?: AbortSignal | undefined
+}
+
 /** Restores a backup into a Postgres of its own, which is thrown away afterwards, and looks at what is there. */
-export async function verify(folder: string, options: RestoreOptions = {}): Promise<Verified> {
+export async function verify(folder: string, options: VerifyOptions = {}): Promise<Verified> {
+  const { signal } = options
   const dataDir = await mkdtemp(join(tmpdir(), 'ops-loop-verify-'))
   try {
     const server = await startPostgres({ dataDir, fast: true })
+    // Whoever works on it then fails.
+    signal?.addEventListener('abort', () => void server.stop())
     try {
+      signal?.throwIfAborted()
       const manifest = await restore(folder, server.url(), options)
       return { manifest, rows: rowsOf(manifest), ...(await inspect(server.url())) }
     } finally {

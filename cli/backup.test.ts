@@ -38,8 +38,14 @@ describe('backup and restore', () => {
 
   test('say what is missing', async () => {
     expect(await run('restore', folder)).toMatchObject({
-      exitCode: 1,
-      stderr: expect.stringContaining('Say where to.'),
+      exitCode: 2,
+      stderr: expect.stringContaining('add --into postgresql://…, or --verify'),
+    })
+    // Who reads "verified" would take it for restored.
+    expect(await run('restore', folder, '--into', db.url, '--verify')).toMatchObject({
+      exitCode: 2,
+      stdout: '',
+      stderr: expect.stringContaining('give --into or --verify, not both'),
     })
     expect(await run('backup', '--out', folder)).toMatchObject({
       exitCode: 1,

@@ -83,6 +83,19 @@ describe('usage', () => {
       details: {},
     })
   })
+
+  test.each([[[]], [['proposals']]])(
+    'with --json a missing command is JSON and nothing else: %j',
+    async (args) => {
+      const { exitCode, stdout, stderr } = await run(...args, '--json')
+      expect({ exitCode, stdout }).toEqual({ exitCode: 2, stdout: '' })
+      expect(JSON.parse(stderr)).toEqual({
+        error: 'no command was given',
+        code: 'OPS_011',
+        details: { hint: 'Add --help for the commands that there are.' },
+      })
+    },
+  )
 })
 
 describe('errors', () => {

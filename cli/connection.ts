@@ -1,6 +1,7 @@
 import { resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { type Connection, readConnection } from '../embedded/connection.js'
+import { shellPath } from '../embedded/nearby.js'
 import { faultOf, fromDatabaseError, loadDotEnv, OpsError } from '../engine/index.js'
 
 /** Options that every command takes. */
@@ -27,9 +28,15 @@ export async function findDatabase(options: GlobalOptions): Promise<Connection |
   loadDotEnv()
   const { DATABASE_URL, SUPABASE_URL } = process.env
   if (options.dataDir === undefined && (DATABASE_URL || SUPABASE_URL)) return undefined
+  const stack = await runningStack(options)
+  for (const [name, value] of Object.entries(stack)) process.env[name] = String(value)
+  return stack
+}
+
+/** @throws OpsError `OPS_001` when no `npm start` is running on the data folder */
+export async function runningStack(options: GlobalOptions): Promise<Connection> {
   const stack = await readConnection(dataFolder(options))
   if (stack === undefined) throw nothingRunning(options)
-  for (const [name, value] of Object.entries(stack)) process.env[name] = String(value)
   return stack
 }
 
@@ -53,6 +60,6 @@ function nothingRunning(options: GlobalOptions): OpsError {
         hint: 'Run npm start in another terminal, or set DATABASE_URL, or SUPABASE_URL and SUPABASE_SECRET_KEY.',
       })
     : new OpsError('OPS_001', `No npm start is running on ${dataFolder(options)}.`, {
-        hint: `Run npm start -- --data-dir ${options.dataDir} in another terminal.`,
+        hint: `Run npm start -- --data-dir ${shellPath(options.dataDir)} in another terminal.`,
       })
 }

@@ -2,6 +2,7 @@ import { CommanderError } from 'commander'
 import { OpsError } from '../engine/index.js'
 import { reportError } from './errors.js'
 import { EXIT } from './exit.js'
+import { watchOutput } from './output.js'
 import { createProgram } from './program.js'
 
 /**
@@ -11,17 +12,24 @@ import { createProgram } from './program.js'
  */
 export async function main(args: readonly string[]): Promise<void> {
   const json = args.includes('--json')
+  watchOutput()
   try {
     await createProgram({ json }).parseAsync(args, { from: 'user' })
   } catch (error) {
     if (error instanceof CommanderError) {
       // Help and version are no mistake.
       process.exitCode = error.exitCode === 0 ? EXIT.ok : EXIT.usage
-      if (json && error.exitCode !== 0)
-        reportError(new OpsError('OPS_011', error.message.replace(/^error: /, '')), { json })
+      if (json && error.exitCode !== 0) reportError(usageError(error), { json })
       return
     }
     reportError(error, { json })
     process.exitCode = EXIT.failed
   }
+}
+
+function usageError({ code, message }: CommanderError): OpsError {
+  // Where a command is missing, commander shows the help and says nothing else.
+  return code === 'commander.help'
+    ? new OpsError('OPS_011', 'no command was given', { hint: 'Add --help for the commands that there are.' })
+    : new OpsError('OPS_011', message.replace(/^error: /, ''))
 }

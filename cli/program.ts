@@ -68,7 +68,7 @@ export function createProgram({ json }: { json: boolean }): Command {
   program.addCommand(completeCommand(program), { hidden: true })
   for (const command of everyCommand(program)) {
     command.helpCommand(false).exitOverride().configureHelp({ showGlobalOptions: true })
-    if (json) command.configureOutput({ outputError: () => undefined })
+    if (json) command.configureOutput({ outputError: () => undefined, writeErr: () => undefined })
     else command.showHelpAfterError('Add --help for usage.')
   }
   return program

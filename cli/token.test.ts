@@ -1,5 +1,8 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { mkdtemp } from 'node:fs/promises'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
 import { readToken } from '../api/access/tokens.js'
+import { writeConnection } from '../embedded/connection.js'
 import { answer, run } from './testing.js'
 
 const SECRET = 'a secret of more than thirty-two characters'
@@ -55,5 +58,29 @@ describe('token mint', () => {
   ])('refuses %s', async (_, args, code, message) => {
     const { exitCode, stderr } = await run('token', 'mint', ...args)
     expect([exitCode, stderr]).toEqual([code, expect.stringMatching(message)])
+  })
+
+  test('with --data-dir it is signed as the stack there wants it, whatever .env says', async () => {
+    const dataDir = await mkdtemp(join(inject('testDir'), 'token-'))
+    const stack = 'the secret of a stack, of more than 32 characters'
+    await writeConnection(dataDir, {
+      OPS_STACK_PID: process.pid,
+      DATABASE_URL: 'postgres://127.0.0.1:1/postgres',
+      WORKER_DATABASE_URL: 'postgres://127.0.0.1:1/postgres',
+      SUPABASE_URL: 'http://127.0.0.1:1',
+      SUPABASE_SERVICE_ROLE_KEY: 'key',
+      OPS_API_URL: 'http://127.0.0.1:1',
+      OPS_API_KEY: 'key',
+      OPS_TOKEN_SECRET: stack,
+      GITHUB_WEBHOOK_SECRET: 'secret',
+    })
+    const mint = ['token', 'mint', '--scope', 'events:write', '--ttl', '15m']
+    const { stdout } = await run('--data-dir', dataDir, ...mint)
+    expect(await readToken([stack], stdout.trim(), Date.now())).toMatchObject({ scopes: ['events:write'] })
+    expect(await run('--data-dir', join(dataDir, 'nowhere'), ...mint)).toMatchObject({
+      exitCode: 1,
+      stdout: '',
+      stderr: expect.stringContaining('No npm start is running on'),
+    })
   })
 })

@@ -1,33 +1,50 @@
 /** The data folder of `npm start`, `.ops-loop/` by default: made, recognised and reset here. */
-import { mkdir, readdir, realpath, rm, writeFile } from 'node:fs/promises'
+import { existsSync } from 'node:fs'
+import { readdir, realpath, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { OpsError } from '../engine/index.js'
 import { stopOrphanedChildren } from './children.js'
 import { isSystemError, messageOf, stackError } from './errors.js'
 import { lockDataDir } from './lock.js'
+import { newFolder } from './newFolder.js'
 import { removeDataDir } from './orphans.js'
+import { dataPaths } from './paths.js'
 import { stackPaths } from './stackPaths.js'
 
 const OTHER_FOLDER = 'Choose another one: npm start -- --data-dir <folder>.'
 
+export interface DataFolder {
+  /** The real path. */
+  dataDir: string
+  /** For a start that failed: the folder is as it was before, unless there was or is a database in it. Nobody may hold its lock. */
+  takeBack(): Promise<void>
+}
+
 /**
  * Makes sure that the folder exists and is ours.
  *
- * @returns its real path
  * @throws OpsError `OPS_001` when it holds something else, or cannot be made
  */
-export async function openDataFolder(dataDir: string): Promise<string> {
-  const found = await look(dataDir)
-  if (Array.isArray(found)) throw foreign(dataDir, found)
+export async function openDataFolder(path: string): Promise<DataFolder> {
+  const found = await look(path)
+  if (Array.isArray(found)) throw foreign(path, found)
   try {
-    await mkdir(dataDir, { recursive: true })
+    const removeFolders = await newFolder(path)
     if (found === 'nothing') {
       const marker = { kind: 'data folder of ops-loop', version: 1 }
-      await writeFile(stackPaths(dataDir).marker, `${JSON.stringify(marker)}\n`)
+      await writeFile(stackPaths(path).marker, `${JSON.stringify(marker)}\n`)
     }
-    return await realpath(dataDir)
+    const dataDir = await realpath(path)
+    return {
+      dataDir,
+      async takeBack() {
+        if (found === 'ours' || existsSync(dataPaths(dataDir).cluster)) return
+        await resetDataFolder(dataDir, () => undefined)
+        await removeFolders()
+      },
+    }
   } catch (error) {
-    throw stackError(`The data folder ${dataDir} cannot be made: ${messageOf(error)}.`, {
+    throw stackError(`The data folder ${path} cannot be made: ${messageOf(error)}.`, {
       hint: OTHER_FOLDER,
       cause: error,
     })

@@ -70,6 +70,12 @@ export async function seedPolicies(databaseUrl: string, options: MigrateOptions 
   log(`${file} applied`)
 }
 
+/** The schema that a database has after `migrate`. */
+export async function newestSchema(folder = migrationsDir): Promise<number> {
+  const migrations = await listMigrations(folder)
+  return Number(migrations.at(-1)?.version ?? 0)
+}
+
 /** The migrations in a folder, oldest first; files without a version in front of their name are none. */
 async function listMigrations(folder: string): Promise<Migration[]> {
   const migrations = (await readdir(folder)).flatMap((file): Migration[] => {

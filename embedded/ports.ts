@@ -29,3 +29,22 @@ export function portTaken(port: number, who: string, option: string): OpsError {
     hint: `Stop that program, or choose another port: npm start -- ${option} <port>.`,
   })
 }
+
+/** A port that was asked for. */
+export interface WantedPort {
+  port: number | undefined
+  who: string
+  /** Of `npm start`. */
+  option: string
+}
+
+/** @throws OpsError OPS_001 if two are to listen on one port */
+export function checkApart(wanted: readonly WantedPort[]): void {
+  for (const [index, { port, who, option }] of wanted.entries()) {
+    const other = wanted.slice(0, index).find((earlier) => port !== undefined && earlier.port === port)
+    if (other === undefined) continue
+    throw stackError(`Port ${port} cannot be that of ${other.who} and of ${who}.`, {
+      hint: `Choose another one for ${who}: npm start -- ${option} <port>.`,
+    })
+  }
+}

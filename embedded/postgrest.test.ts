@@ -1,4 +1,6 @@
+import { mkdir } from 'node:fs/promises'
 import { createServer } from 'node:net'
+import { join } from 'node:path'
 import { createClient } from '@supabase/supabase-js'
 import { expect, inject, test } from 'vitest'
 import { freshDatabase, startRest } from '../test/support/database.js'
@@ -71,4 +73,13 @@ test('a taken port is named, and no PostgREST stays behind', async () => {
     message: expect.stringContaining(`Port ${port} of 127.0.0.1 is taken`),
   })
   blocker.close()
+})
+
+test('a data folder may be named in any script', async () => {
+  const dataDir = join(inject('testDir'), 'Jürgen 日本')
+  await mkdir(dataDir)
+  const { url } = await freshDatabase()
+  const databaseUrl = url.replace('//postgres:', '//authenticator:')
+  const rest = await startPostgrest({ dataDir, databaseUrl, jwtSecret: 'x'.repeat(32) })
+  await rest.stop()
 })

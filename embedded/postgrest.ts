@@ -11,7 +11,7 @@ import { outputFrom } from './logs.js'
 import { stopOrphanedPostgrest } from './orphans.js'
 import { dataPaths } from './paths.js'
 import { freePort } from './ports.js'
-import { type OwnProcess, type ProcessEnd, pause, spawnProcess } from './processes.js'
+import { type OwnProcess, type ProcessEnd, pause, spawnProcess, unicodeEnvironment } from './processes.js'
 
 export interface PostgrestOptions {
   /** An existing folder, for its configuration and log. Whoever calls holds the folder's lock (`startPostgres` does). */
@@ -113,7 +113,7 @@ async function listening(
     const adminPort = await freePort()
     await writeFile(configFile, configuration({ ...access, innerPort, adminPort }), { mode: 0o600 })
     const output = await outputFrom(logFile)
-    const server = spawnProcess(binary, [configFile], { logFile })
+    const server = spawnProcess(binary, [configFile], { logFile, env: unicodeEnvironment })
     if (await becomesReady(server, `http://127.0.0.1:${adminPort}/ready`)) return { server, innerPort }
     const what = server.running ? 'is not ready after 30 s' : 'ended as soon as it was started'
     await server.stop(['SIGTERM', 'SIGKILL'], stopPatienceMs)

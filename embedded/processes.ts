@@ -37,6 +37,9 @@ export interface OwnProcess {
  */
 export const childEnvironment: NodeJS.ProcessEnv = { PATH: process.env.PATH, LC_ALL: 'C', TZ: 'UTC' }
 
+/** For programs that read paths by their locale: a folder may be named in any script. */
+export const unicodeEnvironment: NodeJS.ProcessEnv = { ...childEnvironment, LC_ALL: 'en_US.UTF-8' }
+
 export interface SpawnOptions {
   logFile: string
   /** Default: `childEnvironment`. */

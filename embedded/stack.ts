@@ -9,7 +9,7 @@ import { stackError } from './errors.js'
 import { signJwt } from './jwt.js'
 import { type DataLock, lockDataDir } from './lock.js'
 import { migrate, seedPolicies } from './migrate.js'
-import { isPortTaken, portTaken } from './ports.js'
+import { checkApart, isPortTaken, portTaken, type WantedPort } from './ports.js'
 import { type EmbeddedPostgres, startPostgres } from './postgres.js'
 import { type EmbeddedPostgrest, startPostgrest } from './postgrest.js'
 import { readSecrets, type Secrets, tokenSecretOf } from './secrets.js'
@@ -47,14 +47,14 @@ export interface Stack extends Stoppable {
  * @throws OpsError, with the fix as its hint, when a part cannot start; what had started is stopped again
  */
 export async function startStack(options: StackOptions): Promise<Stack> {
-  const { port, log, signal } = options
+  const { log, signal } = options
   const parts = new Parts()
+  const { dataDir, takeBack } = await openDataFolder(options.dataDir)
   try {
-    const dataDir = await openDataFolder(options.dataDir)
     const lock = await lockFor(dataDir)
     parts.add({ stop: () => lock.release() })
     await stopOrphanedChildren(dataDir, log)
-    if (await isPortTaken(port)) throw portTaken(port, 'the control plane', '--port')
+    await checkPorts(options)
     const secrets = await readSecrets(dataDir)
     const setup = { ...options, dataDir, lock, secrets }
 
@@ -75,8 +75,18 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     return { dataDir, connection, stop: () => parts.stop(), hurry: () => parts.hurry() }
   } catch (error) {
     await parts.stop().catch(() => undefined)
+    await takeBack().catch(() => undefined)
     throw error
   }
+}
+
+/** Early, while there is nothing to take back. Postgres looks at its own port itself: one that a killed run left behind may hold it. */
+async function checkPorts({ port, restPort, postgresPort }: StackOptions): Promise<void> {
+  const controlPlane: WantedPort = { port, who: 'the control plane', option: '--port' }
+  const rest: WantedPort = { port: restPort, who: 'the REST gateway', option: '--rest-port' }
+  checkApart([controlPlane, rest, { port: postgresPort, who: 'Postgres', option: '--postgres-port' }])
+  for (const { port, who, option } of [controlPlane, rest])
+    if (port !== undefined && (await isPortTaken(port))) throw portTaken(port, who, option)
 }
 
 /** @throws OpsError `OPS_001` naming the stack that runs there already */

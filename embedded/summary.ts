@@ -1,7 +1,7 @@
 import type { Engine, Health } from '../engine/index.js'
 import type { Colors } from './colors.js'
 import type { Connection } from './connection.js'
-import { nearby } from './nearby.js'
+import { nearby, shellPath } from './nearby.js'
 import { shortId } from './shortId.js'
 import type { Stack } from './stack.js'
 import { stackPaths } from './stackPaths.js'
@@ -86,7 +86,7 @@ export function describeSummary(
     `  docs, health   ${urls.docs}  ${urls.health}`,
     `  PostgREST      ${urls.postgrest}`,
     `  database       ${urls.database}`,
-    `  keys           ${connection_file}  as in:  set -a; . ${connection_file}; psql "$DATABASE_URL"`,
+    `  keys           ${connection_file}  as in:  set -a; . ${shellPath(connection_file)}; psql "$DATABASE_URL"`,
     '',
     colors.bold('Try next, in another terminal'),
     ...next.map(

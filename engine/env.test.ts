@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, describe, expect, test, vi } from 'vitest'
+import { afterAll, afterEach, describe, expect, test, vi } from 'vitest'
 import { z } from 'zod'
 import { connectEngine, engineFromEnv } from './connect.js'
 import { envSchema, loadDotEnv, parseEnv } from './env.js'
@@ -78,8 +78,9 @@ describe('.env', () => {
   const folder = mkdtempSync(join(tmpdir(), 'ops-env-'))
   afterEach(() => {
     vi.unstubAllEnvs()
-    rmSync(folder, { recursive: true, force: true })
+    rmSync(join(folder, '.env'), { force: true })
   })
+  afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
   test('fills in what is not set and leaves the rest alone', () => {
     writeFileSync(join(folder, '.env'), 'OPS_TEST_SET=file\nOPS_TEST_UNSET="from file"\n')
@@ -87,6 +88,17 @@ describe('.env', () => {
     vi.stubEnv('OPS_TEST_UNSET', undefined)
     loadDotEnv(folder)
     expect([process.env.OPS_TEST_SET, process.env.OPS_TEST_UNSET]).toEqual(['process', 'from file'])
+  })
+
+  test.each([
+    ['begins with the mark that Windows editors put there', '\ufeffOPS_TEST_UNSET=value\r\n'],
+    ['holds a line that is no variable', 'what is this\n\nOPS_TEST_UNSET=value\n'],
+    ['exports, and has comments', "# mine\nexport OPS_TEST_UNSET='value' # the one\n"],
+  ])('%s: the variables are read all the same', (_, text) => {
+    writeFileSync(join(folder, '.env'), text)
+    vi.stubEnv('OPS_TEST_UNSET', undefined)
+    loadDotEnv(folder)
+    expect(process.env.OPS_TEST_UNSET).toBe('value')
   })
 
   test('may be missing', () => {

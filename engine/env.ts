@@ -1,5 +1,6 @@
-import { existsSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { parseEnv as parseDotEnv } from 'node:util'
 import { z } from 'zod'
 import { OpsError } from './errors.js'
 
@@ -75,8 +76,17 @@ export function parseEnv<T>(schema: z.ZodType<T>, variables: Variables): T {
   })
 }
 
+/** What editors of Windows put in front of a file; it would count to the first name. */
+const BYTE_ORDER_MARK = /^\ufeff/
+
 /** Reads `.env` of a folder into the process's environment, without touching what is set. No file is fine. */
 export function loadDotEnv(folder = process.cwd()): void {
   const file = join(folder, '.env')
-  if (existsSync(file)) process.loadEnvFile(file)
+  if (!existsSync(file)) return
+  const text = readFileSync(file, 'utf8').replace(BYTE_ORDER_MARK, '')
+  for (const [found, value] of Object.entries(parseDotEnv(text))) {
+    // Node takes lines without "=" for the beginning of the next name.
+    const name = found.slice(found.lastIndexOf('\n') + 1)
+    process.env[name] ??= value
+  }
 }

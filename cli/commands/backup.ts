@@ -3,6 +3,7 @@ import { Command, InvalidArgumentError } from 'commander'
 import type { Manifest, TableCopy } from '../../backup/manifest.js'
 import { engineFromEnv, envSchema, OpsError, readEnv } from '../../engine/index.js'
 import { findDatabase, type GlobalOptions, overConnection } from '../connection.js'
+import { interruptible } from '../interruptible.js'
 import { progress } from '../progress.js'
 import { answerFor } from '../session.js'
 import { count, table } from '../text.js'
@@ -29,11 +30,14 @@ export function backupCommand(): Command {
       const folder = resolve(options.out ?? `ops-loop-backup-${stamp(new Date())}`)
       const told = progress(global)
       const { dump } = await import('../../backup/dump.js')
-      const manifest = await overConnection('DATABASE_URL', () =>
-        dump(databaseUrl, folder, {
-          since: options.since?.toISOString(),
-          onTable: ({ name, rows }) => told(`${name}  ${count(rows, 'row')}`),
-        }),
+      const manifest = await interruptible((signal) =>
+        overConnection('DATABASE_URL', () =>
+          dump(databaseUrl, folder, {
+            since: options.since?.toISOString(),
+            onTable: ({ name, rows }) => told(`${name}  ${count(rows, 'row')}`),
+            signal,
+          }),
+        ),
       )
       const checked = options.verify ? await verified(folder, told) : undefined
       await report(manifest)
@@ -59,6 +63,8 @@ The copy holds its work until somebody releases it: the database that it was tak
     .action(async (folder: string, options: { into?: string; verify?: boolean }, command: Command) => {
       const global = command.optsWithGlobals<GlobalOptions>()
       const told = progress(global)
+      if (options.verify && options.into !== undefined)
+        command.error('error: give --into or --verify, not both')
       if (options.verify) {
         const summary = await verified(resolve(folder), told)
         answerFor(global)(
@@ -68,7 +74,7 @@ The copy holds its work until somebody releases it: the database that it was tak
         return
       }
       if (options.into === undefined)
-        throw new OpsError('OPS_011', 'Say where to.', { hint: 'Add --into postgresql://…, or --verify.' })
+        command.error('error: say where to: add --into postgresql://…, or --verify')
       const { restore } = await import('../../backup/restore.js')
       const { into } = options
       const manifest = await overConnection('--into', () =>
@@ -95,7 +101,7 @@ function address(text: string): string {
 async function verified(folder: string, told: (line: string) => void): Promise<string> {
   const { verify } = await import('../../backup/verify.js')
   told('restoring into a throwaway Postgres')
-  const { rows, broken, in_flight } = await verify(folder)
+  const { rows, broken, in_flight } = await interruptible((signal) => verify(folder, { signal }))
   const [first] = broken
   if (first)
     throw new OpsError(

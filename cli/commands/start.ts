@@ -1,6 +1,6 @@
 import { Command } from 'commander'
 import { colorsFor } from '../../embedded/colors.js'
-import { nearby } from '../../embedded/nearby.js'
+import { nearby, shellPath } from '../../embedded/nearby.js'
 import { loadDotEnv } from '../../engine/index.js'
 import { dataFolder, type GlobalOptions } from '../connection.js'
 import { port, wholeNumber } from '../numbers.js'
@@ -61,5 +61,5 @@ export function startCommand(): Command {
 function commandOptions(options: GlobalOptions): string {
   const { DATABASE_URL, SUPABASE_URL } = process.env
   const found = options.dataDir === undefined && !DATABASE_URL && !SUPABASE_URL
-  return found ? '' : `--data-dir ${nearby(dataFolder(options))}`
+  return found ? '' : `--data-dir ${shellPath(nearby(dataFolder(options)))}`
 }

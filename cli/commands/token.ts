@@ -3,7 +3,7 @@ import { SCOPES } from '../../api/access/scopes.js'
 import { mintToken } from '../../api/access/tokens.js'
 import { readConnection } from '../../embedded/connection.js'
 import { loadDotEnv, OpsError } from '../../engine/index.js'
-import { dataFolder, type GlobalOptions } from '../connection.js'
+import { dataFolder, type GlobalOptions, runningStack } from '../connection.js'
 import { actorOf, answerFor } from '../session.js'
 
 const UNITS: Record<string, number> = { s: 1, m: 60, h: 3600, d: 86_400 }
@@ -52,8 +52,9 @@ Example:
     })
 }
 
-/** The environment's, or that of the running npm start. */
+/** The environment's, or that of the running npm start; with --data-dir, that of the one which runs there. */
 async function tokenSecret(options: GlobalOptions): Promise<string> {
+  if (options.dataDir !== undefined) return (await runningStack(options)).OPS_TOKEN_SECRET
   loadDotEnv()
   const secret = process.env.OPS_TOKEN_SECRET || (await readConnection(dataFolder(options)))?.OPS_TOKEN_SECRET
   if (secret) return secret

@@ -3,6 +3,7 @@ import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { dataPaths } from '../../embedded/paths.js'
+import { freePort } from '../../embedded/ports.js'
 import { stackPaths } from '../../embedded/stackPaths.js'
 import { freshDataDir } from '../support/dataDir.js'
 import { onFileEnd } from '../support/fileEnd.js'
@@ -17,15 +18,31 @@ async function refusal(dataDir: string, ...args: string[]): Promise<string> {
   return running.errors.join('\n')
 }
 
-test('a taken port: what to do instead', async () => {
+test('a taken port: what to do instead, and no folder is left', async () => {
   const server = createServer()
   onFileEnd(async () => void server.close())
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   const address = server.address()
   const port = typeof address === 'object' ? String(address?.port) : ''
-  expect(await refusal(await freshDataDir(), '--port', port)).toMatch(
+  const folder = await freshDataDir()
+  expect(await refusal(join(folder, 'new', 'data'), '--port', port)).toMatch(
     new RegExp(`Port ${port} of 127\\.0\\.0\\.1 is taken.*\n.*npm start -- --port`),
   )
+  expect(await readdir(folder)).toEqual([])
+  for (const option of ['--rest-port', '--postgres-port'])
+    expect(await refusal(folder, option, port)).toMatch(
+      new RegExp(`Port ${port} of 127\\.0\\.0\\.1 is taken.*\n.*npm start -- ${option}`),
+    )
+  expect(await readdir(folder)).toEqual([])
+})
+
+test('one port for two parts', async () => {
+  const folder = await freshDataDir()
+  const port = String(await freePort())
+  expect(await refusal(folder, '--port', port, '--postgres-port', port)).toMatch(
+    new RegExp(`Port ${port} cannot be that of the control plane and of Postgres.*\n.*--postgres-port`),
+  )
+  expect(await readdir(folder)).toEqual([])
 })
 
 test("a stranger's folder is neither used nor deleted", async () => {

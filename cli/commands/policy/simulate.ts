@@ -1,5 +1,5 @@
 import { writeFile } from 'node:fs/promises'
-import { Command, InvalidArgumentError } from 'commander'
+import { Command } from 'commander'
 import type { Engine } from '../../../engine/index.js'
 import { defaultPolicies } from '../../../policies/index.js'
 import type { Comparison, Micros, Recording, Totals } from '../../../simulation/index.js'
@@ -7,6 +7,7 @@ import type { GlobalOptions } from '../../connection.js'
 import { progress } from '../../progress.js'
 import { answerFor, withEngine } from '../../session.js'
 import { count, short, table } from '../../text.js'
+import { since } from '../../time.js'
 import { FILES_HELP, isObject, type PolicyFile, readPolicies, textOf } from './files.js'
 
 const HELP = `
@@ -35,7 +36,7 @@ const SIMULATED = [
 const MOST_SHOWN = 30
 
 interface SimulateOptions {
-  since?: Micros
+  since?: Date
   recording?: string
   save?: string
 }
@@ -44,11 +45,7 @@ export function simulateCommand(): Command {
   return new Command('simulate')
     .description('what recorded events would have done under other policies')
     .argument('[files...]', 'the policies to try: files or folders')
-    .option(
-      '--since <time>',
-      'from how long ago (90m, 24h, 7d) or which time on (default: 24h)',
-      sinceArgument,
-    )
+    .option('--since <time>', 'from how long ago (90m, 24h, 7d) or which time on (default: 24h)', since)
     .option('--recording <file>', 'play this NDJSON file instead: events, or what --save wrote')
     .option('--save <file>', 'keep the recording as NDJSON')
     .addHelpText('after', `${HELP}\n${FILES_HELP}`)
@@ -112,7 +109,7 @@ async function fromDatabase(
 ): Promise<Recording> {
   const { DAY, recordingOf } = await import('../../../simulation/index.js')
   const to = Date.now() * 1000
-  const from = since ?? to - DAY
+  const from = since === undefined ? to - DAY : since.getTime() * 1000
   const matrices = [...files, ...(await engine.policies(['reaction_matrix']))]
   return recordingOf(engine, { start: from - (await warmUp(matrices.map(({ value }) => value))), from, to })
 }
@@ -130,20 +127,6 @@ async function warmUp(policies: readonly unknown[]): Promise<Micros> {
     )
   })
   return Math.min(30 * DAY, Math.max(DAY, ...minutes.map((number: number) => number * MINUTE)))
-}
-
-const UNITS: Record<string, number> = { m: 60, h: 3600, d: 86_400 }
-
-function sinceArgument(text: string): Micros {
-  const [, number, unit = ''] = /^([1-9]\d{0,5})([mhd])$/.exec(text) ?? []
-  const seconds = UNITS[unit]
-  if (number !== undefined && seconds !== undefined)
-    return (Date.now() - Number(number) * seconds * 1000) * 1000
-  const time = /^\d{4}-\d\d-\d\d/.test(text) ? Date.parse(text) : Number.NaN
-  if (!Number.isNaN(time) && time < Date.now()) return time * 1000
-  throw new InvalidArgumentError(
-    'Give minutes, hours or days such as 90m, 24h or 7d, or a time such as 2026-01-31T09:00:00Z.',
-  )
 }
 
 function describe(
