@@ -139,7 +139,9 @@ describe('the work of a condition', () => {
     name: `item ${index}`,
     text: 'x'.repeat(20),
   }))
-  const hostile = { items, text: 'a'.repeat(500_000), deep: nested(10_000) }
+  // Looked for in the text, it all but fits everywhere.
+  const needle = `${'a'.repeat(50_000)}b${'a'.repeat(50_000)}`
+  const hostile = { items, text: 'a'.repeat(500_000), needle, deep: nested(10_000) }
   const tooMuch = { ok: false, message: `takes more than ${WORK_LIMIT} units of work on this event` }
 
   it.each([
@@ -147,6 +149,10 @@ describe('the work of a condition', () => {
     'event.data.items.all(a, event.data.items.all(b, event.data.items.all(c, a != b || b != c || true)))',
     'event.data.items.exists(a, event.data.text.contains("b"))',
     'event.data.items.exists(a, event.data.text.matches("b$"))',
+    'event.data.text.contains(event.data.needle)',
+    'event.data.text.indexOf(event.data.needle) >= 0',
+    'event.data.text.lastIndexOf(event.data.needle, 400000) >= 0',
+    'event.data.text.split(event.data.needle).size() > 1',
     'event.data.items.exists(a, event.data == event.data && false) || true',
     'event.data.items.all(a, event.created_at.getHours("Europe/Berlin") == 10)',
     'event.data.items.exists(a, a.nothing.at == "all" || event.data.items.exists(b, b.nothing.at == "all")) || true',
@@ -166,6 +172,11 @@ describe('the work of a condition', () => {
 
   it('is enough for the largest text that an event can hold, and for a list of a thousand', () => {
     expect(run('event.data.text.contains("needle")', { text: 'x'.repeat(1_000_000) })).toEqual({
+      ok: true,
+      met: false,
+    })
+    const [text, sentence] = ['x'.repeat(500_000), 'y'.repeat(1000)]
+    expect(run('event.data.text.contains(event.data.sentence)', { text, sentence })).toEqual({
       ok: true,
       met: false,
     })

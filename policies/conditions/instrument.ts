@@ -34,6 +34,12 @@ const TIME_ZONE_COST = 1000
 
 const MAX_DURATION = 50
 
+/** Methods that look for a text in a text: at worst, they compare all of the one with all of the other. */
+const SEARCHES = new Set(['contains', 'indexOf', 'lastIndexOf', 'split'])
+
+/** Characters that a search compares for a unit. */
+const COMPARED_PER_UNIT = 32_768
+
 /** How many levels of lists and maps count for the type of a value. */
 const TYPE_LEVELS = 4
 
@@ -76,6 +82,7 @@ export function instrument(root: unknown, check: () => void, meter: Meter): void
   check()
   for (const { node, evaluate } of regexes) node.setMeta('evaluate', evaluate)
   for (const node of nodes.keys()) readOwnClock(node)
+  for (const node of nodes.keys()) chargeSearch(node, meter)
   for (const node of durations) node.setMeta('evaluate', short(node.meta.evaluate))
   for (const [node, { read }] of nodes) {
     const evaluate = node.meta.evaluate
@@ -165,6 +172,25 @@ function readOwnClock(node: CelNode): void {
     const timeZone = zone === undefined ? 'UTC' : evaluator.run(zone, context)
     if (time instanceof Date && typeof timeZone === 'string') return reading(time, timeZone)
     return otherwise(evaluator, self, context)
+  })
+}
+
+/** A search is paid for when both texts are known, before it begins. The library asks for the text that is searched last. */
+function chargeSearch(node: CelNode, meter: Meter): void {
+  const call = methodCall(node)
+  const [wanted] = call?.parameters ?? []
+  if (!call || !wanted || !SEARCHES.has(call.method)) return
+  let wantedLength = 0
+  const [want, receive] = [wanted.meta.evaluate, call.receiver.meta.evaluate]
+  wanted.setMeta('evaluate', (evaluator, self, context) => {
+    const text = want(evaluator, self, context)
+    wantedLength = typeof text === 'string' ? text.length : 0
+    return text
+  })
+  call.receiver.setMeta('evaluate', (evaluator, self, context) => {
+    const text = receive(evaluator, self, context)
+    if (typeof text === 'string') meter.charge((text.length * wantedLength) / COMPARED_PER_UNIT)
+    return text
   })
 }
 
