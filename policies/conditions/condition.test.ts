@@ -93,12 +93,55 @@ describe('a condition', () => {
   ])('refuses %s', (expression, message) => expect(() => compileCondition(expression)).toThrow(message))
 })
 
+describe('the clock of a condition', () => {
+  // At half past two in the morning of that day there was no such time in Berlin.
+  const told = [
+    ['2026-03-29T02:30:00Z', 'getHours("UTC")', 2],
+    ['2026-03-29T02:30:00Z', 'getHours("America/New_York")', 22],
+    ['2026-03-29T02:30:00Z', 'getMinutes("Asia/Kathmandu")', 15],
+    ['2026-03-29T02:30:00Z', 'getDate("America/New_York")', 28],
+    ['2026-03-29T02:30:00Z', 'getDayOfMonth("America/New_York")', 27],
+    ['2026-03-29T02:30:00Z', 'getDayOfWeek("America/New_York")', 6],
+    ['2026-03-29T02:30:00Z', 'getMonth("America/New_York")', 2],
+    ['2026-01-01T02:30:05Z', 'getFullYear("America/New_York")', 2025],
+    ['2026-01-01T02:30:05Z', 'getSeconds("America/New_York")', 5],
+    ['2026-01-01T02:30:05.250Z', 'getMilliseconds("America/New_York")', 250],
+    ['2026-01-01T02:30:05Z', 'getDayOfYear("America/New_York")', 364],
+    ['2028-02-29T12:00:00Z', 'getDayOfYear()', 59],
+    ['2026-07-01T22:30:00Z', 'getDayOfYear()', 181],
+    ['2026-07-01T22:30:00Z', 'getDayOfYear("Europe/Berlin")', 182],
+    ['2026-07-01T22:30:00Z', 'getHours("Europe/Berlin")', 0],
+  ] as const
+
+  it.each(['UTC', 'Europe/Berlin', 'America/New_York', 'Pacific/Auckland'])(
+    'is that of the zone it names, on a machine in %s too',
+    async (zone) => {
+      const program = `
+        import { compileCondition } from ${JSON.stringify(new URL('condition.ts', import.meta.url).href)}
+        import { EventScope } from ${JSON.stringify(new URL('scope.ts', import.meta.url).href)}
+        for (const [at, call, expected] of ${JSON.stringify(told)}) {
+          const event = new EventScope('event-1', 'app:done', {}, 0n, new Date(at))
+          const verdict = compileCondition('event.created_at.' + call + ' == ' + expected)(event)
+          if (!verdict.met) console.log(at, call, 'is not', expected, verdict)
+        }
+        console.log('all of them')`
+      const node = ['--import', import.meta.resolve('tsx'), '--input-type=module', '-e', program]
+      const { stdout } = await promisify(execFile)(process.execPath, node, {
+        env: { ...process.env, TZ: zone },
+      })
+      expect(stdout).toBe('all of them\n')
+    },
+  )
+})
+
 describe('the work of a condition', () => {
   const items = Array.from({ length: 20_000 }, (_, index) => ({
     name: `item ${index}`,
     text: 'x'.repeat(20),
   }))
-  const hostile = { items, text: 'a'.repeat(500_000), deep: nested(10_000) }
+  // Looked for in the text, it all but fits everywhere.
+  const needle = `${'a'.repeat(50_000)}b${'a'.repeat(50_000)}`
+  const hostile = { items, text: 'a'.repeat(500_000), needle, deep: nested(10_000) }
   const tooMuch = { ok: false, message: `takes more than ${WORK_LIMIT} units of work on this event` }
 
   it.each([
@@ -106,6 +149,10 @@ describe('the work of a condition', () => {
     'event.data.items.all(a, event.data.items.all(b, event.data.items.all(c, a != b || b != c || true)))',
     'event.data.items.exists(a, event.data.text.contains("b"))',
     'event.data.items.exists(a, event.data.text.matches("b$"))',
+    'event.data.text.contains(event.data.needle)',
+    'event.data.text.indexOf(event.data.needle) >= 0',
+    'event.data.text.lastIndexOf(event.data.needle, 400000) >= 0',
+    'event.data.text.split(event.data.needle).size() > 1',
     'event.data.items.exists(a, event.data == event.data && false) || true',
     'event.data.items.all(a, event.created_at.getHours("Europe/Berlin") == 10)',
     'event.data.items.exists(a, a.nothing.at == "all" || event.data.items.exists(b, b.nothing.at == "all")) || true',
@@ -125,6 +172,11 @@ describe('the work of a condition', () => {
 
   it('is enough for the largest text that an event can hold, and for a list of a thousand', () => {
     expect(run('event.data.text.contains("needle")', { text: 'x'.repeat(1_000_000) })).toEqual({
+      ok: true,
+      met: false,
+    })
+    const [text, sentence] = ['x'.repeat(500_000), 'y'.repeat(1000)]
+    expect(run('event.data.text.contains(event.data.sentence)', { text, sentence })).toEqual({
       ok: true,
       met: false,
     })

@@ -2,6 +2,7 @@
  * Makes an expression count its own work, and its regular expressions linear. The library offers no hook for either, so
  * this reaches into the nodes of its syntax tree; the tests beside it fail when a new version moves them.
  */
+import { readingOf } from './clock.js'
 import type { Meter } from './meter.js'
 import { compileRegex } from './regex.js'
 
@@ -32,6 +33,12 @@ const PASSING = new Set(['.', '[]', '?:', '&&', '||', 'accuPush'])
 const TIME_ZONE_COST = 1000
 
 const MAX_DURATION = 50
+
+/** Methods that look for a text in a text: at worst, they compare all of the one with all of the other. */
+const SEARCHES = new Set(['contains', 'indexOf', 'lastIndexOf', 'split'])
+
+/** Characters that a search compares for a unit. */
+const COMPARED_PER_UNIT = 32_768
 
 /** How many levels of lists and maps count for the type of a value. */
 const TYPE_LEVELS = 4
@@ -74,6 +81,8 @@ export function instrument(root: unknown, check: () => void, meter: Meter): void
   const durations = new Set([...nodes.keys()].flatMap(durationTexts))
   check()
   for (const { node, evaluate } of regexes) node.setMeta('evaluate', evaluate)
+  for (const node of nodes.keys()) readOwnClock(node)
+  for (const node of nodes.keys()) chargeSearch(node, meter)
   for (const node of durations) node.setMeta('evaluate', short(node.meta.evaluate))
   for (const [node, { read }] of nodes) {
     const evaluate = node.meta.evaluate
@@ -119,11 +128,11 @@ function stopWhenExhausted({ op, args }: CelNode, meter: Meter): void {
 
 /** For `text.matches("pattern")`: an evaluator that takes linear time. */
 function linearMatch(node: CelNode, meter: Meter): { node: CelNode; evaluate: Evaluate } | undefined {
-  if (node.op !== 'rcall' || !Array.isArray(node.args)) return undefined
-  const [method, receiver, parameters]: unknown[] = node.args
-  if (method !== 'matches' || !isNode(receiver) || !Array.isArray(parameters)) return undefined
-  const [pattern]: unknown[] = parameters
-  if (!isNode(pattern) || pattern.op !== 'value' || typeof pattern.args !== 'string') {
+  const call = methodCall(node)
+  if (call?.method !== 'matches') return undefined
+  const { receiver } = call
+  const [pattern] = call.parameters
+  if (pattern?.op !== 'value' || typeof pattern.args !== 'string') {
     throw new Error('the pattern of matches() must be written out as a string')
   }
   const regex = compileRegex(pattern.args)
@@ -136,11 +145,53 @@ function linearMatch(node: CelNode, meter: Meter): { node: CelNode; evaluate: Ev
   return { node, evaluate }
 }
 
+/** `receiver.method(parameters)`, or undefined for a node that is no such call. */
+function methodCall({ op, args }: CelNode) {
+  if (op !== 'rcall' || !Array.isArray(args)) return undefined
+  const [method, receiver, given]: unknown[] = args
+  if (typeof method !== 'string' || !isNode(receiver) || !Array.isArray(given)) return undefined
+  return { method, receiver, parameters: given.filter(isNode) }
+}
+
 /** `time.getHours("Europe/Berlin")` and the like. */
-function readsTimeZone({ op, args }: CelNode): boolean {
-  if (op !== 'rcall' || !Array.isArray(args)) return false
-  const [method, , parameters]: unknown[] = args
-  return String(method).startsWith('get') && Array.isArray(parameters) && parameters.length > 0
+function readsTimeZone(node: CelNode): boolean {
+  const call = methodCall(node)
+  return call !== undefined && call.parameters.length > 0 && readingOf(call.method) !== undefined
+}
+
+/** Reads clocks without the one of this machine: those of a zone that is named, and the day of a year. */
+function readOwnClock(node: CelNode): void {
+  const call = methodCall(node)
+  const reading = call && readingOf(call.method)
+  if (!reading || (call.parameters.length === 0 && call.method !== 'getDayOfYear')) return
+  const { receiver, parameters } = call
+  const [zone] = parameters
+  const otherwise = node.meta.evaluate
+  node.setMeta('evaluate', (evaluator, self, context) => {
+    const time = evaluator.run(receiver, context)
+    const timeZone = zone === undefined ? 'UTC' : evaluator.run(zone, context)
+    if (time instanceof Date && typeof timeZone === 'string') return reading(time, timeZone)
+    return otherwise(evaluator, self, context)
+  })
+}
+
+/** A search is paid for when both texts are known, before it begins. The library asks for the text that is searched last. */
+function chargeSearch(node: CelNode, meter: Meter): void {
+  const call = methodCall(node)
+  const [wanted] = call?.parameters ?? []
+  if (!call || !wanted || !SEARCHES.has(call.method)) return
+  let wantedLength = 0
+  const [want, receive] = [wanted.meta.evaluate, call.receiver.meta.evaluate]
+  wanted.setMeta('evaluate', (evaluator, self, context) => {
+    const text = want(evaluator, self, context)
+    wantedLength = typeof text === 'string' ? text.length : 0
+    return text
+  })
+  call.receiver.setMeta('evaluate', (evaluator, self, context) => {
+    const text = receive(evaluator, self, context)
+    if (typeof text === 'string') meter.charge((text.length * wantedLength) / COMPARED_PER_UNIT)
+    return text
+  })
 }
 
 /** What `duration(text)` is given: the library reads it with an expression that long texts make slow. */
