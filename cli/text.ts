@@ -1,5 +1,5 @@
 import { colorsFor } from '../embedded/colors.js'
-import { oneLine } from '../embedded/harmless.js'
+import { oneLine } from '../engine/harmless.js'
 
 const colors = colorsFor(process.stdout)
 

@@ -1,5 +1,5 @@
 import { Argument, Command } from 'commander'
-import { harmless } from '../../embedded/harmless.js'
+import { harmless } from '../../engine/harmless.js'
 import { candidatesFor } from '../completion/candidates.js'
 import { liveNames } from '../completion/live.js'
 import { SCRIPTS, SHELLS, type Shell } from '../completion/scripts.js'
