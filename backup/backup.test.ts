@@ -233,6 +233,32 @@ describe('is refused, and changes nothing:', () => {
     })
   })
 
+  test.each([
+    ['cut off', (text: string) => text.slice(0, 100), /manifest\.json is damaged: it is no JSON/, undefined],
+    [
+      'of a newer program',
+      (text: string) => text.replace('"format": 1', '"format": 2'),
+      /has format 2, this program knows 1/,
+      'Update ops-loop.',
+    ],
+    [
+      'altered',
+      (text: string) => text.replace('"rows"', '"lines"'),
+      /manifest\.json is damaged: tables\.0\.rows /,
+      undefined,
+    ],
+  ])('a manifest that is %s', async (_, alter, message, hint) => {
+    const to = await folder()
+    await dump(db.url, to)
+    const file = join(to, 'manifest.json')
+    await writeFile(file, alter(await readFile(file, 'utf8')))
+    expect(await refusal(restore(to, db.url))).toMatchObject({
+      code: 'OPS_011',
+      message: expect.stringMatching(message),
+      ...(hint && { hint }),
+    })
+  })
+
   test('a target that works already', async () => {
     const to = await folder()
     await dump(db.url, to)

@@ -17,8 +17,12 @@ const tableSchema = z.object({
 })
 export type TableCopy = z.infer<typeof tableSchema>
 
+/** Of this program's backups. */
+const FORMAT = 1
+
+const formatSchema = z.looseObject({ format: z.int() })
 const manifestSchema = z.object({
-  format: z.literal(1),
+  format: z.literal(FORMAT),
   program: z.string(),
   schema_version: z.int(),
   postgres_version: z.string(),
@@ -41,10 +45,23 @@ export async function readManifest(folder: string): Promise<Manifest> {
     throw new OpsError('OPS_011', `${folder} holds no backup: it has no ${FILE}.`, {
       hint: 'Name the folder that ops-loop backup made. One that broke off has no manifest and cannot be restored.',
     })
-  const parsed = manifestSchema.safeParse(jsonOf(text))
+  const json = jsonOf(text)
+  if (json === undefined) throw damaged(folder, 'it is no JSON')
+  const format = formatSchema.safeParse(json).data?.format
+  if (format !== undefined && format > FORMAT)
+    throw new OpsError('OPS_011', `The backup has format ${format}, this program knows ${FORMAT}.`, {
+      hint: 'Update ops-loop.',
+    })
+  const parsed = manifestSchema.safeParse(json)
   if (parsed.success) return parsed.data
   const [issue] = parsed.error.issues
-  throw new OpsError('OPS_011', `${join(folder, FILE)}: ${issue?.path.join('.')} ${issue?.message}`)
+  throw damaged(folder, `${issue?.path.join('.')} ${issue?.message}`)
+}
+
+function damaged(folder: string, how: string): OpsError {
+  return new OpsError('OPS_011', `${join(folder, FILE)} is damaged: ${how}.`, {
+    hint: 'Take another backup.',
+  })
 }
 
 function jsonOf(text: string): unknown {

@@ -316,6 +316,17 @@ test('all dead steps are put to work again, batch by batch', async () => {
   expect(await answer('dead', 'list')).toEqual([])
 })
 
+test('files may begin with the byte order mark that editors of Windows put there', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'ops-loop-bom-'))
+  const [data, control] = [join(folder, 'data.json'), join(folder, 'control.json')]
+  await writeFile(data, '\ufeff{"a": 1}\r\n')
+  await writeFile(control, '\ufeff{}\r\n')
+  expect(await answer('events', 'emit', 'app:began', '--data', `@${data}`)).toMatchObject({
+    outcome: 'accepted',
+  })
+  expect(await answer('policy', 'validate', control)).toMatchObject({ valid: true })
+})
+
 test('a mistyped command and option are recognised', async () => {
   expect((await run('propsals')).stderr).toContain('Did you mean proposals?')
   expect((await run('worker', '--concurency', '2')).stderr).toContain('Did you mean --concurrency?')

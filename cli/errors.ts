@@ -1,5 +1,5 @@
 import { colorsFor } from '../embedded/colors.js'
-import { harmless, harmlessJson } from '../embedded/harmless.js'
+import { harmless, harmlessJson } from '../engine/harmless.js'
 import { OpsError } from '../engine/index.js'
 
 const colors = colorsFor(process.stderr)

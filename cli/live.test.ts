@@ -52,8 +52,9 @@ describe('status --watch', () => {
       await shows(/noop +1 /)
       child.stdin.write('\x03')
       expect(await ended).toBe(0)
-      expect(output().startsWith('\x1b[?25l')).toBe(true)
-      expect(output().trimEnd().endsWith('\x1b[?25h')).toBe(true)
+      // Lines that are too wide for the terminal must not become two: they would push the view off the screen.
+      expect(output().startsWith('\x1b[?25l\x1b[?7l')).toBe(true)
+      expect(output().trimEnd().endsWith('\x1b[?7h\x1b[?25h')).toBe(true)
       expect(output()).toContain('\x1b[H')
     },
   )

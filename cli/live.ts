@@ -1,8 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { harmless } from '../embedded/harmless.js'
+import { harmless } from '../engine/harmless.js'
 
 const HIDE_CURSOR = '\x1b[?25l'
 const SHOW_CURSOR = '\x1b[?25h'
+const NO_WRAP = '\x1b[?7l'
+const WRAP = '\x1b[?7h'
 const HOME = '\x1b[H'
 const CLEAR_LINE = '\x1b[K'
 const CLEAR_BELOW = '\x1b[J'
@@ -27,7 +29,7 @@ export async function showLive(
   const signals = ['SIGINT', 'SIGTERM'] as const
   for (const signal of signals) process.on(signal, end)
   out.on('error', end)
-  if (out.isTTY) out.write(HIDE_CURSOR + CLEAR_ALL)
+  if (out.isTTY) out.write(HIDE_CURSOR + NO_WRAP + CLEAR_ALL)
   try {
     while (!ending.signal.aborted) {
       const text = harmless(await frame())
@@ -36,13 +38,13 @@ export async function showLive(
       await sleep(everyMs, undefined, { signal: ending.signal }).catch(() => undefined)
     }
   } finally {
-    if (out.isTTY) out.write(`${SHOW_CURSOR}\n`)
+    if (out.isTTY) out.write(`${WRAP}${SHOW_CURSOR}\n`)
     for (const signal of signals) process.off(signal, end)
     out.off('error', end)
   }
 }
 
-/** What does not fit is cut off: a screen that scrolls cannot be drawn over. Some terminals do not tell their size: 0 rows. */
+/** What does not fit is cut off, at the side by the terminal itself: a screen that scrolls cannot be drawn over. Some terminals do not tell their size: 0 rows. */
 function overlaid(text: string, rows: number): string {
   const lines = text.split('\n').slice(0, rows > 1 ? rows - 1 : undefined)
   return HOME + lines.map((line) => `${line}${CLEAR_LINE}\n`).join('') + CLEAR_BELOW

@@ -1,6 +1,6 @@
 import { userInfo } from 'node:os'
 import type { Command } from 'commander'
-import { harmless, harmlessJson } from '../embedded/harmless.js'
+import { harmless, harmlessJson } from '../engine/harmless.js'
 import { type Engine, engineFromEnv, readEnv } from '../engine/index.js'
 import { findDatabase, type GlobalOptions } from './connection.js'
 

@@ -1,5 +1,5 @@
 import { colorsFor } from '../embedded/colors.js'
-import { oneLine } from '../embedded/harmless.js'
+import { oneLine } from '../engine/harmless.js'
 
 const colors = colorsFor(process.stdout)
 
@@ -46,7 +46,9 @@ export function ago(timestamp: string | null, now = Date.now()): string {
 /** Text of one line, at most so long. */
 export function short(text: string, length = 80): string {
   const line = text.replace(/\s+/g, ' ').trim()
-  return line.length > length ? `${line.slice(0, length - 1)}…` : line
+  if (line.length <= length) return line
+  // Not between the two halves of a character beyond the first 65,536, such as an emoji.
+  return `${line.slice(0, length - 1).replace(/[\ud800-\udbff]$/, '')}…`
 }
 
 /** A value out of JSON as one line. */

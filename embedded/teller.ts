@@ -1,6 +1,6 @@
+import { harmless, harmlessJson, oneLine } from '../engine/harmless.js'
 import type { TimelineEntry } from '../engine/index.js'
 import type { Colors } from './colors.js'
-import { harmless, harmlessJson, oneLine } from './harmless.js'
 import { narrate } from './narrate.js'
 import { describeSummary, type Summary } from './summary.js'
 

@@ -76,17 +76,19 @@ export function parseEnv<T>(schema: z.ZodType<T>, variables: Variables): T {
   })
 }
 
-/** What editors of Windows put in front of a file; it would count to the first name. */
-const BYTE_ORDER_MARK = /^\ufeff/
-
 /** Reads `.env` of a folder into the process's environment, without touching what is set. No file is fine. */
 export function loadDotEnv(folder = process.cwd()): void {
   const file = join(folder, '.env')
   if (!existsSync(file)) return
-  const text = readFileSync(file, 'utf8').replace(BYTE_ORDER_MARK, '')
+  const text = withoutMark(readFileSync(file, 'utf8'))
   for (const [found, value] of Object.entries(parseDotEnv(text))) {
     // Node takes lines without "=" for the beginning of the next name.
     const name = found.slice(found.lastIndexOf('\n') + 1)
     process.env[name] ??= value
   }
+}
+
+/** Text without the byte order mark that editors of Windows put in front of a file: it would count to the first word. */
+export function withoutMark(text: string): string {
+  return text.replace(/^\ufeff/, '')
 }

@@ -1,6 +1,7 @@
 import pc from 'picocolors'
 import pino from 'pino'
 import { z } from 'zod'
+import { harmless } from '../engine/harmless.js'
 import type { Log } from '../executors/define.js'
 
 const OPTIONS: pino.LoggerOptions = {
@@ -22,7 +23,9 @@ export function forPeople(line: string, colors: ReturnType<typeof pc.createColor
   const { level, time, msg, ...fields } = record.parse(JSON.parse(line))
   const paint = level === 'error' ? colors.red : level === 'warn' ? colors.yellow : (text: string) => text
   const details = Object.entries(fields).map(([name, value]) => `${name}=${plain(value)}`)
-  return `${colors.dim(time.slice(11, 19))} ${paint(msg)}  ${colors.dim(details.join(' '))}`.trimEnd()
+  return harmless(
+    `${colors.dim(time.slice(11, 19))} ${paint(msg)}  ${colors.dim(details.join(' '))}`.trimEnd(),
+  )
 }
 
 function plain(value: unknown): string {

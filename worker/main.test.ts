@@ -26,4 +26,17 @@ describe('a line of the log for people', () => {
     })
     expect(forPeople(line, pc.createColors(false))).toBe('09:30:01 noop: succeeded  ms=12')
   })
+
+  it('shows control characters, which what a step says may hold, and does not obey them', () => {
+    const line = JSON.stringify({
+      level: 'error',
+      time: '2026-01-01T09:30:01.000Z',
+      msg: 'http: failed',
+      error: 'up\x1b[1A\x1b[2K\x9b2J',
+      at: { deep: '\u202e' },
+    })
+    expect(forPeople(line, pc.createColors(false))).toBe(
+      '09:30:01 http: failed  error=up␛[1A␛[2K\uFFFD2J at={"deep":"\uFFFD"}',
+    )
+  })
 })

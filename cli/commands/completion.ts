@@ -1,4 +1,5 @@
 import { Argument, Command } from 'commander'
+import { harmless } from '../../engine/harmless.js'
 import { candidatesFor } from '../completion/candidates.js'
 import { liveNames } from '../completion/live.js'
 import { SCRIPTS, SHELLS, type Shell } from '../completion/scripts.js'
@@ -28,6 +29,6 @@ export function completionCommand(): Command {
 export function completeCommand(program: Command): Command {
   return new Command('complete').argument('[words...]').action(async (words: string[]) => {
     for (const { word, about } of await candidatesFor(program, words, liveNames))
-      console.log(`${word}\t${about}`)
+      console.log(harmless(`${word}\t${about}`))
   })
 }

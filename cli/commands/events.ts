@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises'
 import { text as textOf } from 'node:stream/consumers'
 import { Command } from 'commander'
 import { shortId } from '../../embedded/shortId.js'
+import { withoutMark } from '../../engine/env.js'
 import { type EventRecord, type JsonObject, OpsError } from '../../engine/index.js'
 import { formatJson } from '../../policies/index.js'
 import { ALL_OPTION, idArgument, newestEvents, WITHOUT_ITSELF, wholeId } from '../ids.js'
@@ -113,7 +114,7 @@ function cells(event: EventRecord): string[] {
 async function readData(source: string, command: Command): Promise<JsonObject> {
   const text = source.startsWith('@') ? await readSource(source.slice(1)) : source
   try {
-    const data: unknown = JSON.parse(text)
+    const data: unknown = JSON.parse(withoutMark(text))
     if (isObject(data)) return data
   } catch {
     // Said below, as for JSON that is no object.

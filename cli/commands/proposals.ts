@@ -1,7 +1,7 @@
 import { Command, Option } from 'commander'
 import { z } from 'zod'
-import { oneLine } from '../../embedded/harmless.js'
 import { shortId } from '../../embedded/shortId.js'
+import { oneLine } from '../../engine/harmless.js'
 import {
   type Engine,
   OpsError,

@@ -1,7 +1,7 @@
 import { Command } from 'commander'
 import { colorsFor } from '../../embedded/colors.js'
-import { oneLine } from '../../embedded/harmless.js'
 import { shortId } from '../../embedded/shortId.js'
+import { oneLine } from '../../engine/harmless.js'
 import type { MissionRecord, TraceEntry } from '../../engine/index.js'
 import { idArgument, NEWEST, newestEvents, newestMissions, newestProposals, wholeId } from '../ids.js'
 import { withEngine } from '../session.js'

@@ -1,4 +1,5 @@
 import type { Argument, Command, Option } from 'commander'
+import type { GlobalOptions } from '../connection.js'
 
 export interface Candidate {
   word: string
@@ -7,7 +8,7 @@ export interface Candidate {
 }
 
 /** Names that only the database knows, by the command whose argument they are: `proposals show`. */
-export type LiveNames = (command: string) => Promise<Candidate[]>
+export type LiveNames = (command: string, options: GlobalOptions) => Promise<Candidate[]>
 
 /**
  * What can stand at the end of a command line: commands, options, an option's values, and live names where an argument takes one.
@@ -20,7 +21,7 @@ export async function candidatesFor(
   live: LiveNames,
 ): Promise<Candidate[]> {
   const beginning = words.at(-1) ?? ''
-  const { command, path, given, open } = walk(program, words.slice(0, -1))
+  const { command, path, given, open, dataDir } = walk(program, words.slice(0, -1))
   return (await possible()).filter(({ word }) => word.startsWith(beginning))
 
   async function possible(): Promise<Candidate[]> {
@@ -30,7 +31,7 @@ export async function candidatesFor(
     if (subcommands.length > 0) return given === 0 ? subcommands : []
     const argument = argumentAt(command, given)
     if (argument === undefined) return []
-    return argument.argChoices ? argument.argChoices.map(plain) : live(path.join(' '))
+    return argument.argChoices ? argument.argChoices.map(plain) : live(path.join(' '), { dataDir })
   }
 }
 
@@ -42,18 +43,22 @@ interface Place {
   given: number
   /** The option whose value comes next. */
   open: Option | undefined
+  /** Which database it is about, where that is said. */
+  dataDir: string | undefined
 }
 
 function walk(program: Command, words: readonly string[]): Place {
-  const place: Place = { command: program, path: [], given: 0, open: undefined }
+  const place: Place = { command: program, path: [], given: 0, open: undefined, dataDir: undefined }
   for (const word of words) {
     if (place.open) {
+      if (place.open.long === '--data-dir') place.dataDir = word
       place.open = undefined
       continue
     }
     const option = findOption(program, place.command, word)
     const sub = place.command.commands.find((command) => command.name() === word)
-    if (option) place.open = option.required && !word.includes('=') ? option : undefined
+    if (word.startsWith('--data-dir=')) place.dataDir = word.slice('--data-dir='.length)
+    else if (option) place.open = option.required && !word.includes('=') ? option : undefined
     else if (sub) {
       place.command = sub
       place.path.push(word)

@@ -7,7 +7,9 @@ import { promisify } from 'node:util'
 import { describe, expect, test, vi } from 'vitest'
 import { connectEngine } from '../../engine/index.js'
 import { freshDatabase, urlFor } from '../../test/support/database.js'
+import { createProgram } from '../program.js'
 import { run } from '../testing.js'
+import { candidatesFor, type LiveNames } from './candidates.js'
 
 const database = await freshDatabase()
 
@@ -48,6 +50,37 @@ describe('completion', () => {
     vi.stubEnv('DATABASE_URL', 'postgres://127.0.0.1:1/none')
     expect(await complete('proposals', 'approve', '')).toEqual([])
     vi.unstubAllEnvs()
+  })
+
+  test('names out of events steer no terminal', async () => {
+    const engine = connectEngine({ databaseUrl: urlFor(database, 'service_role') })
+    const template = { title: 'Up\x1b[1A \x9b2J', risk_level: 'high', steps: [{ kind: 'noop' }] } as const
+    await engine.createProposal({ source: 'api', template })
+    await engine.close()
+    vi.stubEnv('DATABASE_URL', urlFor(database, 'ops_operator'))
+    const { stdout } = await run('complete', '--', 'proposals', 'approve', '')
+    expect(stdout).toContain('\tUp␛[1A \uFFFD2J\n')
+    vi.unstubAllEnvs()
+  })
+
+  test('knows the names of the stack that --data-dir says', async () => {
+    const asked: unknown[] = []
+    const live: LiveNames = async (...args) => {
+      asked.push(args)
+      return []
+    }
+    const program = createProgram({ json: false })
+    for (const words of [
+      ['--data-dir', 'x', 'trace', ''],
+      ['trace', '--data-dir=x', ''],
+      ['trace', ''],
+    ])
+      await candidatesFor(program, words, live)
+    expect(asked).toEqual([
+      ['trace', { dataDir: 'x' }],
+      ['trace', { dataDir: 'x' }],
+      ['trace', { dataDir: undefined }],
+    ])
   })
 
   test('works in bash', async () => {

@@ -1,7 +1,7 @@
 import { shortId } from '../../embedded/shortId.js'
 import { type Engine, engineFromEnv, readEnv } from '../../engine/index.js'
 import { policyKeys } from '../../policies/index.js'
-import { findDatabase } from '../connection.js'
+import { findDatabase, type GlobalOptions } from '../connection.js'
 import { WITHOUT_ITSELF } from '../ids.js'
 import { plain, short } from '../text.js'
 import type { Candidate } from './candidates.js'
@@ -57,16 +57,16 @@ const NAMES: Readonly<Record<string, Ask>> = {
 }
 
 /** Names out of the database; none where it cannot be asked. Policies are known without. */
-export async function liveNames(command: string): Promise<Candidate[]> {
+export async function liveNames(command: string, options: GlobalOptions): Promise<Candidate[]> {
   if (/^policy /.test(command)) return policyKeys.map((word) => ({ word, about: 'policy' }))
   const ask = NAMES[command]
   if (ask === undefined) return []
   const none = new Promise<Candidate[]>((resolve) => setTimeout(resolve, PATIENCE_MS, []).unref())
-  return Promise.race([asked(ask), none]).catch(() => [])
+  return Promise.race([asked(ask, options), none]).catch(() => [])
 }
 
-async function asked(ask: Ask): Promise<Candidate[]> {
-  await findDatabase({})
+async function asked(ask: Ask, options: GlobalOptions): Promise<Candidate[]> {
+  await findDatabase(options)
   const engine = engineFromEnv(readEnv())
   try {
     return await ask(engine)

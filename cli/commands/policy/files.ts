@@ -1,5 +1,6 @@
 import { readdir, readFile, stat } from 'node:fs/promises'
 import { basename, join } from 'node:path'
+import { withoutMark } from '../../../engine/env.js'
 import { type JsonObject, OpsError } from '../../../engine/index.js'
 import { parsePolicy } from '../../../policies/index.js'
 
@@ -80,7 +81,7 @@ export async function jsonOf(path: string): Promise<unknown> {
 /** @throws OpsError `OPS_011` */
 export async function textOf(path: string): Promise<string> {
   try {
-    return await readFile(path, 'utf8')
+    return withoutMark(await readFile(path, 'utf8'))
   } catch (error) {
     throw new OpsError('OPS_011', `Cannot read ${path}.`, { cause: error, details: { path } })
   }
