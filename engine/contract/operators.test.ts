@@ -147,6 +147,20 @@ contract('operators', (scene) => {
     expect(entries.map(({ at }) => at)).toEqual(entries.map(({ at }) => at).sort())
   })
 
+  test('write words that Postgres cannot hold, as well as they can be kept', async () => {
+    const { engine } = scene()
+    const [rule, reason] = [unique('quiet').replace('-', '_'), 'NUL \0, half \ud800, fox 🦊']
+    await scene().sql`
+      insert into ops.alerts (rule, severity, summary) values (${rule}, 'warning', 'An alert')`
+    const { id } = only(await engine.listAlerts({ rule }))
+    const words = { actor: 'a\0da', note: reason }
+    expect(await engine.acknowledgeAlert(id, words)).toMatchObject({
+      acknowledged_by: 'a\ufffdda',
+      note: 'NUL \ufffd, half \ufffd, fox 🦊',
+    })
+    expect(await engine.policies(['contr\0l'])).toEqual([])
+  })
+
   test('see the health of the loop, and the last heartbeat', async () => {
     const { engine } = scene()
     const id = await engine.recordHeartbeat(true, { triggerResult: { events: 0, queued: 0 } })
