@@ -23,11 +23,19 @@ export function supabaseTransport(supabaseUrl: string, supabaseKey: string): Tra
       const body = Object.fromEntries(givenArgs(fn, args).map(([name, , value]) => [name, value]))
       client ??= connect(supabaseUrl, supabaseKey)
       const { data, error, status } = await (await client).rpc(fn.name, body)
-      if (error) throw Object.assign(new Error(error.message), { ...error, status })
+      if (error) throw failureOf(error, status)
       return values(fn.returns, data)
     },
     close: async () => {},
   }
+}
+
+/** What went wrong, as a transport throws it. Of what was thrown before the request left, supabase-js keeps the name and the words. */
+function failureOf(error: { message: string }, status: number): Error {
+  const [, tooDeep] = /^RangeError: (.*)/.exec(error.message) ?? []
+  return tooDeep === undefined
+    ? Object.assign(new Error(error.message), { ...error, status })
+    : new RangeError(tooDeep)
 }
 
 /** Loaded by the first call: whoever has a Postgres connection does without these ten megabytes. */
