@@ -109,6 +109,25 @@ describe('errors', () => {
     })
   })
 
+  test('a field at fault is named as the request names it', async () => {
+    const silence = { rule: 'nothing', minutes: 1, reason: 'a test', actor: 'ada' }
+    const version = { version: 9, actor: 'ada' }
+    const gate = { proposal_id: UNKNOWN_ID }
+    const ask: [string, string, unknown, string][] = [
+      ['POST', '/api/ops/alerts/silences', silence, 'rule'],
+      ['POST', `/api/ops/alerts/${UNKNOWN_ID}/acknowledge`, { actor: 'ada' }, 'id'],
+      ['POST', '/api/ops/policies/control/rollback', version, 'version'],
+      ['POST', '/api/ops/proposals/gate', gate, 'proposal_id'],
+      ['POST', `/api/ops/proposals/${UNKNOWN_ID}/approve`, { actor: 'ada' }, 'id'],
+      ['POST', `/api/ops/steps/${UNKNOWN_ID}/retry`, undefined, 'id'],
+      ['PATCH', `/api/ops/radar/${UNKNOWN_ID}`, {}, 'id'],
+      ['GET', `/api/ops/events/${UNKNOWN_ID}/why`, undefined, 'id'],
+      ['GET', `/api/ops/trace/${UNKNOWN_ID}`, undefined, 'id'],
+    ]
+    for (const [method, path, body, field] of ask)
+      expect((await call(method, path, body)).body, path).toMatchObject({ details: { path: field } })
+  })
+
   test('a body that is too large is refused, whether it says its size or not', async () => {
     const large = { events: [{ type: 'a', data: { text: 'x'.repeat(4_200_000) } }] }
     const said: Record<string, string>[] = [{}, { 'content-length': '4200100' }]

@@ -87,10 +87,10 @@ export function createApp({ engine, config, log, now = Date.now }: AppOptions): 
   app.route('/api/ops/webhooks', webhookRoutes(services))
 
   // From here on nothing is open.
-  app.use('/metrics', authenticate(identify))
+  const limit = rateLimit(engine, config.requestsPerMinute, now)
+  app.use('/metrics', authenticate(identify), limit)
   app.route('/', metricsRoutes(services))
-  app.use('/api/*', authenticate(identify))
-  app.use('/api/*', rateLimit(engine, config.requestsPerMinute, now))
+  app.use('/api/*', authenticate(identify), limit)
   app.route('/api/ops/heartbeat', heartbeatRoutes(services))
   app.route('/api/ops/events', eventRoutes(services))
   app.route('/api/ops/proposals', proposalRoutes(services))

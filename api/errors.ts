@@ -52,6 +52,7 @@ const HINTS: Readonly<Record<number, string>> = {
 export const onError: ErrorHandler<ApiEnv> = (error, c) => {
   if (error instanceof OpsError) {
     const { status, body } = answerOf(error)
+    body.details = asRequested(c, body.details)
     if (status >= 500) c.get('log').error({ err: error }, body.error)
     if (status === 401) c.header('WWW-Authenticate', 'Bearer')
     return c.json(body, status)
@@ -63,6 +64,14 @@ export const onError: ErrorHandler<ApiEnv> = (error, c) => {
   }
   c.get('log').error({ err: error }, 'unexpected failure')
   return c.json({ error: 'Something failed that should not.', code: 'OPS_000', details: requestOf(c) }, 500)
+}
+
+/** The database names its own parameters: `p_rule` is the request's `rule`, and the `p_step_id` of an address its `id`. */
+function asRequested(c: Context<ApiEnv>, details: ErrorBody['details']): ErrorBody['details'] {
+  const name = /^p_(.+)$/.exec(String(details.path))?.[1]
+  if (name === undefined) return details
+  const ofAddress = c.req.param('id') !== undefined && /^(.+_)?id$/.test(name)
+  return { ...details, path: ofAddress ? 'id' : name }
 }
 
 export const onNotFound: NotFoundHandler<ApiEnv> = (c) =>

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { plainRow, plainRows, row, rows, value, values } from './signature.js'
+import { long, plainRow, plainRows, row, rows, value, values } from './signature.js'
 import * as events from './types/events.js'
 import * as installation from './types/installation.js'
 import { count, id } from './types/json.js'
@@ -56,7 +56,7 @@ export const sqlFunctions = {
     proposals.proposalOutcome,
   ),
   expireProposals: value('ops_expire_proposals', { p_limit: 'int?' }, count),
-  capUsage: rows('ops_cap_usage', {}, proposals.capUsage),
+  capUsage: long(rows('ops_cap_usage', {}, proposals.capUsage)),
 
   registerWorker: value(
     'ops_register_worker',
@@ -124,8 +124,8 @@ export const sqlFunctions = {
     { p_kind: 'text?', p_limit: 'int?', p_actor: 'text?' },
     operations.retriedDeadStep,
   ),
-  trace: rows('ops_trace', { p_id: 'uuid' }, operations.traceEntry),
-  why: rows('ops_why', { p_event_id: 'uuid' }, operations.patternDecision),
+  trace: long(rows('ops_trace', { p_id: 'uuid' }, operations.traceEntry)),
+  why: long(rows('ops_why', { p_event_id: 'uuid' }, operations.patternDecision)),
   countRequests: row('ops_count_requests', { p_caller: 'text', p_requests: 'int' }, operations.requestCount),
   housekeeping: row(
     'ops_housekeeping',
@@ -155,7 +155,7 @@ export const sqlFunctions = {
   ),
   hold: row('ops_hold', {}, operations.hold),
   releaseHold: row('ops_release_hold', { p_actor: 'text' }, operations.releasedHold),
-  timeline: rows('ops_timeline', { p_since: 'timestamptz', p_limit: 'int?' }, operations.timelineEntry),
+  timeline: long(rows('ops_timeline', { p_since: 'timestamptz', p_limit: 'int?' }, operations.timelineEntry)),
   listEvents: values('ops_list_events', page, records.eventRecord),
   listProposals: values('ops_list_proposals', page, records.proposalRecord),
   listMissions: values('ops_list_missions', page, records.missionRecord),
@@ -168,7 +168,7 @@ export const sqlFunctions = {
     { p_name: 'text', p_ok: 'boolean', p_http_status: 'int?', p_latency_ms: 'int?', p_error: 'text?' },
     services.breakerState,
   ),
-  listServices: values('ops_list_services', {}, services.serviceRecord),
+  listServices: long(values('ops_list_services', {}, services.serviceRecord)),
 
   radarAdd: row('ops_radar_add', { p_item: 'jsonb', p_step_id: 'uuid?' }, radar.addedRadarItem),
   radarUpdate: row('ops_radar_update', { p_id: 'uuid', p_changes: 'jsonb' }, radar.updatedRadarItem),

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { storableJson } from './json.js'
+import { storableJson, storableText } from './json.js'
 
 const stored = (value: unknown): unknown => JSON.parse(storableJson(JSON.stringify(value)))
 
@@ -18,6 +18,7 @@ test('every string becomes well formed, without NUL, and otherwise stays as it i
   fc.assert(
     fc.property(fc.string({ unit: 'binary' }), (text) => {
       expect(stored(text)).toBe(Buffer.from(text).toString().replaceAll('\0', '\ufffd'))
+      expect(Buffer.from(storableText(text)).toString()).toBe(stored(text))
     }),
   )
 })

@@ -11,3 +11,8 @@ export function storableJson(json: string): string {
   if (!json.includes('\\u')) return json
   return json.replace(ESCAPES, (found) => (found === '\\\\' ? found : '\\ufffd'))
 }
+
+/** The same for text that travels as it is. Half pairs become U+FFFD by themselves when it is written as UTF-8. */
+export function storableText(text: string): string {
+  return text.replaceAll('\0', '\ufffd')
+}

@@ -1,6 +1,6 @@
 import postgres from 'postgres'
 import { OpsError } from './errors.js'
-import { storableJson } from './json.js'
+import { storableJson, storableText } from './json.js'
 import { subscribe } from './subscription.js'
 import { type Args, givenArgs, type Signature, type Transport } from './transport.js'
 
@@ -136,8 +136,8 @@ function literal(type: string, value: unknown): string | null {
   if (value === null) return null
   if (type === 'jsonb') return storableJson(JSON.stringify(value))
   if (Array.isArray(value))
-    return `{${value.map((item) => `"${String(item).replace(/["\\]/g, '\\$&')}"`).join()}}`
-  return String(value)
+    return storableText(`{${value.map((item) => `"${String(item).replace(/["\\]/g, '\\$&')}"`).join()}}`)
+  return storableText(String(value))
 }
 
 function readUrl(databaseUrl: string): { url: string; pooled: boolean } {

@@ -92,6 +92,11 @@ export function values<N extends Name, const A extends Declaration<N>, R>(
   return declare(name, args, 'values', z.array(value))
 }
 
+/** One of those that changes nothing and whose answer has no bound: over PostgREST it is read to its end. */
+export function long<A extends Signature['args'], R>(fn: SqlFunction<A, R>): SqlFunction<A, R> {
+  return { ...fn, long: true }
+}
+
 /** A function that answers with one value. */
 export function value<N extends Name, const A extends Declaration<N>, R>(
   name: N,

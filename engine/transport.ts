@@ -13,6 +13,8 @@ export interface Signature {
    * are: the server spends a third of a claim's time on making JSON of its rows.
    */
   readonly plain?: boolean | undefined
+  /** It changes nothing, and may answer more rows than PostgREST gives at once (1000 on Supabase): the rest is asked for anew. */
+  readonly long?: boolean | undefined
 }
 
 /** What may be passed for each Postgres type. */

@@ -227,6 +227,14 @@ describe('rate limits', () => {
     expect(asked).toBe(1)
   })
 
+  test('hold for every route behind a key, and count them together', async () => {
+    const own = appOver(engine, { requestsPerMinute: 2, apiKeys: ['a-third'] }, () => 0)
+    const statuses = []
+    for (const path of ['/metrics', '/api/ops/caps', '/metrics', '/api/ops/caps'])
+      statuses.push((await own.request(path, { headers: { authorization: 'Bearer a-third' } })).status)
+    expect(statuses).toEqual([200, 200, 429, 429])
+  })
+
   test('a database that cannot count limits nobody', async () => {
     const silent: Engine = { ...engine, countRequests: () => Promise.reject(new Error('away')) }
     const call = caller(appOver(silent, { requestsPerMinute: 3 }))

@@ -66,6 +66,8 @@ describe('a token', () => {
   test.each([
     ['an unknown scope', { scopes: ['proposals:aprove'] }, /no scope "proposals:aprove"/],
     ['no scope', { scopes: [] }, /no scope/],
+    ['no name', { name: ' ' }, /1 to 200 characters/],
+    ['a name longer than any record takes', { name: 'a'.repeat(201) }, /1 to 200 characters/],
     ['a life of nothing', { ttlSeconds: 0 }, /366 days/],
     ['a life without end', { ttlSeconds: Number.POSITIVE_INFINITY }, /366 days/],
   ])('is not made with %s', async (_, fields, message) => {
@@ -73,6 +75,11 @@ describe('a token', () => {
       code: 'OPS_011',
       message: expect.stringMatching(message),
     })
+  })
+
+  test('is for the name alone, without the spaces around it, as a holder who gives it again writes it', async () => {
+    const { token } = await mintToken(SECRET, { ...request, name: ' ada ' })
+    expect(await readToken([SECRET], token, Date.now())).toMatchObject({ name: 'ada' })
   })
 
   test('is not made with a secret that can be guessed', async () => {

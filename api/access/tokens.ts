@@ -19,7 +19,7 @@ export interface TokenHolder {
 }
 
 export interface TokenRequest {
-  /** Who it is for. */
+  /** Who it is for: 1 to 200 characters, without the spaces around them. */
   name: string
   /** Such as `proposals:approve`, `proposals:*`, `*:read`. */
   scopes: readonly string[]
@@ -29,13 +29,16 @@ export interface TokenRequest {
 
 const LONGEST_TTL = 366 * 86_400
 
+/** As much of a name as the records of who did what take. */
+const LONGEST_NAME = 200
+
 const claimsSchema = z.object({ jti: z.string().min(1), sub: z.string().min(1), scope: z.string() })
 
 /**
  * Makes a token that opens some routes for some time: a JWT signed with HS256. It cannot be called back by itself; a new
  * `OPS_TOKEN_SECRET` ends all that the old one signed, at once or, while the old one is `OPS_TOKEN_SECRET_PREVIOUS`, later.
  *
- * @throws OpsError `OPS_011` when a scope is unknown, the time out of range or the secret too short
+ * @throws OpsError `OPS_011` when a scope is unknown, the name or the time out of range or the secret too short
  * @example
  * await mintToken(secret, { name: 'ada', scopes: ['proposals:approve'], ttlSeconds: 30 * 86_400 })
  */
@@ -48,6 +51,12 @@ export async function mintToken(
     throw new OpsError('OPS_011', `There is no scope ${unknown.map((scope) => `"${scope}"`).join(', ')}.`, {
       details: { path: 'scope' },
       hint: `known scopes: ${Object.keys(SCOPES).join(', ')}; "*" stands for either side of the colon, or for all`,
+    })
+  }
+  const holder = name.trim()
+  if (holder === '' || holder.length > LONGEST_NAME) {
+    throw new OpsError('OPS_011', `A token is for a name of 1 to ${LONGEST_NAME} characters.`, {
+      details: { path: 'for' },
     })
   }
   if (!(ttlSeconds >= 1 && ttlSeconds <= LONGEST_TTL)) {
@@ -64,7 +73,7 @@ export async function mintToken(
   const token = await new SignJWT({ scope: scopes.join(' ') })
     .setProtectedHeader({ alg: ALGORITHM })
     .setIssuer(ISSUER)
-    .setSubject(name)
+    .setSubject(holder)
     .setJti(randomUUID())
     .setIssuedAt(now)
     .setExpirationTime(expires)

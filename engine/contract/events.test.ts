@@ -68,6 +68,16 @@ contract('events', (scene) => {
     expect(row?.text).toBe('NUL \ufffd, half \ufffd, fox 🦊, "quotes" and \\backslashes\\ {}')
   })
 
+  test('that nest deeper than they can be written are the caller’s matter, not a database that is away', async () => {
+    const { engine } = scene()
+    let data: Record<string, unknown> = {}
+    for (let level = 0; level < 20_000; level++) data = { data }
+    await expect(engine.emitEvents([{ type: 'app:deep', data }])).rejects.toMatchObject({
+      code: 'OPS_011',
+      message: 'The database cannot read the input: Maximum call stack size exceeded',
+    })
+  })
+
   test('wait to be settled, once, and become proposals', async () => {
     const { engine } = scene()
     const executor = unique('x')

@@ -147,6 +147,40 @@ contract('operators', (scene) => {
     expect(entries.map(({ at }) => at)).toEqual(entries.map(({ at }) => at).sort())
   })
 
+  test('write words that Postgres cannot hold, as well as they can be kept', async () => {
+    const { engine } = scene()
+    const [rule, reason] = [unique('quiet').replace('-', '_'), 'NUL \0, half \ud800, fox 🦊']
+    await scene().sql`
+      insert into ops.alerts (rule, severity, summary) values (${rule}, 'warning', 'An alert')`
+    const { id } = only(await engine.listAlerts({ rule }))
+    const words = { actor: 'a\0da', note: reason }
+    expect(await engine.acknowledgeAlert(id, words)).toMatchObject({
+      acknowledged_by: 'a\ufffdda',
+      note: 'NUL \ufffd, half \ufffd, fox 🦊',
+    })
+    expect(await engine.policies(['contr\0l'])).toEqual([])
+  })
+
+  test('see all that they ask for, however long the answer', async () => {
+    const { engine, policy } = scene()
+    const since = new Date(Date.now() - 1000).toISOString()
+    for (const type of ['app:many', 'app:more'])
+      await engine.emitEvents(Array.from({ length: 1000 }, () => ({ type })))
+    const entries = await engine.timeline(since, 5000)
+    const events = entries.filter(({ summary }) => summary === 'app:many' || summary === 'app:more')
+    expect(new Set(events.map(({ id }) => id)).size).toBe(2000)
+    expect(events.filter(({ at }) => !ISO.test(at))).toEqual([])
+
+    const names = Array.from({ length: 1500 }, (_, n) => `source-${n}`)
+    await policy('proposal_caps', {
+      daily_limit: 100_000,
+      per_source: Object.fromEntries(names.map((name) => [name, 5])),
+    })
+    const capped = new Set((await engine.capUsage()).map(({ name }) => name))
+    expect(names.filter((name) => !capped.has(name))).toEqual([])
+    await policy('proposal_caps', { daily_limit: 100_000 })
+  })
+
   test('see the health of the loop, and the last heartbeat', async () => {
     const { engine } = scene()
     const id = await engine.recordHeartbeat(true, { triggerResult: { events: 0, queued: 0 } })
