@@ -84,7 +84,7 @@ const LINES = [
   'invariants list',
   'invariants run',
   'backup --out BACKUP',
-  'restore BACKUP',
+  'restore BACKUP --verify',
   'token mint --scope *:read --ttl 1h',
   'completion bash',
 ]
