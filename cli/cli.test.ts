@@ -1,4 +1,4 @@
-import { mkdtemp, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
@@ -325,6 +325,16 @@ test('files may begin with the byte order mark that editors of Windows put there
     outcome: 'accepted',
   })
   expect(await answer('policy', 'validate', control)).toMatchObject({ valid: true })
+})
+
+test('a stack of somebody else: who may ask it', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'ops-loop-other-'))
+  // A folder in the place of the file: what may not be read, also by root.
+  await mkdir(join(folder, 'env'))
+  expect(await run('--data-dir', folder, 'status')).toMatchObject({
+    exitCode: 1,
+    stderr: expect.stringMatching(/cannot be read: EISDIR.*\(OPS_001\)\n {2}Run as the user who started it/),
+  })
 })
 
 test('a mistyped command and option are recognised', async () => {
