@@ -84,7 +84,7 @@ const LINES = [
   'invariants list',
   'invariants run',
   'backup --out BACKUP',
-  'restore BACKUP',
+  'restore BACKUP --into postgres://127.0.0.1:1/none',
   'token mint --scope *:read --ttl 1h',
   'completion bash',
 ]
