@@ -179,7 +179,7 @@ describe('commands', () => {
     // The worker may find the canary that the heartbeat beside it has sent.
     expect(logs).toEqual([
       expect.stringContaining('"ok":true'),
-      expect.stringMatching(/^(No queued steps|\d steps?: \d succeeded)\n$/),
+      expect.stringMatching(/^(\{"level":"info".*\n)*(No queued steps|\d steps?: \d succeeded)\n$/),
     ])
     // Each under the login that the loop expects of it.
     await database.sql`select from ops_run_checks('{runtime_identity}')`
