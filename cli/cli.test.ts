@@ -1,7 +1,7 @@
-import { mkdtemp, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, describe, expect, inject, test, vi } from 'vitest'
 import { connectEngine, type Engine } from '../engine/index.js'
 import { freshDatabase, urlFor } from '../test/support/database.js'
 import { answer, run } from './testing.js'
@@ -317,7 +317,7 @@ test('all dead steps are put to work again, batch by batch', async () => {
 })
 
 test('files may begin with the byte order mark that editors of Windows put there', async () => {
-  const folder = await mkdtemp(join(tmpdir(), 'ops-loop-bom-'))
+  const folder = await mkdtemp(join(inject('testDir'), 'bom-'))
   const [data, control] = [join(folder, 'data.json'), join(folder, 'control.json')]
   await writeFile(data, '\ufeff{"a": 1}\r\n')
   await writeFile(control, '\ufeff{}\r\n')
@@ -325,6 +325,16 @@ test('files may begin with the byte order mark that editors of Windows put there
     outcome: 'accepted',
   })
   expect(await answer('policy', 'validate', control)).toMatchObject({ valid: true })
+})
+
+test('a stack of somebody else: who may ask it', async () => {
+  const folder = await mkdtemp(join(inject('testDir'), 'other-'))
+  // A folder in the place of the file: what may not be read, also by root.
+  await mkdir(join(folder, 'env'))
+  expect(await run('--data-dir', folder, 'status')).toMatchObject({
+    exitCode: 1,
+    stderr: expect.stringMatching(/cannot be read: EISDIR.*\(OPS_001\)\n {2}Run as the user who started it/),
+  })
 })
 
 test('a mistyped command and option are recognised', async () => {

@@ -5,7 +5,7 @@
 import { readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { parseEnv } from 'node:util'
 import { z } from 'zod'
-import { isSystemError } from './errors.js'
+import { isSystemError, messageOf, stackError } from './errors.js'
 import { stackPaths } from './stackPaths.js'
 
 const connectionSchema = z.object({
@@ -39,11 +39,22 @@ export async function removeConnection(dataDir: string): Promise<void> {
   await rm(stackPaths(dataDir).connection, { force: true })
 }
 
-/** How to reach the stack of a data folder; undefined when none is running there. */
+/**
+ * How to reach the stack of a data folder; undefined when none is running there.
+ *
+ * @throws OpsError `OPS_001` when that may not be read
+ */
 export async function readConnection(dataDir: string): Promise<Connection | undefined> {
-  const text = await readFile(stackPaths(dataDir).connection, 'utf8').catch((error: unknown) => {
+  const file = stackPaths(dataDir).connection
+  const text = await readFile(file, 'utf8').catch((error: unknown) => {
     if (isSystemError(error, 'ENOENT') || isSystemError(error, 'ENOTDIR')) return ''
-    throw error
+    throw stackError(
+      `${file}, which says how to reach the npm start there, cannot be read: ${messageOf(error)}.`,
+      {
+        hint: 'Run as the user who started it, or set DATABASE_URL.',
+        cause: error,
+      },
+    )
   })
   const parsed = connectionSchema.safeParse(parseEnv(text))
   // A stack that was killed leaves its file behind.

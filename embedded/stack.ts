@@ -94,7 +94,7 @@ async function lockFor(dataDir: string): Promise<DataLock> {
   try {
     return await lockDataDir(dataDir)
   } catch (error) {
-    const running = await readConnection(dataDir)
+    const running = await readConnection(dataDir).catch(() => undefined)
     if (running === undefined) throw error
     const { OPS_STACK_PID, OPS_API_URL } = running
     throw stackError(`Ops Loop runs in ${dataDir} already: process ${OPS_STACK_PID}, ${OPS_API_URL}.`, {

@@ -1,6 +1,6 @@
 import { Command } from 'commander'
 import { shortId } from '../../embedded/shortId.js'
-import { idArgument, NEWEST, wholeId } from '../ids.js'
+import { alertPages, idArgument, wholeId } from '../ids.js'
 import { wholeNumber } from '../numbers.js'
 import { AS_OPTION, actorOf, withEngine } from '../session.js'
 import { ago, short, table } from '../text.js'
@@ -58,7 +58,7 @@ export function alertsCommand(): Command {
     .option('--note <text>', 'kept with the alert')
     .action((part: string, options: { as?: string; note?: string }, command: Command) =>
       withEngine(command, async (engine, answer) => {
-        const id = await wholeId(part, 'alert', () => engine.listAlerts({}, NEWEST))
+        const id = await wholeId(part, 'alert', alertPages(engine))
         const alert = await engine.acknowledgeAlert(id, { actor: actorOf(options), note: options.note })
         answer(alert, () => `alert ${id} (${alert.rule}) is taken on by ${alert.acknowledged_by}`)
       }),

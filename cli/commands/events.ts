@@ -5,7 +5,7 @@ import { shortId } from '../../embedded/shortId.js'
 import { withoutMark } from '../../engine/env.js'
 import { type EventRecord, type JsonObject, OpsError } from '../../engine/index.js'
 import { formatJson } from '../../policies/index.js'
-import { ALL_OPTION, idArgument, newestEvents, WITHOUT_ITSELF, wholeId } from '../ids.js'
+import { ALL_OPTION, eventPages, idArgument, WITHOUT_ITSELF, wholeId } from '../ids.js'
 import { wholeNumber } from '../numbers.js'
 import { withEngine } from '../session.js'
 import { ago, fields, table } from '../text.js'
@@ -80,7 +80,7 @@ export function eventsCommand(): Command {
     .argument('<id>', 'of the event, or its beginning or end', idArgument)
     .action((part: string, _options: object, command: Command) =>
       withEngine(command, async (engine, answer) => {
-        const id = await wholeId(part, 'event', ...newestEvents(engine))
+        const id = await wholeId(part, 'event', eventPages(engine))
         const [event] = await engine.listEvents({ id }, 1)
         if (event === undefined) throw new OpsError('OPS_013', `There is no event ${id}.`)
         answer(event, () => describe(event))

@@ -7,7 +7,7 @@ import {
   OpsError,
   type StepRecord,
 } from '../../engine/index.js'
-import { ALL_OPTION, idArgument, NEWEST, newestMissions, wholeId } from '../ids.js'
+import { ALL_OPTION, idArgument, missionPages, NEWEST, wholeId } from '../ids.js'
 import { wholeNumber } from '../numbers.js'
 import { AS_OPTION, actorOf, withEngine } from '../session.js'
 import { ago, count, fields, plain, short, table } from '../text.js'
@@ -86,7 +86,7 @@ export function missionsCommand(): Command {
 
 /** @throws OpsError `OPS_013` */
 async function find(engine: Engine, part: string): Promise<MissionRecord> {
-  const id = await wholeId(part, 'mission', ...newestMissions(engine))
+  const id = await wholeId(part, 'mission', missionPages(engine))
   const [mission] = await engine.listMissions({ id }, 1)
   if (mission === undefined) throw new OpsError('OPS_013', `There is no mission ${id}.`)
   return mission

@@ -10,7 +10,7 @@ import {
   type ProposalStatus,
 } from '../../engine/index.js'
 import { formatJson } from '../../policies/index.js'
-import { ALL_OPTION, idArgument, newestProposals, wholeId } from '../ids.js'
+import { ALL_OPTION, idArgument, proposalPages, wholeId } from '../ids.js'
 import { wholeNumber } from '../numbers.js'
 import { AS_OPTION, actorOf, withEngine } from '../session.js'
 import { ago, fields, plain, short, table } from '../text.js'
@@ -113,7 +113,7 @@ export function proposalsCommand(): Command {
 
 /** @throws OpsError `OPS_013` */
 async function find(engine: Engine, part: string): Promise<ProposalRecord> {
-  const id = await wholeId(part, 'proposal', ...newestProposals(engine))
+  const id = await wholeId(part, 'proposal', proposalPages(engine))
   const [proposal] = await engine.listProposals({ id }, 1)
   if (proposal === undefined) throw new OpsError('OPS_013', `There is no proposal ${id}.`)
   return proposal

@@ -1,7 +1,7 @@
 import { Command } from 'commander'
 import { OpsError, type StepRecord } from '../../engine/index.js'
 import { formatJson } from '../../policies/index.js'
-import { idArgument, NEWEST, wholeId } from '../ids.js'
+import { idArgument, stepPages, wholeId } from '../ids.js'
 import { AS_OPTION, actorOf, withEngine } from '../session.js'
 import { count, fields } from '../text.js'
 
@@ -20,7 +20,7 @@ export function stepsCommand(): Command {
     .argument('<id>', 'of the step, or its beginning or end', idArgument)
     .action((part: string, _options: object, command: Command) =>
       withEngine(command, async (engine, answer) => {
-        const id = await wholeId(part, 'step', () => engine.listSteps({}, NEWEST))
+        const id = await wholeId(part, 'step', stepPages(engine))
         const [step] = await engine.listSteps({ id }, 1)
         if (step === undefined) throw new OpsError('OPS_013', `There is no step ${id}.`)
         answer(step, () => describe(step))
@@ -34,7 +34,7 @@ export function stepsCommand(): Command {
     .option(...AS_OPTION)
     .action((part: string, options: { as?: string }, command: Command) =>
       withEngine(command, async (engine, answer) => {
-        const id = await wholeId(part, 'step', () => engine.listSteps({}, NEWEST))
+        const id = await wholeId(part, 'step', stepPages(engine))
         const outcome = await engine.retryStep(id, { actor: actorOf(options) })
         answer(outcome, () => {
           const others =
@@ -52,7 +52,7 @@ export function stepsCommand(): Command {
     .option('--reason <text>', 'kept with the step')
     .action((part: string, options: { as?: string; reason?: string }, command: Command) =>
       withEngine(command, async (engine, answer) => {
-        const id = await wholeId(part, 'step', () => engine.listSteps({}, NEWEST))
+        const id = await wholeId(part, 'step', stepPages(engine))
         const { reason } = options
         const outcome = await engine.cancelStep(id, { actor: actorOf(options), reason })
         answer(outcome, () => `step ${id} is ${outcome.status}; its mission is ${outcome.mission_status}`)

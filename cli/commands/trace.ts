@@ -2,8 +2,17 @@ import { Command } from 'commander'
 import { colorsFor } from '../../embedded/colors.js'
 import { shortId } from '../../embedded/shortId.js'
 import { oneLine } from '../../engine/harmless.js'
-import type { MissionRecord, TraceEntry } from '../../engine/index.js'
-import { idArgument, NEWEST, newestEvents, newestMissions, newestProposals, wholeId } from '../ids.js'
+import type { Engine, MissionRecord, TraceEntry } from '../../engine/index.js'
+import {
+  eventPages,
+  idArgument,
+  type List,
+  missionPages,
+  type Pages,
+  proposalPages,
+  stepPages,
+  wholeId,
+} from '../ids.js'
 import { withEngine } from '../session.js'
 import { plain, short } from '../text.js'
 
@@ -23,16 +32,22 @@ export function traceCommand(): Command {
         const id = await wholeId(
           part,
           'row of the loop',
-          ...newestEvents(engine),
-          ...newestProposals(engine),
+          eventPages(engine),
+          proposalPages(engine),
           // The events that missions go back to are found among them, however many have come since.
-          ...newestMissions(engine).map((list) => async () => (await list()).flatMap(withRoot)),
-          () => engine.listSteps({}, NEWEST),
+          missionsWithRoots(engine),
+          stepPages(engine),
         )
         const entries = await engine.trace(id)
         answer(entries, () => tree(entries, id))
       }),
     )
+}
+
+function missionsWithRoots(engine: Engine): Pages {
+  const { newest, older } = missionPages(engine)
+  const withRoots = (list: List<MissionRecord>) => async () => (await list()).flatMap(withRoot)
+  return { newest: newest.map(withRoots), older: older.map(withRoots) }
 }
 
 function withRoot(mission: MissionRecord): { id: string }[] {

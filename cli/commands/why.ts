@@ -1,7 +1,7 @@
 import { Command } from 'commander'
 import { shortId } from '../../embedded/shortId.js'
 import type { PatternDecision } from '../../engine/index.js'
-import { idArgument, newestEvents, wholeId } from '../ids.js'
+import { eventPages, idArgument, wholeId } from '../ids.js'
 import { withEngine } from '../session.js'
 import { plain, short, table } from '../text.js'
 
@@ -12,7 +12,7 @@ export function whyCommand(): Command {
     .addHelpText('after', '\nExample:\n  ops-loop why 3f2a91')
     .action((part: string, _options: object, command: Command) =>
       withEngine(command, async (engine, answer) => {
-        const id = await wholeId(part, 'event', ...newestEvents(engine))
+        const id = await wholeId(part, 'event', eventPages(engine))
         const decisions = await engine.why(id)
         answer(decisions, () =>
           decisions.length === 0

@@ -1,10 +1,9 @@
 import { execFile } from 'node:child_process'
 import { chmod, mkdtemp, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
-import { describe, expect, test, vi } from 'vitest'
+import { describe, expect, inject, test, vi } from 'vitest'
 import { connectEngine } from '../../engine/index.js'
 import { freshDatabase, urlFor } from '../../test/support/database.js'
 import { createProgram } from '../program.js'
@@ -84,7 +83,7 @@ describe('completion', () => {
   })
 
   test('works in bash', async () => {
-    const folder = await mkdtemp(join(tmpdir(), 'ops-loop-bash-'))
+    const folder = await mkdtemp(join(inject('testDir'), 'bash-'))
     const program = fileURLToPath(new URL('../ops-loop.mjs', import.meta.url))
     await writeFile(join(folder, 'ops-loop'), `#!/bin/sh\nexec '${process.execPath}' '${program}' "$@"\n`)
     await chmod(join(folder, 'ops-loop'), 0o755)

@@ -1,4 +1,4 @@
-import { mkdir, readdir, truncate, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, rm, symlink, truncate, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
@@ -52,6 +52,17 @@ test("a stranger's folder is neither used nor deleted", async () => {
     expect(await refusal(dataDir, ...args)).toMatch(/is not a data folder of Ops Loop: it holds thesis\.txt/)
   }
   expect(await readdir(dataDir)).toEqual(['thesis.txt'])
+})
+
+test("a folder of another user's", async () => {
+  const dataDir = await freshDataDir()
+  await writeFile(stackPaths(dataDir).marker, '{}')
+  // What root may not do either: make files in what is not there, and read a folder as a file.
+  const { lock } = dataPaths(dataDir)
+  await symlink('/nowhere/at/all', lock)
+  await mkdir(stackPaths(dataDir).connection)
+  expect(await refusal(dataDir)).toMatch(/cannot be written to: .*\n.*Run as the user who made it/)
+  await rm(lock)
 })
 
 test('a file in the place of the folder', async () => {

@@ -1,7 +1,7 @@
 import { Command } from 'commander'
 import { type Engine, type GateVerdict, type JsonObject, OpsError } from '../../../engine/index.js'
 import { type Explanation, explainEvent, type MatchableEvent } from '../../../policies/index.js'
-import { newestEvents, wholeId } from '../../ids.js'
+import { eventPages, wholeId } from '../../ids.js'
 import { withEngine } from '../../session.js'
 import { fields, plain, short, table } from '../../text.js'
 import { isObject, jsonOf, readPolicies } from './files.js'
@@ -78,7 +78,7 @@ async function findEvent(
   type: string | undefined,
 ): Promise<{ event: MatchableEvent; recorded: boolean }> {
   if (type === undefined && LIKE_AN_ID.test(source)) {
-    const id = await wholeId(source.toLowerCase(), 'event', ...newestEvents(engine))
+    const id = await wholeId(source.toLowerCase(), 'event', eventPages(engine))
     const [event] = await engine.listEvents({ id }, 1)
     if (event === undefined) throw new OpsError('OPS_013', `There is no event ${id}.`)
     return {
