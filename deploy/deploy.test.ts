@@ -177,7 +177,6 @@ describe('commands', () => {
         return readFile(join(folder, /ops-\w+\.log/.exec(line)?.[0] ?? ''), 'utf8')
       }),
     )
-    // The worker may find the canary that the heartbeat beside it has sent.
     expect(logs).toEqual([expect.stringContaining('"ok":true'), 'No queued steps\n'])
     // Each under the login that the loop expects of it.
     await database.sql`select from ops_run_checks('{runtime_identity}')`
