@@ -3,8 +3,9 @@ import { describe, expect, it } from 'vitest'
 import { connectEngine } from '../engine/index.js'
 import { freshDatabase, urlFor } from '../test/support/database.js'
 import { onFileEnd } from '../test/support/fileEnd.js'
+import { parsePolicy } from './parse.js'
 import { templateSchema } from './schemas/template.js'
-import { template } from './testing.js'
+import { pattern, template } from './testing.js'
 
 const database = await freshDatabase()
 const engine = connectEngine({ databaseUrl: urlFor(database, 'service_role') })
@@ -38,5 +39,21 @@ describe('a time for a step to run at', () => {
   ])('%s: policy and gate are of one mind', async (run_at) => {
     const { code } = await engine.gateProposal({ title: 'Late', steps: [{ kind: 'noop', run_at }] })
     expect(templateSchema.safeParse(steps(run_at)).success).toBe(code !== 'OPS_004')
+  })
+})
+
+describe('a pattern', () => {
+  it('that the gate would never let through is out of service from the start', async () => {
+    const parsed = parsePolicy('reaction_matrix', { patterns: [pattern({ proposal_source: 'canary' })] })
+    const [answer] = await engine.createProposals([
+      { source: 'canary', template: { title: 'Do it', steps: [{ kind: 'noop' }] } },
+    ])
+    expect(answer).toMatchObject({ status: 'invalid', code: 'OPS_011' })
+    expect(parsed).toEqual({
+      ok: false,
+      problems: [
+        { path: 'patterns[0].proposal_source', message: '"canary" belongs to the engine’s own canary' },
+      ],
+    })
   })
 })
