@@ -57,3 +57,17 @@ describe('a pattern', () => {
     })
   })
 })
+
+describe('a schedule', () => {
+  it.each(['app:tick', 'heartbeat:tick', 'mission:tick', 'step:x', 'proposal:x', 'canary:x', 'service:x'])(
+    'of %s passes here as it passes there',
+    async (type) => {
+      const value = { schedules: [{ id: 'tick', cron: '0 9 * * *', event: { type } }] }
+      const taken = await engine.applyPolicies([{ key: 'schedules', value }]).then(
+        () => true,
+        () => false,
+      )
+      expect(parsePolicy('schedules', value).ok).toBe(taken)
+    },
+  )
+})
