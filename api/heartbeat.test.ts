@@ -363,6 +363,26 @@ describe('services', () => {
     await worker.succeed()
   })
 
+  test('that never answers is waited for no longer than the beat has time, and is down', async () => {
+    const server = createServer(() => undefined)
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+    onFileEnd(async () => {
+      server.closeAllConnections()
+      await new Promise((resolve) => server.close(resolve))
+    })
+    const address = server.address()
+    const port = typeof address === 'object' ? address?.port : undefined
+    const silent = { url: `http://127.0.0.1:${port}/health`, timeout_ms: 60_000 }
+    await policy('services', { services: { silent } })
+
+    // It would not come back within the time of a test.
+    expect(await pulse({ beatBudgetMs: 1000 })).toMatchObject({
+      ok: true,
+      serviceResult: { checked: 1, unhealthy: 1 },
+      warnings: [{ message: 'service silent (breaker closed): no answer within 5000 ms' }],
+    })
+  })
+
   test('that leaves the policy while it is asked is forgotten, and fails no beat', async () => {
     const server = createServer(async (_request, response) => {
       await policy('services', { services: {} })

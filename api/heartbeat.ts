@@ -89,6 +89,7 @@ export async function beat({ engine, config, log, now = Date.now }: BeatOptions)
       config,
       log,
       now,
+      until: startedAt + config.beatBudgetMs,
       fail: (finding) => report.errors.push({ phase: name, ...finding }),
       warn: (finding) => report.warnings.push({ phase: name, ...finding }),
     }

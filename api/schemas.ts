@@ -1,7 +1,9 @@
 import { createRoute, type RouteConfig, z } from '@hono/zod-openapi'
+import type { MiddlewareHandler } from 'hono'
 import { OpsError } from '../engine/index.js'
 import { requireScope } from './access/require.js'
 import type { Scope } from './access/scopes.js'
+import type { ApiEnv } from './router.js'
 
 /** A JSON object that the control plane does not look into. */
 export const jsonObject = z.record(z.string(), z.unknown())
@@ -28,7 +30,20 @@ type Route<P extends string> = Omit<RouteConfig, 'path'> & { path: P }
 
 /** A route behind a key, for those who may do this. */
 export function guardedRoute<P extends string, R extends Route<P>>(scope: Scope, route: R) {
-  return createRoute({ ...route, middleware: requireScope(scope), 'x-scope': scope })
+  return createRoute({ ...route, middleware: [requireScope(scope), emptyIsNone(route)], 'x-scope': scope })
+}
+
+/** Many clients name the type of a body that they leave out: where it may be left out, an empty one is none. */
+function emptyIsNone({ request }: Pick<RouteConfig, 'request'>): MiddlewareHandler<ApiEnv> {
+  const mayBeLeftOut = request?.body !== undefined && request.body.required !== true
+  return async (c, next) => {
+    if (mayBeLeftOut && c.req.header('content-type') !== undefined && (await c.req.text()) === '') {
+      const headers = new Headers(c.req.raw.headers)
+      headers.delete('content-type')
+      c.req.raw = new Request(c.req.raw.url, { method: c.req.method, headers })
+    }
+    await next()
+  }
 }
 
 /** A JSON answer of a route. */

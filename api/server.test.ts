@@ -51,6 +51,25 @@ describe('over real HTTP, through PostgREST', () => {
     })
   })
 
+  test('a body that may be left out is, also by clients that name the type of what they do not send', async () => {
+    for (const type of ['application/json', 'application/x-www-form-urlencoded']) {
+      const { mission_id } = await own.propose()
+      const cancelled = await fetch(`${url}/api/ops/missions/${mission_id}/cancel`, {
+        method: 'POST',
+        headers: { authorization, 'content-type': type },
+        body: '',
+      })
+      expect(await answerOf(cancelled)).toMatchObject({ status: 200, body: { status: 'cancelled' } })
+    }
+    const [mission] = await own.engine.listMissions({}, 1)
+    const broken = await fetch(`${url}/api/ops/missions/${mission?.id}/cancel`, {
+      method: 'POST',
+      headers: { authorization, 'content-type': 'application/json' },
+      body: '{',
+    })
+    expect(broken.status).toBe(400)
+  })
+
   test('the example of every route works', async () => {
     const served: Requested = { request: (path, init) => fetch(url + path, init) }
     const failed: string[] = []

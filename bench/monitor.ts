@@ -129,14 +129,15 @@ async function watchOnce(database: Database, admin: postgres.Sql, watch: Map<str
 
 async function run(phase: Phase, engine: Engine): Promise<void> {
   const running = phase.start()
+  const until = Date.now() + 10_000
   const beat = {
     engine,
     config: apiConfigFromEnv({ OPS_API_KEY: 'bench' }),
     log: createLog('silent'),
     now: Date.now,
+    until,
     fail: ({ message }: { message: string }) => console.log(`${phase.name}: ${message}`),
     warn: ({ message }: { message: string }) => console.log(`${phase.name}: ${message}`),
   }
-  const until = Date.now() + 10_000
   while ((await running.batch(beat)) && Date.now() < until);
 }

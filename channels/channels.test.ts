@@ -79,6 +79,15 @@ describe('slack', () => {
     expect(JSON.stringify(payload).match(/\*f\d+\*/g)).toHaveLength(10)
   })
 
+  it('is sent whole characters, wherever a text is cut', () => {
+    for (const before of ['', 'x']) {
+      const long = `${before}${'🦊'.repeat(4000)}`
+      const payload = slackPayload({ title: long, text: long, fields: { fox: long } })
+      // Half of one is no Unicode, and is written as an escape.
+      expect(JSON.stringify(payload)).not.toContain('\\ud83e')
+    }
+  })
+
   it.each([
     [
       429,

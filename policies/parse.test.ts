@@ -61,6 +61,13 @@ describe('parsePolicy', () => {
     ).toEqual([])
   })
 
+  it('knows each check by a name of its own', () => {
+    const check = (name: string) => ({ name, severity: 'high', sql: 'select 1' })
+    expect(problems('invariants', { checks: [check('mine'), check('yours'), check('mine')] })).toEqual([
+      'checks[2].name: "mine" is there twice',
+    ])
+  })
+
   it('reads per_source_limits as per_source', () => {
     expect(parsePolicy('proposal_caps', { per_source_limits: { github: 2 } })).toMatchObject({
       value: { per_source: { github: 2 }, time_zone: 'UTC' },

@@ -9,6 +9,8 @@ export interface Beat {
   log: Logger
   /** Milliseconds since 1970. */
   now: () => number
+  /** When the beat's time is over, in milliseconds since 1970: what is under way then may end, so it is not to last long. */
+  until: number
   /** Reports what broke and makes the beat a failure, though the phase goes on. */
   fail(problem: Finding): void
   /** Reports what an operator should look at, though the beat goes well. */

@@ -6,20 +6,25 @@ import { definePhase } from './phase.js'
 /** Services that are asked at the same time. */
 const BATCH = 10
 
+/** How long a service is waited for though the beat's time is over, in milliseconds: who is killed before the report has said nothing. */
+const LEAST_PATIENCE_MS = 5000
+
 /** Asks the services whose check is due how they are. */
 export const servicesPhase = definePhase({
   name: 'services',
   result: 'serviceResult',
   counts: { checked: 0, unhealthy: 0 },
   weight: 10,
-  async batch({ engine, config, warn }, counts) {
+  async batch({ engine, config, now, until, warn }, counts) {
+    const patience = Math.max(until - now(), LEAST_PATIENCE_MS)
     const due = await engine.takeServiceChecks(BATCH)
     await Promise.all(
       due.map(async ({ name, config: entry }) => {
         const parsed = parsePolicy('services', { services: { [name]: entry } })
         const service = parsed.ok ? parsed.value.services[name] : undefined
         if (!service) return
-        const result = await probe(name, service, config.serviceSecrets)
+        const timeout_ms = Math.min(service.timeout_ms, patience)
+        const result = await probe(name, { ...service, timeout_ms }, config.serviceSecrets)
         const state = await record(engine, result)
         if (state === undefined) return
         counts.checked += 1

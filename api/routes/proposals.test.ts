@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
-import { testApi, UNKNOWN_ID } from '../testing.js'
+import { appOver, testApi, UNKNOWN_ID } from '../testing.js'
 
 const { call, engine, policy, propose } = await testApi()
 await policy('auto_approve', { enabled: false })
@@ -43,6 +43,26 @@ describe('POST /api/ops/proposals', () => {
     const first = await call('POST', '/api/ops/proposals', { template }, headers)
     const second = await call('POST', '/api/ops/proposals', { template }, headers)
     expect(idOf(second.body)).toBe(idOf(first.body))
+  })
+
+  test('is described with the limits that the gate has', async () => {
+    const { components } = appOver(engine).getOpenAPI31Document({
+      openapi: '3.1.0',
+      info: { title: '', version: '' },
+    })
+    expect(components?.schemas?.ProposalInput).toMatchObject({
+      properties: {
+        source: { pattern: '^[A-Za-z0-9][A-Za-z0-9_.:-]{0,99}$', maxLength: 100 },
+        dedupe_minutes: { exclusiveMinimum: 0, maximum: 525_600 },
+      },
+    })
+    for (const beyond of [{ source: 'a b' }, { dedupe_minutes: 525_601 }]) {
+      const [path] = Object.keys(beyond)
+      expect(await call('POST', '/api/ops/proposals', { template, ...beyond })).toMatchObject({
+        status: 422,
+        body: { code: 'OPS_011', details: { path } },
+      })
+    }
   })
 
   test('a template that cannot run is refused with the reason', async () => {

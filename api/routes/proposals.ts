@@ -74,7 +74,11 @@ const show = http.guardedRoute('proposals:read', {
 const proposalInput = z
   .strictObject({
     template,
-    source: z.string().min(1).max(100).default('api').openapi({ description: 'Who asks; caps count by it.' }),
+    // Described, not checked: in a batch, one that is not valid stops none of the others.
+    source: z.string().min(1).max(100).default('api').openapi({
+      pattern: '^[A-Za-z0-9][A-Za-z0-9_.:-]{0,99}$',
+      description: 'Who asks; caps count by it. `canary` is the engine’s own.',
+    }),
     dedupe_key: z
       .string()
       .min(1)
@@ -85,7 +89,7 @@ const proposalInput = z
       .number()
       .positive()
       .optional()
-      .openapi({ description: 'Keeps `dedupe_key` taken that long.' }),
+      .openapi({ maximum: 525_600, description: 'Keeps `dedupe_key` taken that long.' }),
     proposed_by: http.actor
       .optional()
       .openapi({ description: 'The agent that asks; it cannot approve this.' }),

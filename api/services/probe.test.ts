@@ -126,15 +126,22 @@ describe('a request', () => {
     })
   })
 
-  test.each(['http://169.254.169.254/latest', 'http://[fe80::1]/', 'http://[fd00:ec2::254]/'])(
-    'to %s, where clouds keep credentials, is refused',
-    async (url) => {
-      expect(await ask(url)).toMatchObject({
-        ok: false,
-        error: expect.stringContaining('not a public address'),
-      })
-    },
-  )
+  test.each([
+    'http://169.254.169.254/latest',
+    'http://[::ffff:169.254.169.254]/',
+    'http://[64:ff9b::a9fe:a9fe]/',
+    'http://[fe80::1]/',
+    'http://[fd00:ec2::254]/',
+    'http://[fd20:ce::254]/',
+    'http://[fd00:c1::a9fe:a9fe]/',
+    'http://100.100.100.200/',
+    'http://168.63.129.16/',
+  ])('to %s, where clouds keep credentials, is refused', async (url) => {
+    expect(await ask(url)).toMatchObject({
+      ok: false,
+      error: expect.stringContaining('not a public address'),
+    })
+  })
 
   test('can name no other secret of the process', () => {
     const headers = { secret_headers: { 'X-Key': 'SUPABASE_SECRET_KEY' } }

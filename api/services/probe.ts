@@ -10,13 +10,18 @@ export type ServiceSecrets = Readonly<Record<string, string>>
 const MAX_BYTES = 1_048_576
 
 /** Where machines keep the credentials of their cloud: no health endpoint lives there. */
-const linkLocal = new BlockList()
-linkLocal.addSubnet('169.254.0.0', 16, 'ipv4')
-linkLocal.addSubnet('fe80::', 10, 'ipv6')
-linkLocal.addAddress('fd00:ec2::254', 'ipv6')
+const credentials = new BlockList()
+credentials.addSubnet('169.254.0.0', 16, 'ipv4')
+credentials.addSubnet('fe80::', 10, 'ipv6')
+// The first of them by way of NAT64.
+credentials.addSubnet('64:ff9b::a9fe:0', 112, 'ipv6')
+// Of Amazon, Google, Oracle, Alibaba and Azure.
+for (const address of ['fd00:ec2::254', 'fd20:ce::254', 'fd00:c1::a9fe:a9fe'])
+  credentials.addAddress(address, 'ipv6')
+for (const address of ['100.100.100.200', '168.63.129.16']) credentials.addAddress(address, 'ipv4')
 
 /** Services may be private, other than whatever an event can name: operators list them. */
-const guard = createGuard((address) => !linkLocal.check(address, isIP(address) === 6 ? 'ipv6' : 'ipv4'))
+const guard = createGuard((address) => !credentials.check(address, isIP(address) === 6 ? 'ipv6' : 'ipv4'))
 
 /**
  * Asks a service how it is, once. Never throws: whatever goes wrong is what the check says. Follows no redirects.

@@ -74,5 +74,34 @@ export const timeZone = () =>
     // So that the database checks it too: a day in an unknown zone would stop the gate.
     .meta({ format: 'time-zone' })
 
+/** Whether there is such a time: the days of a month, the hours of a day and the offsets are those that Postgres knows. */
+const isMoment = (text: string): boolean => {
+  const two = (from: number) => Number(text.slice(from, from + 2))
+  const [year, month, day, hour, minute] = [Number(text.slice(0, 4)), two(5), two(8), two(11), two(14)]
+  const second = Number(/^:([0-9.]+)/.exec(text.slice(16))?.[1] ?? 0)
+  const [, ahead, beyond] = /[+-]([0-9]{2}):?([0-9]{2})?$/.exec(text) ?? []
+  const isDay = year >= 1 && month >= 1 && month <= 12 && day >= 1 && day <= daysOf(year, month)
+  const isClock = minute <= 59 && second <= 60 && (hour * 60 + minute) * 60 + second <= 86_400
+  return isDay && isClock && Number(ahead ?? 0) <= 15 && Number(beyond ?? 0) <= 59
+}
+
+/** Of a month from 1. */
+const daysOf = (year: number, month: number): number =>
+  new Date(new Date(0).setUTCFullYear(year, month, 0)).getUTCDate()
+
+/** A time with its zone, at which something is to happen. */
+export const moment = () =>
+  z
+    .string()
+    .max(40)
+    .regex(
+      /^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,6})?)?(Z|[+-][0-9]{2}(:?[0-9]{2})?)$/,
+      {
+        error: 'must be a time with its zone, such as "2030-01-31T09:00:00Z"',
+        abort: true,
+      },
+    )
+    .refine(isMoment, 'is no time that there is')
+
 /** How often something may happen in a day; 0 forbids it. */
 export const perDay = () => z.int().min(0).max(1_000_000)

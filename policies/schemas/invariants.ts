@@ -60,3 +60,16 @@ export const invariantsSchema = z
     canary: canary.prefault({}).describe('The synthetic canary, which proves that the whole loop works.'),
   })
   .describe('Statements about the data that must hold, checked all day.')
+  .superRefine(({ checks }, context) => {
+    const seen = new Set<string>()
+    for (const [index, { name }] of checks.entries()) {
+      if (seen.has(name)) {
+        context.addIssue({
+          code: 'custom',
+          path: ['checks', index, 'name'],
+          message: `"${name}" is there twice`,
+        })
+      }
+      seen.add(name)
+    }
+  })

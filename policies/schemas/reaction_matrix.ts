@@ -90,6 +90,10 @@ const input = z
 
 type Input = z.output<typeof input>
 
+/** The source of the engine's own canary, which the gate takes from nobody else, and the id of its pattern. */
+export const CANARY = 'canary'
+export const CANARY_PATTERN = 'ops:canary'
+
 /** One rule of the reaction matrix, with its aliases resolved. */
 export const patternSchema = input
   .superRefine((pattern, context) => {
@@ -108,6 +112,9 @@ export const patternSchema = input
     }
     if (pattern.target !== undefined && (pattern.template.agent ?? pattern.target) !== pattern.target) {
       complain(['target'], 'is another name for template.agent, which says something else')
+    }
+    if (pattern.proposal_source === CANARY && pattern.id !== CANARY_PATTERN) {
+      complain(['proposal_source'], `"${CANARY}" belongs to the engine’s own canary`)
     }
     if (typesOf(pattern).some((type) => type.startsWith('heartbeat:'))) {
       complain(['event_type'], 'heartbeat:* events are never answered')

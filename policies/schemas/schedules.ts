@@ -11,6 +11,9 @@ const isCron = (expression: string): boolean => {
   }
 }
 
+/** Types of events that the engine alone makes: the database takes them from nobody else. */
+const OWN = /^(heartbeat|mission|step|proposal|canary|service):/
+
 const schedule = z.strictObject({
   id: z.string().min(1).max(100).describe('A name that is unique among the schedules.'),
   description: z.string().max(1000).optional().describe('What it is for.'),
@@ -37,7 +40,9 @@ const schedule = z.strictObject({
     ),
   event: z
     .strictObject({
-      type: eventType().describe('The type of the event.'),
+      type: eventType()
+        .refine((type) => !OWN.test(type), 'is the type of events that the engine alone makes')
+        .describe('The type of the event.'),
       data: z.record(z.string(), z.unknown()).default({}).describe('The data of the event.'),
     })
     .describe('The event that is reported at each time; a pattern of the reaction matrix answers it.'),

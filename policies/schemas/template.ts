@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { agentName, executorName, riskLevel, stepKey, stepKind } from './fields.js'
+import { agentName, executorName, moment, riskLevel, stepKey, stepKind } from './fields.js'
 import { orderProblems } from './step-order.js'
 
 const priority = () => z.int().min(-100).max(100)
@@ -29,15 +29,7 @@ const step = z.strictObject({
       'Keys of the steps that must succeed first; [] starts at once. Absent: the step before this one.',
     ),
   priority: priority().optional().describe('Lower runs first. Default: that of the template.'),
-  run_at: z
-    .string()
-    .max(40)
-    .regex(
-      /^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,6})?)?(Z|[+-][0-9]{2}(:?[0-9]{2})?)$/,
-      'must be a time with its zone, such as "2030-01-31T09:00:00Z"',
-    )
-    .optional()
-    .describe('Not before this time.'),
+  run_at: moment().optional().describe('Not before this time.'),
   delay_seconds: z
     .int()
     .min(0)
