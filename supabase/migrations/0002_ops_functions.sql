@@ -189,7 +189,10 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform now() at time zone p_name;
-  return true;
+  -- Postgres also takes abbreviations and offsets ("CEST", "FOO5"): those know no summer, and nobody else knows them.
+  return case when upper(p_name) = 'UTC' then true
+    when p_name like '%/%' then p_name !~ '[0-9]' or p_name ~* '^etc/gmt[+-]?([0-9]|1[0-4])$'
+    else exists (select from pg_timezone_names z where lower(z.name) = lower(p_name)) end;
 exception when invalid_parameter_value then
   return false;
 end
@@ -6278,6 +6281,21 @@ $$;
 create trigger ops_policy_forget_services after insert or update or delete on public.ops_policy
   for each statement execute function ops.forget_services();
 
+-- A service whose entry was changed is asked at once: when it would have been asked again was said by the old entry.
+create function ops.recheck_services() returns trigger
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  update ops.services s set next_check_at = ops.now()
+  from jsonb_each(coalesce(new.value -> 'services', '{}')) n
+  where s.name = n.key and n.value is distinct from old.value -> 'services' -> n.key;
+  return null;
+end
+$$;
+create trigger ops_policy_recheck_services after update on public.ops_policy
+  for each row when (new.key = 'services') execute function ops.recheck_services();
+
 -- The services that policy lists, with what their last check said.
 create function public.ops_list_services() returns setof jsonb
 language plpgsql stable security definer
@@ -7677,6 +7695,31 @@ begin
   where p.key = 'invariants';
 end
 $$;
+
+-- Names of checks are unique, among the operator's own and beside those that are shipped.
+create function ops.check_invariants() returns trigger
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_bad record;
+begin
+  select x.n - 1 as at, x.name, x.shipped into v_bad
+  from (select i.n, i.item ->> 'name' as name, exists (select from ops.checks c where c.name = i.item ->> 'name') as shipped,
+          row_number() over (partition by i.item ->> 'name' order by i.n) as turn
+        from jsonb_array_elements(coalesce(new.value -> 'checks', '[]')) with ordinality i(item, n)) x
+  where x.turn > 1 or x.shipped
+  order by x.n limit 1;
+  if found then
+    perform ops.fail('OPS_011', format('policy invariants: checks[%s].name "%s" is %s', v_bad.at, v_bad.name,
+        case when v_bad.shipped then 'the name of a shipped check' else 'there twice' end),
+      format('checks[%s].name', v_bad.at), 'give each check a name of its own');
+  end if;
+  return null;
+end
+$$;
+create trigger ops_policy_check_invariants after insert or update on public.ops_policy
+  for each row when (new.key = 'invariants') execute function ops.check_invariants();
 
 -- Violations as operators query them, canaries among them as what proves the loop alive.
 create view public.invariant_violations with (security_invoker = true) as

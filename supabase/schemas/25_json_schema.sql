@@ -10,7 +10,10 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform now() at time zone p_name;
-  return true;
+  -- Postgres also takes abbreviations and offsets ("CEST", "FOO5"): those know no summer, and nobody else knows them.
+  return case when upper(p_name) = 'UTC' then true
+    when p_name like '%/%' then p_name !~ '[0-9]' or p_name ~* '^etc/gmt[+-]?([0-9]|1[0-4])$'
+    else exists (select from pg_timezone_names z where lower(z.name) = lower(p_name)) end;
 exception when invalid_parameter_value then
   return false;
 end

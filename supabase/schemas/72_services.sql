@@ -166,6 +166,21 @@ $$;
 create trigger ops_policy_forget_services after insert or update or delete on public.ops_policy
   for each statement execute function ops.forget_services();
 
+-- A service whose entry was changed is asked at once: when it would have been asked again was said by the old entry.
+create function ops.recheck_services() returns trigger
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  update ops.services s set next_check_at = ops.now()
+  from jsonb_each(coalesce(new.value -> 'services', '{}')) n
+  where s.name = n.key and n.value is distinct from old.value -> 'services' -> n.key;
+  return null;
+end
+$$;
+create trigger ops_policy_recheck_services after update on public.ops_policy
+  for each row when (new.key = 'services') execute function ops.recheck_services();
+
 -- The services that policy lists, with what their last check said.
 create function public.ops_list_services() returns setof jsonb
 language plpgsql stable security definer

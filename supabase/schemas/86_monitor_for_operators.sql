@@ -47,6 +47,31 @@ begin
 end
 $$;
 
+-- Names of checks are unique, among the operator's own and beside those that are shipped.
+create function ops.check_invariants() returns trigger
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_bad record;
+begin
+  select x.n - 1 as at, x.name, x.shipped into v_bad
+  from (select i.n, i.item ->> 'name' as name, exists (select from ops.checks c where c.name = i.item ->> 'name') as shipped,
+          row_number() over (partition by i.item ->> 'name' order by i.n) as turn
+        from jsonb_array_elements(coalesce(new.value -> 'checks', '[]')) with ordinality i(item, n)) x
+  where x.turn > 1 or x.shipped
+  order by x.n limit 1;
+  if found then
+    perform ops.fail('OPS_011', format('policy invariants: checks[%s].name "%s" is %s', v_bad.at, v_bad.name,
+        case when v_bad.shipped then 'the name of a shipped check' else 'there twice' end),
+      format('checks[%s].name', v_bad.at), 'give each check a name of its own');
+  end if;
+  return null;
+end
+$$;
+create trigger ops_policy_check_invariants after insert or update on public.ops_policy
+  for each row when (new.key = 'invariants') execute function ops.check_invariants();
+
 -- Violations as operators query them, canaries among them as what proves the loop alive.
 create view public.invariant_violations with (security_invoker = true) as
   select id, check_name, severity, message, created_at, resolved, subject, details, occurrences, last_seen_at, resolved_at

@@ -139,7 +139,7 @@ export const fullPolicies: Record<string, unknown> = {
     enabled: true,
     every_minutes: 1,
     timeout_ms: 10,
-    checks: [check, check],
+    checks: [check, { ...check, name: 'd' }],
     skip: ['a', 'b'],
     expected_roles: { worker: ['a', 'b'], control_plane: ['a', 'b'] },
     canary: { enabled: true, slow_seconds: 1, missing_minutes: 1 },

@@ -351,6 +351,22 @@ describe('checks of the operator', () => {
     await expect(define('Not A Name', 'select 1')).rejects.toMatchObject({ code: 'OP011' })
   })
 
+  test.each([
+    ['that of a shipped one', 'order', 'checks[0].name'],
+    ['there twice', 'mine', 'checks[1].name'],
+  ])('have names of their own, also when they come by hand: %s', async (_, name, path) => {
+    const check = { severity: 'high', description: 'What it means', sql: 'select 1 as id' }
+    const checks = [
+      { ...check, name },
+      { ...check, name: 'mine' },
+    ]
+    await expect(setPolicy(db.sql, 'invariants', { checks })).rejects.toMatchObject({
+      code: 'OP011',
+      detail: JSON.stringify({ path }).replace(':', ': '),
+    })
+    await setPolicy(db.sql, 'invariants', { checks: checks.slice(1) })
+  })
+
   test('that are skipped or taken out violate nothing any more', async () => {
     await define('gone', 'select 1 as id')
     await define('off', 'select 1 as id')

@@ -130,6 +130,18 @@ describe('a wrong edit is refused by Postgres, with its path and the reason, and
       /known time zone/,
     ],
     [
+      'an abbreviation for a time zone, which knows no summer',
+      `update ops_policy set value = '{"time_zone": "CEST"}' where key = 'proposal_caps'`,
+      'time_zone',
+      /known time zone/,
+    ],
+    [
+      'an offset with a name of its own',
+      `update ops_policy set value = '{"time_zone": "FOO5"}' where key = 'proposal_caps'`,
+      'time_zone',
+      /known time zone/,
+    ],
+    [
       'an event type of another shape',
       `insert into ops_policy (key, value) values ('reaction_matrix', '{"patterns": [{"id": "p", "event_type": ["a b"], "template": {"title": "t", "steps": [{"kind": "noop"}]}}]}')`,
       'patterns[0].event_type[0]',

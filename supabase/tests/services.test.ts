@@ -67,6 +67,17 @@ describe('a check', () => {
     expect(await taken()).toEqual(['billing'])
   })
 
+  test('is due at once when the entry of its service was changed, and not for that of another', async () => {
+    await list({ billing: { every_minutes: 1440 }, mail: { every_minutes: 1440 } })
+    expect(await taken()).toEqual(['billing', 'mail'])
+    await list({
+      billing: { every_minutes: 1440, url: 'https://billing.example/elsewhere' },
+      mail: { every_minutes: 1440 },
+    })
+    expect(await taken()).toEqual(['billing'])
+    expect(await taken()).toEqual([])
+  })
+
   test('is given to one of two that ask at once', async () => {
     await list({ a: {}, b: {} })
     const [first, second] = [await openSession(db), await openSession(db)]
