@@ -244,7 +244,7 @@ describe('a step', () => {
   })
 
   it('that runs past its timeout fails, even when its executor ignores the signal', async () => {
-    const id = await mission([{ kind: 'noop', timeout_seconds: 1 }])
+    const id = await mission([{ kind: 'noop', timeout_seconds: 1, max_retries: 0 }])
     let reason: unknown
     const deaf = executor(({ signal }) => {
       signal.addEventListener('abort', () => {
@@ -252,8 +252,8 @@ describe('a step', () => {
       })
       return new Promise(() => {})
     })
-    expect(await worker({ executor: deaf }).start()).toMatchObject({ retried: 1 })
-    expect(await stepsOf(id)).toMatchObject([{ status: 'queued', last_error: 'timed out after 1 s' }])
+    expect(await worker({ executor: deaf }).start()).toMatchObject({ failed: 1 })
+    expect(await stepsOf(id)).toMatchObject([{ status: 'failed', last_error: 'timed out after 1 s' }])
     expect(reason).toMatchObject({ message: 'timed out after 1 s' })
   })
 
