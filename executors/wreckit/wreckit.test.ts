@@ -45,7 +45,7 @@ describe('wreckit', () => {
   })
 
   it('works on an item, with what was asked for and nothing else', async () => {
-    await run({ command: 'implement', id: 'features/001-csv', force: true, agent: 'claude', parallel: 2 })
+    await run({ command: 'implement', id: 'features/001-csv', force: true, agent: 'scout', parallel: 2 })
     const { argv, env } = (await lastCall()) ?? { argv: [], env: [] }
     expect(argv).toEqual([
       'implement',
@@ -55,7 +55,7 @@ describe('wreckit', () => {
       '--parallel',
       '2',
       '--agent',
-      'claude',
+      'scout',
       '--cwd',
       standIn.folder,
     ])
