@@ -199,6 +199,21 @@ describe('is refused, and changes nothing:', () => {
     expect(await readdir(to)).toEqual([])
   })
 
+  test('broken off between any two tables, while the next file is opened: nothing is left', async () => {
+    const parent = await folder()
+    const { length } = await listTables(db.sql)
+    for (let last = 1; last < length; last++) {
+      const interruption = new AbortController()
+      let done = 0
+      const onTable = () => {
+        if (++done === last) interruption.abort()
+      }
+      const to = join(parent, 'new', String(last))
+      await expect(dump(db.url, to, { onTable, signal: interruption.signal })).rejects.toThrow()
+    }
+    expect(await readdir(parent, { recursive: true })).toEqual([])
+  })
+
   test('a file in the place of the folder', async () => {
     const file = join(await folder(), 'file')
     await writeFile(file, 'mine')

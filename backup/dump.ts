@@ -1,6 +1,5 @@
 import { createHash } from 'node:crypto'
-import { createWriteStream } from 'node:fs'
-import { readdir, rm } from 'node:fs/promises'
+import { type FileHandle, open, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { PassThrough } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
@@ -72,8 +71,9 @@ async function copyAll(
 ): Promise<Manifest> {
   const sql = postgres(databaseUrl, { max: 1, prepare: false, onnotice: () => undefined })
   signal?.addEventListener('abort', () => void sql.end({ timeout: 0 }))
+  const files = new Files(folder)
   try {
-    return await sql.begin('isolation level repeatable read', async (tx) => {
+    const manifest = await sql.begin('isolation level repeatable read', async (tx) => {
       await tx`select set_config('statement_timeout', '0', true), set_config('transaction_read_only', ${since ? 'off' : 'on'}, true)`
       if (since !== undefined) await collectChains(tx, since)
       const tables: TableCopy[] = []
@@ -81,18 +81,45 @@ async function copyAll(
         const copy = await copyOut(
           tx,
           table,
-          folder,
+          files,
           since === undefined ? undefined : rowsSince(table, since),
         )
         tables.push(copy)
         onTable?.(copy)
       }
-      const manifest = { ...(await about(tx)), since: since ?? null, tables }
-      await writeManifest(folder, manifest)
-      return manifest
+      return { ...(await about(tx)), since: since ?? null, tables }
     })
+    await writeManifest(folder, manifest)
+    return manifest
   } finally {
     await sql.end()
+    await files.end()
+  }
+}
+
+/**
+ * Makes files, one at a time, until it is ended. A transaction whose connection is lost fails at once, whatever its function is about to
+ * do: without this, a file could appear after the folder was cleared.
+ */
+class Files {
+  readonly #folder: string
+  #latest: Promise<FileHandle> | undefined
+  #ended = false
+
+  constructor(folder: string) {
+    this.#folder = folder
+  }
+
+  create(name: string): Promise<FileHandle> {
+    if (this.#ended) throw new Error('the backup has ended')
+    this.#latest = open(join(this.#folder, name), 'wx')
+    return this.#latest
+  }
+
+  async end(): Promise<void> {
+    this.#ended = true
+    const file = await this.#latest?.catch(() => undefined)
+    await file?.close()
   }
 }
 
@@ -108,7 +135,7 @@ async function about(sql: postgres.ISql): Promise<Omit<Manifest, 'since' | 'tabl
 async function copyOut(
   sql: postgres.ISql,
   table: Table,
-  folder: string,
+  files: Files,
   condition: string | undefined,
 ): Promise<TableCopy> {
   const columns = table.columns.map((column) => `"${column}"`).join(', ')
@@ -130,7 +157,7 @@ async function copyOut(
   const hash = createHash('sha256')
   const hashed = new PassThrough()
   hashed.on('data', (chunk: Buffer) => hash.update(chunk))
-  await pipeline(lines, createGzip(), hashed, createWriteStream(join(folder, file)))
+  await pipeline(lines, createGzip(), hashed, (await files.create(file)).createWriteStream())
   return {
     name: `${table.schema}.${table.name}`,
     columns: table.columns,
