@@ -182,13 +182,13 @@ describe('what is broken stops nothing else', () => {
     const [bad] = await engine.pendingEvents(1)
     const picky: Engine = {
       ...engine,
-      settleEvents(version, items) {
+      settleEvents(version, items, options) {
         const refused = items.some(
           ({ event_id, decisions }) => event_id === bad?.event_id && decisions.length > 0,
         )
         return refused
           ? Promise.reject(new OpsError('OPS_011', 'too odd'))
-          : engine.settleEvents(version, items)
+          : engine.settleEvents(version, items, options)
       },
     }
     expect(await pulse({}, picky)).toMatchObject({

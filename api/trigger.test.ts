@@ -63,14 +63,14 @@ describe('patterns that take all the work they may', () => {
       turns: () => turns,
       engine: {
         ...engine,
-        async policies(keys) {
-          const rows = await engine.policies(keys)
+        async policies(...call) {
+          const rows = await engine.policies(...call)
           next = setImmediate(count)
           return rows
         },
-        settleEvents(version, items) {
+        settleEvents(version, items, options) {
           clearImmediate(next)
-          return engine.settleEvents(version, items)
+          return engine.settleEvents(version, items, options)
         },
       },
     }
@@ -122,9 +122,9 @@ describe('a batch of many events', () => {
       calls,
       engine: {
         ...engine,
-        settleEvents(version, items) {
+        settleEvents(version, items, options) {
           calls.push(items.map(({ event_id }) => event_id))
-          return engine.settleEvents(version, items)
+          return engine.settleEvents(version, items, options)
         },
       },
     }

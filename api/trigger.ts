@@ -50,14 +50,16 @@ export async function triggerReactions(engine: Engine, batchSize: number): Promi
   const others = othersThan(first, engine, batchSize)
   // They are awaited below; until then a failure waits too.
   others.catch(() => undefined)
-  const policies = await engine.policies()
+  const policies = await policiesInForce(engine)
   const matrix = policies.find(({ key }) => key === 'reaction_matrix')
   const match = matrix ? matcher(await matrixOf(engine, matrix), policies, batch) : nobody(batch)
   const settleSlice = async (before: Promise<void>, slice: PendingEvent[], items: SettleItem[]) => {
+    const settling = settle(engine, matrix?.version ?? 0, items, batch, before)
+    settling.catch(() => undefined)
     await before
     // Nobody counts the engine's canary.
     const canaries = new Set(slice.filter(isCanaryEvent).map(({ event_id }) => event_id))
-    for (const event of await settle(engine, matrix?.version ?? 0, items, batch)) {
+    for (const event of await settling) {
       if (canaries.has(event.event_id)) continue
       if (event.outcome === 'settled') batch.settled += 1
       batch.queued += event.queued
@@ -143,9 +145,9 @@ function matcher(matrix: CompiledMatrix, policies: PolicyRow[], batch: Triggered
         decisions.push(decision)
         yield
       }
-      return { event_id: event.event_id, decisions }
+      return { event_id: event.event_id, type: event.type, decisions }
     } catch (error) {
-      return broken(event.event_id, error, batch)
+      return broken(event, error, batch)
     }
   }
 }
@@ -159,37 +161,42 @@ function nobody(batch: TriggeredBatch): Match {
     if (!isTold) batch.problems.push({ code: 'OPS_002', message })
     isTold = true
     yield
-    return { event_id: event.event_id, decisions: [], error: message }
+    return { event_id: event.event_id, type: event.type, decisions: [], error: message }
   }
 }
 
-/** Settles a batch; if the database refuses it, each event by itself, so that a bad one is the only one to suffer. */
+/** Settles a batch when that before it is; if the database refuses it, each event by itself, so that a bad one is the only one to suffer. */
 export async function settle(
   engine: Engine,
   version: number,
   items: SettleItem[],
   batch: Pick<TriggeredBatch, 'problems'>,
+  before?: Promise<void>,
 ): Promise<SettledEvent[]> {
   try {
-    return await engine.settleEvents(version, items)
+    return await engine.settleEvents(version, items, { after: before })
   } catch (error) {
     if (isRetryable(error)) throw error
     const [only, ...others] = items
     if (only === undefined) throw error
-    if (others.length === 0) return engine.settleEvents(version, [broken(only.event_id, error, batch)])
+    if (others.length === 0) return engine.settleEvents(version, [broken(only, error, batch)])
     const settled: SettledEvent[] = []
     for (const item of items) settled.push(...(await settle(engine, version, [item], batch)))
     return settled
   }
 }
 
-function broken(event_id: string, error: unknown, batch: Pick<TriggeredBatch, 'problems'>): SettleItem {
+function broken(
+  { event_id, type }: Pick<SettleItem, 'event_id' | 'type'>,
+  error: unknown,
+  batch: Pick<TriggeredBatch, 'problems'>,
+): SettleItem {
   const message = error instanceof Error ? error.message : String(error)
   batch.problems.push({
     code: error instanceof OpsError ? error.code : 'OPS_008',
     message: `event ${event_id} could not be matched: ${message}`,
   })
-  return { event_id, decisions: [], error: message }
+  return { event_id, type, decisions: [], error: message }
 }
 
 /** Patterns of the matrix in force that are out of service, with what is wrong with each. */
@@ -199,6 +206,15 @@ export async function quarantinedPatterns(engine: Engine): Promise<Record<string
   return Object.fromEntries(
     quarantined.map(({ pattern_id, path, message }) => [pattern_id, `${path}: ${message}`]),
   )
+}
+
+const lastRead = new WeakMap<Engine, PolicyRow[]>()
+
+/** Asked for anew by every batch, but what has not changed since the last does not travel again. */
+async function policiesInForce(engine: Engine): Promise<PolicyRow[]> {
+  const policies = await engine.policies(undefined, lastRead.get(engine))
+  lastRead.set(engine, policies)
+  return policies
 }
 
 /** Compiled once for each version, by whichever beat comes first: versions never come back with other content. */

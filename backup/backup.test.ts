@@ -121,7 +121,7 @@ describe('a backup of work since a date', () => {
     const runner = await registerWorker(from.sql)
     const old = await startMission(from.sql, [{ key: 'old' }])
     await complete(from.sql, (await claim(from.sql, runner)).map(lease))
-    await from.sql`select * from ops_settle_events(1, (select jsonb_agg(jsonb_build_object('event_id', event_id)) from ops_pending_events(100)))`
+    await from.sql`select * from ops_settle_events(1, (select jsonb_build_object('event_id', jsonb_agg(event_id)) from ops_pending_events(100)))`
     const open = await startMission(from.sql, [{ key: 'open' }])
     const [moment] = await from.sql<{ now: string }[]>`select to_json(clock_timestamp()) #>> '{}' as now`
     await from.sql`update ops_mission_steps set updated_at = updated_at - interval '10 days'`
@@ -151,7 +151,7 @@ describe('a backup of work since a date', () => {
     await from.sql`select * from ops_radar_add('{"title": "CSV export"}', ${died.step_id})`
     await from.sql`select * from ops_retry_step(${died.step_id}, 'dana')`
     await complete(from.sql, (await claim(from.sql, runner)).map(lease))
-    await from.sql`select * from ops_settle_events(1, (select jsonb_agg(jsonb_build_object('event_id', event_id)) from ops_pending_events(100)))`
+    await from.sql`select * from ops_settle_events(1, (select jsonb_build_object('event_id', jsonb_agg(event_id)) from ops_pending_events(100)))`
 
     const [to, target] = [await folder(), await empty()]
     await dump(from.url, to, { since: new Date(Date.now() + 60_000).toISOString() })

@@ -25,7 +25,7 @@ export const sqlFunctions = {
   pendingEvents: plainRows('ops_pending_events', { p_limit: 'int' }, events.pendingEvent),
   settleEvents: plainRows(
     'ops_settle_events',
-    { p_policy_version: 'int', p_events: 'jsonb' },
+    { p_policy_version: 'int', p_events: 'jsonb', p_matches: 'jsonb?' },
     events.settledEvent,
   ),
   runReactions: plainRows('ops_run_reactions', { p_limit: 'int' }, events.reactionOutcome),
@@ -139,7 +139,7 @@ export const sqlFunctions = {
   overview: value('ops_overview', {}, installation.overview),
   doctor: value('ops_doctor', {}, installation.installation),
   watchState: value('ops_watch_state', {}, installation.watchState),
-  policies: rows('ops_read_policies', { p_keys: 'text[]?' }, policies.policyRow),
+  policies: plainRows('ops_read_policies', { p_keys: 'text[]?', p_known: 'jsonb?' }, policies.policyRow),
   rollbackPolicy: value('ops_policy_rollback', { p_key: 'text', p_version: 'int', p_actor: 'text?' }, count),
   applyPolicies: rows(
     'ops_apply_policies',

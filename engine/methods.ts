@@ -1,5 +1,6 @@
 import { fromDatabaseError, OpsError, ofSingle } from './errors.js'
 import { sqlFunctions as sql } from './functions.js'
+import { settlement } from './settlement.js'
 import type { ArgsOf, SqlFunction } from './signature.js'
 import type { CallOptions, Signature, Transport } from './transport.js'
 import type { Engine } from './types/engine.js'
@@ -39,8 +40,10 @@ export function createEngine(transport: Transport): Engine {
       return emitted
     },
     pendingEvents: (limit) => call(sql.pendingEvents, { p_limit: limit }),
-    settleEvents: async (policyVersion, items) =>
-      items.length === 0 ? [] : call(sql.settleEvents, { p_policy_version: policyVersion, p_events: items }),
+    settleEvents: async (policyVersion, items, { after } = {}) =>
+      items.length === 0
+        ? []
+        : call(sql.settleEvents, { p_policy_version: policyVersion, ...settlement(items) }, { after }),
     runReactions: (limit) => call(sql.runReactions, { p_limit: limit }),
 
     dueSchedules: (limit) => call(sql.dueSchedules, { p_limit: limit }),
@@ -129,7 +132,11 @@ export function createEngine(transport: Transport): Engine {
     overview: () => call(sql.overview, {}),
     doctor: () => call(sql.doctor, {}),
     watchState: () => call(sql.watchState, {}),
-    policies: (keys) => call(sql.policies, { p_keys: keys }),
+    policies: async (keys, known = []) => {
+      const read = known.map(({ key, version, updated_at }) => ({ key, version, updated_at }))
+      const rows = await call(sql.policies, { p_keys: keys, p_known: read.length > 0 ? read : undefined })
+      return rows.map((row) => (row.value === null && known.find(({ key }) => key === row.key)) || row)
+    },
     rollbackPolicy: (key, version, actor) =>
       call(sql.rollbackPolicy, { p_key: key, p_version: version, p_actor: actor }),
     applyPolicies: async (policies, actor) =>

@@ -21,8 +21,8 @@ test('what is left out takes SQL’s default, and null is null', () => {
   expect(
     statement(sqlFunctions.createProposal, { p_dedupe_key: null, p_source: 'api', p_template: {} }).values,
   ).toEqual([null, 'api', '{}'])
-  expect(statement(sqlFunctions.policies, { p_keys: undefined })).toEqual({
-    text: 'select to_json(r) as value from (select * from public.ops_read_policies()) as r',
+  expect(statement(sqlFunctions.dueSchedules, { p_limit: undefined })).toEqual({
+    text: 'select to_json(r) as value from (select * from public.ops_due_schedules()) as r',
     values: [],
   })
 })

@@ -64,8 +64,9 @@ export function postgresTransport(
 
   return {
     name: 'postgres',
-    async rpc(fn, args, { timeoutMs } = {}) {
+    async rpc(fn, args, { timeoutMs, after } = {}) {
       const { text, values } = statement(fn, args)
+      await after
       const run = (on: postgres.ISql) =>
         on.unsafe<Record<string, unknown>[]>(text, values, { prepare: !pooled })
       const rows = await answered((on) =>

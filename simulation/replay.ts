@@ -223,9 +223,8 @@ class Replay {
     const items = events.map((event) => {
       // No operator's pattern sees it, whatever is tried.
       if (isCanaryEvent(event)) return matchEvent(canaryMatrix, event, { policies: {} })
-      return matrix
-        ? { event_id: event.event_id, decisions: matchEvent(matrix, event, context).decisions }
-        : { event_id: event.event_id, decisions: [], error: NO_MATRIX }
+      const { event_id, type } = event
+      return matrix ? matchEvent(matrix, event, context) : { event_id, type, decisions: [], error: NO_MATRIX }
     })
     const settled = await settle(this.db.engine, matrix?.version ?? 0, items, { problems: [] })
     for (const { event_id, queued } of settled)

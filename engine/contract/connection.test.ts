@@ -117,7 +117,7 @@ test('both transports answer the same questions with the same words', async () =
     mode: 'active',
     template: { ...template(executor) },
   } as const
-  await postgres.settleEvents(1, [{ event_id, decisions: [decision] }])
+  await postgres.settleEvents(1, [{ event_id, type: 'app:same', decisions: [decision] }])
   await supabase.runReactions(10)
 
   const questions: ((engine: Engine) => Promise<unknown>)[] = [

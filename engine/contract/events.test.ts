@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { expect, test } from 'vitest'
-import type { Decision } from '../index.js'
+import { type Decision, OpsError } from '../index.js'
 import { contract, ISO, only, template, UUID, unique } from './support.js'
 
 contract('events', (scene) => {
@@ -96,10 +96,10 @@ contract('events', (scene) => {
       { pattern_id: 'answers', decision: 'matched', mode: 'active', template: { ...template(executor) } },
       { pattern_id: 'ignores', decision: 'not_matched', mode: 'active', detail: { condition: 'tags' } },
     ]
-    expect(await engine.settleEvents(1, [{ event_id, decisions }])).toEqual([
+    expect(await engine.settleEvents(1, [{ event_id, type: 'app:match', decisions }])).toEqual([
       { event_id, outcome: 'settled', queued: 1 },
     ])
-    expect(await engine.settleEvents(1, [{ event_id, decisions }])).toEqual([
+    expect(await engine.settleEvents(1, [{ event_id, type: 'app:match', decisions }])).toEqual([
       { event_id, outcome: 'skipped', queued: 0 },
     ])
 
@@ -135,12 +135,32 @@ contract('events', (scene) => {
       { ...matched, pattern_id: 'broken', template: { title: 'No steps' } },
       { ...matched, pattern_id: 'sound', template: { ...template(unique('x')) } },
     ]
-    await engine.settleEvents(1, [{ event_id, decisions }])
+    await engine.settleEvents(1, [{ event_id, type: 'app:broken', decisions }])
     const outcomes = await engine.runReactions(100)
     expect(outcomes.map(({ status, code }) => [status, code]).sort()).toEqual([
       ['done', 'auto_approved'],
       ['failed', 'OPS_004'],
     ])
+  })
+
+  test('settling waits for what is to come before, and does not happen when that fails', async () => {
+    const { engine } = scene()
+    const { event_id } = only(await engine.emitEvents([{ type: 'app:later' }]))
+    const items = [{ event_id, type: 'app:later', decisions: [] }]
+    const isPending = async () =>
+      (await engine.pendingEvents(1000)).some((event) => event.event_id === event_id)
+    const failure = new OpsError('OPS_001', 'gone')
+    await expect(engine.settleEvents(1, items, { after: Promise.reject(failure) })).rejects.toBe(failure)
+    expect(await isPending()).toBe(true)
+
+    let release = () => {}
+    const after = new Promise<void>((resolve) => {
+      release = resolve
+    })
+    const settling = engine.settleEvents(1, items, { after })
+    expect(await isPending()).toBe(true)
+    release()
+    expect(await settling).toEqual([{ event_id, outcome: 'settled', queued: 0 }])
   })
 
   test('nothing to settle is no call', async () => {

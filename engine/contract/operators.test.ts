@@ -107,6 +107,24 @@ contract('operators', (scene) => {
     )
   })
 
+  test('read no policy again that they know, and what changed', async () => {
+    const { engine, policy } = scene()
+    await policy('agent_roles', { scout: { instructions: 'known' } })
+    const known = await engine.policies(['agent_roles', 'control'])
+    const [roles] = known
+    const again = await engine.policies(['agent_roles', 'control', 'services'], known)
+    expect(again).toEqual(await engine.policies(['agent_roles', 'control', 'services']))
+    expect(again[0]).toBe(roles)
+
+    await policy('agent_roles', { scout: { instructions: 'changed' } })
+    const [changed, control] = await engine.policies(['agent_roles', 'control'], known)
+    expect(changed).toMatchObject({ value: { scout: { instructions: 'changed' } } })
+    expect(control).toBe(known[1])
+    // Another database may have come to the same version.
+    const others = [{ ...known[1], value: {}, updated_at: '2020-01-01T00:00:00+00:00' }] as typeof known
+    expect(await engine.policies(['control'], others)).toEqual([control])
+  })
+
   test('page through lists, newest first', async () => {
     const { engine } = scene()
     const type = unique('app:page')

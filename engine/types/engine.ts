@@ -114,8 +114,15 @@ export interface Engine {
   /** Unprocessed events, oldest first; none while reactions are paused. */
   pendingEvents(limit: number): Promise<PendingEvent[]>
 
-  /** Commits what the matcher decided under the given version of `reaction_matrix`, and marks the events processed. */
-  settleEvents(policyVersion: number, items: readonly SettleItem[]): Promise<SettledEvent[]>
+  /**
+   * Commits what the matcher decided under the given version of `reaction_matrix`, and marks the events processed. With `after`, the call
+   * is made ready at once and leaves when that is fulfilled; otherwise it never leaves, and fails with the same error.
+   */
+  settleEvents(
+    policyVersion: number,
+    items: readonly SettleItem[],
+    options?: { after?: Promise<unknown> | undefined },
+  ): Promise<SettledEvent[]>
 
   /** Takes up to `limit` queued reactions through the gate. */
   runReactions(limit: number): Promise<ReactionOutcome[]>
@@ -254,8 +261,11 @@ export interface Engine {
   /** Says that the work goes on in this database, and nowhere else. Errors: `OPS_011`. */
   releaseHold(by: { actor: string }): Promise<ReleasedHold>
 
-  /** All policies, or those with the given keys; a missing key has no row. */
-  policies(keys?: readonly string[]): Promise<PolicyRow[]>
+  /**
+   * All policies, or those with the given keys; a missing key has no row. Of rows in `known` that are still in force the value does not
+   * travel again: they come back themselves.
+   */
+  policies(keys?: readonly string[], known?: readonly PolicyRow[]): Promise<PolicyRow[]>
 
   /** Makes an earlier version the current one; answers the new version number. Errors: `OPS_013` (no such version). */
   rollbackPolicy(key: string, version: number, actor?: string): Promise<number>

@@ -55,6 +55,8 @@ export interface Decision {
 /** All decisions about one event. Patterns that merely name another event type are left out. */
 export interface SettleItem {
   event_id: string
+  /** The event's. */
+  type: string
   decisions: Decision[]
   /** Set when matching as a whole failed; the event is marked processed all the same. */
   error?: string | undefined

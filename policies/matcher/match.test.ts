@@ -135,10 +135,14 @@ describe('probability', () => {
 })
 
 describe('matchEvent', () => {
-  it('gives an item for ops_settle_events', () => {
+  it('gives an item for settleEvents', () => {
     const of = event('nobody:asked')
     const matrix = compileMatrix({ patterns: [pattern()] }, { version: 1 })
-    expect(matchEvent(matrix, of, { policies: {} })).toEqual({ event_id: of.event_id, decisions: [] })
+    expect(matchEvent(matrix, of, { policies: {} })).toEqual({
+      event_id: of.event_id,
+      type: 'nobody:asked',
+      decisions: [],
+    })
   })
 
   it('changes neither event nor policies, and answers the same again', () => {

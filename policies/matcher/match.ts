@@ -2,7 +2,7 @@ import { type CompiledMatrix, faultOf } from './compile.js'
 import type { Decision, MatchableEvent, MatchContext } from './types.js'
 
 /**
- * What every pattern that answers events of this type decides about the event: an item for `ops_settle_events`. A pure
+ * What every pattern that answers events of this type decides about the event: an item for `settleEvents`. A pure
  * function of matrix, event and policies. Never throws: a pattern that fails decides `error`, and the others work.
  *
  * Cooldown, threshold, dedupe and depth are settled by the database, which alone knows what went before.
@@ -15,8 +15,9 @@ export function matchEvent(
   matrix: CompiledMatrix,
   event: MatchableEvent,
   context: MatchContext,
-): { event_id: string; decisions: Decision[] } {
-  return { event_id: event.event_id, decisions: [...decisionsAbout(matrix, event, context)] }
+): { event_id: string; type: string; decisions: Decision[] } {
+  const { event_id, type } = event
+  return { event_id, type, decisions: [...decisionsAbout(matrix, event, context)] }
 }
 
 /** The same one decision at a time, for a caller who does other things between them: each costs a bounded amount of work. */

@@ -32,7 +32,7 @@ export type Unmet =
   | { condition: 'source'; expected: string; actual: string | null }
   | { condition: 'when'; expression: string }
 
-/** What one pattern decided about one event, as `ops_settle_events` takes it. */
+/** What one pattern decided about one event, as `settleEvents` takes it. */
 export type Decision = { pattern_id: string; mode: Mode } & (
   | { decision: 'disabled' }
   | { decision: 'not_matched'; detail: Unmet }

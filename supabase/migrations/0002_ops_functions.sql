@@ -579,14 +579,17 @@ begin
 end
 $$;
 
--- Policies in force, all or the named ones.
-create function public.ops_read_policies(p_keys text[] default null)
+-- Policies in force, all or the named ones. p_known: [{"key", "version", "updated_at"}], what the caller has read already: where that is
+-- still in force, `value` is null.
+create function public.ops_read_policies(p_keys text[] default null, p_known jsonb default '[]')
 returns table (key text, value jsonb, version integer, updated_at timestamptz)
 language sql stable security definer
 set search_path = pg_catalog, pg_temp
 as $$
-  select p.key, p.value, p.version, p.updated_at
+  select p.key, case when k.key is null then p.value end, p.version, p.updated_at
   from public.ops_policy p
+    left join (select distinct on (k.key) k.* from jsonb_to_recordset(p_known) k(key text, version integer, updated_at timestamptz) order by k.key) k
+      on k.key = p.key and k.version = p.version and k.updated_at = p.updated_at
   where p_keys is null or p.key = any (p_keys)
   order by p.key
 $$;
@@ -2787,12 +2790,12 @@ begin
 end
 $$;
 
--- Which guards hold matches back, by the number of the decision: null where none does. Where there are only cooldowns, as in most
+-- Which guards hold matches back, by the number of the match: null where none does. Where there are only cooldowns, as in most
 -- batches, the first match of a pattern and key that the last firing lets through fires, and the others are held back; where the
 -- last of them would be late enough to fire again, and for all other guards, matches are asked in turn.
--- p_events: which event each decision is about. p_cooldowns: 'cooldown' for each match that has one. p_only_cooldowns: no decision has
--- a threshold or a dedupe key.
-create function ops.hold_back(p_ids uuid[], p_times timestamptz[], p_depths integer[], p_events integer[], p_decisions jsonb[],
+-- p_events: which event each match is about. p_matches: what was decided. p_cooldowns: 'cooldown' for each match that has one.
+-- p_only_cooldowns: none has a threshold or a dedupe key.
+create function ops.hold_back(p_ids uuid[], p_times timestamptz[], p_depths integer[], p_events integer[], p_matches jsonb[],
   p_cooldowns text[], p_only_cooldowns boolean) returns text[]
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -2807,7 +2810,7 @@ begin
     with matches as (
       select d.number, p_times[d.event] as created_at, d.value ->> 'pattern_id' as pattern_id, coalesce(d.value -> 'cooldown' ->> 'key', '') as key,
         coalesce(d.value ->> 'mode' = 'shadow', false) as shadow, (d.value -> 'cooldown' ->> 'minutes')::numeric * interval '1 minute' as cooldown
-      from unnest(p_events, p_decisions, p_cooldowns) with ordinality d(event, value, stop, number) where d.stop is not null offset 0
+      from unnest(p_events, p_matches, p_cooldowns) with ordinality d(event, value, stop, number) where d.stop is not null offset 0
     ), groups as materialized (
       select g.*, (g.last_at < g.fires_at + g.cooldown) is not true and g.first is not null as may_fire_again
       from (select m.pattern_id, m.key, m.shadow, max(m.created_at) as last_at, min(coalesce(m.cooldown, '0')) as cooldown,
@@ -2830,20 +2833,20 @@ begin
       return v_stops;
     end if;
   end if;
-  return ops.hold_back_in_turn(p_ids, p_times, p_depths, p_events, p_decisions, v_max_depth);
+  return ops.hold_back_in_turn(p_ids, p_times, p_depths, p_events, p_matches, v_max_depth);
 end
 $$;
 
 -- The same for any guards, match by match, in the order of the events, because each match that fires starts clocks for those that
 -- follow; what the guards knew before is read by one statement, and what they know then is written by one. Times are the events'
 -- own, so that a backlog settles as it would have live.
-create function ops.hold_back_in_turn(p_ids uuid[], p_times timestamptz[], p_depths integer[], p_events integer[], p_decisions jsonb[],
+create function ops.hold_back_in_turn(p_ids uuid[], p_times timestamptz[], p_depths integer[], p_events integer[], p_matches jsonb[],
   p_max_depth integer) returns text[]
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_stops text[] := array_fill(null::text, array[coalesce(array_length(p_decisions, 1), 0)]);
+  v_stops text[] := array_fill(null::text, array[coalesce(array_length(p_matches, 1), 0)]);
   v_stop text;
   v_match record;
   v_fires boolean := false;
@@ -2869,9 +2872,8 @@ begin
           (d.value #>> '{cooldown,minutes}')::numeric * interval '1 minute' as cooldown,
           case when jsonb_typeof(d.value -> 'threshold') = 'object' then d.value -> 'threshold' end as threshold,
           case when d.value ->> 'mode' is distinct from 'shadow' then d.value ->> 'dedupe_key' end as dedupe_key
-        from unnest(p_events, p_decisions) with ordinality d(event, value, number)
-        where d.value ->> 'decision' = 'matched'
-          and (d.value ?| array['cooldown', 'threshold', 'dedupe_key'] or p_depths[d.event] >= p_max_depth)) d) m
+        from unnest(p_events, p_matches) with ordinality d(event, value, number)
+        where d.value ?| array['cooldown', 'threshold', 'dedupe_key'] or p_depths[d.event] >= p_max_depth) d) m
     left join ops.cooldowns c on c.pattern_id = m.pattern_id and c.key = m.cooldown_key and c.shadow = m.shadow
     order by m.number
   loop
@@ -2941,11 +2943,16 @@ as $$
   limit least(p_limit, 1000)
 $$;
 
--- Settles events that were matched: [{"event_id", "decisions": [{"pattern_id", "decision", "detail"?, "mode", "cooldown"?,
--- "threshold"?, "dedupe_key"?, "proposal_source"?, "template"?}], "error"?}]. Each is marked processed, its decisions are kept
--- for ops_why, and each match that no guard stops becomes a queued reaction (or a shadow one). Outcome `skipped`: another
--- beat settled it before. Batches settle one after the other, in the order of their events.
-create function public.ops_settle_events(p_policy_version integer, p_events jsonb)
+-- Settles events that were matched. Each is marked processed, its decisions are kept for ops_why, and each match that no guard
+-- stops becomes a queued reaction (or a shadow one). Outcome `skipped`: another beat settled it before. Batches settle one after the
+-- other, in the order of their events.
+--
+-- Both documents hold columns, so that each value goes into its row as it comes.
+-- p_events: {"event_id": […], "decisions"?: [[{"pattern_id", "mode", "decision", "cooldown"?: {"minutes", "key"}, "threshold"?: {"count",
+-- "within_minutes", "key"}, …}, …], …], "error"?: […]}: decisions as they are kept.
+-- p_matches: {"event": […], "decision": […], "payload": [{"event_type", "pattern_id", "proposal_source", "proposal_template",
+-- "dedupe_key"?}, …]}: the decisions that ask for a reaction, in their order; `event` and `decision` are their places, from 0.
+create function public.ops_settle_events(p_policy_version integer, p_events jsonb, p_matches jsonb default '{}')
 returns table (event_id uuid, outcome text, queued integer)
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
@@ -2957,65 +2964,87 @@ as $$
 #variable_conflict use_column
 declare
   v_now timestamptz;
+  -- By place in p_events, from 1: the event, and what is decided about it.
   v_given uuid[];
-  v_in_order boolean;
+  v_decisions jsonb[];
+  v_errors text[];
+  -- The events that are not skipped, in their order, and the place of each in p_events.
   v_ids uuid[];
-  v_types text[];
   v_times timestamptz[];
   v_depths integer[];
-  -- By event: where in p_events it stands, from 0.
-  v_at integer[];
-  -- By decision: which event it is about, what it says, and what holds it back.
+  v_places integer[];
+  -- By match: which of those it is about, which decision it is, what it says and asks for, and what holds it back.
   v_events integer[];
-  v_decisions jsonb[];
+  v_which integer[];
+  v_matches jsonb[];
+  v_payloads jsonb[];
   v_cooldowns text[];
   v_only_cooldowns boolean;
+  v_are_matches boolean;
   v_stops text[];
-  -- By reaction and by shadow of one: which event it answers.
+  -- By reaction, and by shadow of one: which event it answers.
   v_answered integer[];
-  v_payloads jsonb[];
+  v_answers jsonb[];
   v_shadowed integer[];
-  v_shadow_payloads jsonb[];
+  v_shadow_answers jsonb[];
+  v_match integer;
+  v_place integer;
   -- By event: how many reactions.
   v_queued integer[];
   v_event integer;
 begin
-  perform ops.require_array(p_events, 'p_events', 1000);
+  perform ops.require_array(p_events -> 'event_id', 'p_events.event_id', 1000);
   perform pg_advisory_xact_lock(hashtextextended('ops settle', 0));
   v_now := ops.now();
 
-  v_given := array(select (g.item ->> 'event_id')::uuid from jsonb_array_elements(p_events) with ordinality g(item, n) order by g.n);
+  v_given := array(select jsonb_array_elements_text(p_events -> 'event_id'))::uuid[];
+  v_decisions := array(select jsonb_array_elements(p_events -> 'decisions'));
+  v_errors := array(select jsonb_array_elements_text(p_events -> 'error'));
+  v_events := array(select jsonb_array_elements_text(p_matches -> 'event'))::integer[];
+  v_which := array(select jsonb_array_elements_text(p_matches -> 'decision'))::integer[];
+  v_payloads := array(select jsonb_array_elements(p_matches -> 'payload'));
   -- Found by their ids: the index of what is unprocessed would give all that waits, for each call.
-  select array_agg(l.id), array_agg(l.type), array_agg(l.created_at), array_agg(l.depth)
-    into v_ids, v_types, v_times, v_depths
+  select array_agg(l.id), array_agg(l.created_at), array_agg(l.depth)
+    into v_ids, v_times, v_depths
   from (
-    select e.id, e.type, e.created_at, e.depth from public.ops_agent_events e
+    select e.id, e.created_at, e.depth from public.ops_agent_events e
     where e.id = any (v_given) and num_nulls(e.processed_at) = 1
     order by e.created_at, e.id
     for no key update of e) l;
-  -- Mostly they were given in their order. Of a pair, the first counts.
-  v_in_order := v_ids = v_given;
-  v_at := array(
-    select (case when v_in_order then e.at else array_position(v_given, e.id) end - 1)::integer
-    from unnest(v_ids) with ordinality e(id, at) order by e.at);
-  -- An event that no pattern decided about has one decision, null.
-  select array_agg(e.at), array_agg(d.value),
-      array_agg(case when d.value ->> 'decision' = 'matched' and jsonb_typeof(d.value -> 'cooldown') = 'object' then 'cooldown' end),
-      bool_and((d.value ?| array['threshold', 'dedupe_key']) is not true)
-    into v_events, v_decisions, v_cooldowns, v_only_cooldowns
-  from unnest(v_at) with ordinality e(n, at)
-    left join lateral jsonb_array_elements(case when jsonb_typeof(p_events -> e.n -> 'decisions') = 'array' then p_events -> e.n -> 'decisions' end) d(value) on true;
-  v_stops := ops.hold_back(v_ids, v_times, v_depths, v_events, v_decisions, v_cooldowns, v_only_cooldowns);
-  select array_agg(o.event) filter (where not o.shadow), array_agg(o.payload) filter (where not o.shadow),
-      array_agg(o.event) filter (where o.shadow), array_agg(o.payload) filter (where o.shadow)
-    into v_answered, v_payloads, v_shadowed, v_shadow_payloads
+  v_places := array(select generate_series(1, array_length(v_ids, 1)));
+  if v_ids = v_given then
+    v_events := array(select e + 1 from unnest(v_events) e);
+  else
+    -- Mostly they were given in their order. Of a pair, the first counts; what is about others is left out.
+    v_places := array(select array_position(v_given, e.id) from unnest(v_ids) with ordinality e(id, number) order by e.number);
+    select array_agg(m.event), array_agg(m.which), array_agg(m.payload) into v_events, v_which, v_payloads
+    from (
+      select e.number as event, m.which, m.payload
+      from unnest(v_places) with ordinality e(place, number)
+        join unnest(v_events, v_which, v_payloads) with ordinality m(event, which, payload, n) on m.event + 1 = e.place
+      order by e.number, m.n) m;
+  end if;
+  select array_agg(m.match), array_agg(case when jsonb_typeof(m.match -> 'cooldown') = 'object' then 'cooldown' end),
+      bool_and((m.match ?| array['threshold', 'dedupe_key']) is not true),
+      bool_and((m.match ->> 'decision' = 'matched' and m.match ->> 'pattern_id' = m.payload ->> 'pattern_id') is true)
+    into v_matches, v_cooldowns, v_only_cooldowns, v_are_matches
   from (
-    select d.event, coalesce(d.value ->> 'mode' = 'shadow', false) as shadow,
-      jsonb_build_object('event_type', v_types[d.event], 'pattern_id', d.value -> 'pattern_id',
-          'proposal_source', coalesce(d.value ->> 'proposal_source', 'reaction'), 'proposal_template', d.value -> 'template')
-        || case when d.value ->> 'dedupe_key' is null then '{}' else jsonb_build_object('dedupe_key', d.value -> 'dedupe_key') end as payload
-    from unnest(v_events, v_decisions, v_stops) d(event, value, stop)
-    where d.stop is null and d.value ->> 'decision' = 'matched') o;
+    select v_decisions[v_places[m.event]] -> m.which as match, m.payload
+    from unnest(v_events, v_which, v_payloads) with ordinality m(event, which, payload, n) order by m.n) m;
+  if v_are_matches is false then
+    perform ops.fail('OPS_011', 'p_matches asks for a reaction that no decision of p_events matched for', 'p_matches');
+  end if;
+  v_stops := ops.hold_back(v_ids, v_times, v_depths, v_events, v_matches, v_cooldowns, v_only_cooldowns);
+  select array_agg(m.event) filter (where not m.shadow), array_agg(m.payload) filter (where not m.shadow),
+      array_agg(m.event) filter (where m.shadow), array_agg(m.payload) filter (where m.shadow)
+    into v_answered, v_answers, v_shadowed, v_shadow_answers
+  from (
+    select m.event, m.payload, coalesce(m.match ->> 'mode' = 'shadow', false) as shadow
+    from unnest(v_events, v_matches, v_payloads, v_stops) m(event, match, payload, stop) where m.stop is null) m;
+  for v_match in select s.number from unnest(v_stops) with ordinality s(stop, number) where s.stop is not null loop
+    v_place := v_places[v_events[v_match]];
+    v_decisions[v_place] := jsonb_set(v_decisions[v_place], array[v_which[v_match]::text, 'decision'], to_jsonb(v_stops[v_match]), false);
+  end loop;
 
   -- Nothing of this is there yet, unless an operator gave an event back to be settled again, or a pattern is named twice about one
   -- event. Then what is known is left out, and the verdict is a new one.
@@ -3023,34 +3052,29 @@ begin
     begin
       if v_answered is not null then
         insert into public.ops_agent_reactions (id, event_id, payload, created_at, updated_at)
-        select d.id, v_ids[d.event], d.payload, v_now, v_now
-        from unnest(ops.new_ids(array_length(v_answered, 1)), v_answered, v_payloads) d(id, event, payload);
+        select a.id, v_ids[a.event], a.payload, v_now, v_now
+        from unnest(ops.new_ids(array_length(v_answered, 1)), v_answered, v_answers) a(id, event, payload);
       end if;
       insert into ops.event_verdicts (event_id, policy_version, decisions, error, settled_at)
-      select v_ids[v.event], p_policy_version, jsonb_strip_nulls(jsonb_build_array(variadic v.decisions)), p_events -> v_at[v.event] ->> 'error', v_now
-      from (
-        select d.event, coalesce(array_agg(case when d.stop is null then d.value - array['template', 'proposal_source']
-            else d.value - array['template', 'proposal_source'] || jsonb_build_object('decision', d.stop) end order by d.number)
-          filter (where d.value is not null), '{}') as decisions
-        from unnest(v_events, v_decisions, v_stops) with ordinality d(event, value, stop, number) group by d.event order by d.event) v;
+      select e.id, p_policy_version, case when jsonb_typeof(v_decisions[e.place]) = 'array' then v_decisions[e.place] else '[]' end, v_errors[e.place], v_now
+      from unnest(v_ids, v_places) e(id, place);
       exit;
     exception when unique_violation then
       if v_attempt = 2 then
         raise;
       end if;
       delete from ops.event_verdicts v where v.event_id = any (v_ids);
-      select array_agg(n.event order by n.number), array_agg(n.payload order by n.number) into v_answered, v_payloads
+      select array_agg(n.event order by n.number), array_agg(n.payload order by n.number) into v_answered, v_answers
       from (
         select a.event, a.payload, a.number, row_number() over (partition by a.event, a.payload ->> 'pattern_id' order by a.number) as turn
-        from unnest(v_answered, v_payloads) with ordinality a(event, payload, number)) n
-      where (n.turn = 1 or n.payload ->> 'pattern_id' is null)
-        and not exists (select from public.ops_agent_reactions r where r.event_id = v_ids[n.event] and r.pattern_id = n.payload ->> 'pattern_id');
+        from unnest(v_answered, v_answers) with ordinality a(event, payload, number)) n
+      where n.turn = 1 and not exists (select from public.ops_agent_reactions r where r.event_id = v_ids[n.event] and r.pattern_id = n.payload ->> 'pattern_id');
     end;
   end loop;
   if v_shadowed is not null then
     insert into ops.shadow_reactions (event_id, pattern_id, payload)
-    select v_ids[d.event], d.payload ->> 'pattern_id', d.payload
-    from unnest(v_shadowed, v_shadow_payloads) with ordinality d(event, payload, number) order by d.number
+    select v_ids[a.event], a.payload ->> 'pattern_id', a.payload
+    from unnest(v_shadowed, v_shadow_answers) with ordinality a(event, payload, number) order by a.number
     on conflict do nothing;
   end if;
   update public.ops_agent_events set processed_at = v_now where id = any (v_ids);
@@ -5410,7 +5434,7 @@ begin
     where a.id = p_event_id and a.entity = 'event' and a.decided is not null
   ), told as (
     select d ->> 'pattern_id' as pattern_id, d ->> 'decision' as decision, d - 'pattern_id' - 'decision' as detail
-    from verdict, jsonb_array_elements(decisions) d
+    from verdict, jsonb_array_elements(decisions) d where jsonb_typeof(d) = 'object'
   )
   select t.pattern_id, t.decision, t.detail,
     (select l.id from ops.lineage l where l.parent_id = p_event_id and l.entity = 'reaction' and l.summary = t.pattern_id)

@@ -17,12 +17,12 @@ begin
 end
 $$;
 
--- Which guards hold matches back, by the number of the decision: null where none does. Where there are only cooldowns, as in most
+-- Which guards hold matches back, by the number of the match: null where none does. Where there are only cooldowns, as in most
 -- batches, the first match of a pattern and key that the last firing lets through fires, and the others are held back; where the
 -- last of them would be late enough to fire again, and for all other guards, matches are asked in turn.
--- p_events: which event each decision is about. p_cooldowns: 'cooldown' for each match that has one. p_only_cooldowns: no decision has
--- a threshold or a dedupe key.
-create function ops.hold_back(p_ids uuid[], p_times timestamptz[], p_depths integer[], p_events integer[], p_decisions jsonb[],
+-- p_events: which event each match is about. p_matches: what was decided. p_cooldowns: 'cooldown' for each match that has one.
+-- p_only_cooldowns: none has a threshold or a dedupe key.
+create function ops.hold_back(p_ids uuid[], p_times timestamptz[], p_depths integer[], p_events integer[], p_matches jsonb[],
   p_cooldowns text[], p_only_cooldowns boolean) returns text[]
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -37,7 +37,7 @@ begin
     with matches as (
       select d.number, p_times[d.event] as created_at, d.value ->> 'pattern_id' as pattern_id, coalesce(d.value -> 'cooldown' ->> 'key', '') as key,
         coalesce(d.value ->> 'mode' = 'shadow', false) as shadow, (d.value -> 'cooldown' ->> 'minutes')::numeric * interval '1 minute' as cooldown
-      from unnest(p_events, p_decisions, p_cooldowns) with ordinality d(event, value, stop, number) where d.stop is not null offset 0
+      from unnest(p_events, p_matches, p_cooldowns) with ordinality d(event, value, stop, number) where d.stop is not null offset 0
     ), groups as materialized (
       select g.*, (g.last_at < g.fires_at + g.cooldown) is not true and g.first is not null as may_fire_again
       from (select m.pattern_id, m.key, m.shadow, max(m.created_at) as last_at, min(coalesce(m.cooldown, '0')) as cooldown,
@@ -60,20 +60,20 @@ begin
       return v_stops;
     end if;
   end if;
-  return ops.hold_back_in_turn(p_ids, p_times, p_depths, p_events, p_decisions, v_max_depth);
+  return ops.hold_back_in_turn(p_ids, p_times, p_depths, p_events, p_matches, v_max_depth);
 end
 $$;
 
 -- The same for any guards, match by match, in the order of the events, because each match that fires starts clocks for those that
 -- follow; what the guards knew before is read by one statement, and what they know then is written by one. Times are the events'
 -- own, so that a backlog settles as it would have live.
-create function ops.hold_back_in_turn(p_ids uuid[], p_times timestamptz[], p_depths integer[], p_events integer[], p_decisions jsonb[],
+create function ops.hold_back_in_turn(p_ids uuid[], p_times timestamptz[], p_depths integer[], p_events integer[], p_matches jsonb[],
   p_max_depth integer) returns text[]
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_stops text[] := array_fill(null::text, array[coalesce(array_length(p_decisions, 1), 0)]);
+  v_stops text[] := array_fill(null::text, array[coalesce(array_length(p_matches, 1), 0)]);
   v_stop text;
   v_match record;
   v_fires boolean := false;
@@ -99,9 +99,8 @@ begin
           (d.value #>> '{cooldown,minutes}')::numeric * interval '1 minute' as cooldown,
           case when jsonb_typeof(d.value -> 'threshold') = 'object' then d.value -> 'threshold' end as threshold,
           case when d.value ->> 'mode' is distinct from 'shadow' then d.value ->> 'dedupe_key' end as dedupe_key
-        from unnest(p_events, p_decisions) with ordinality d(event, value, number)
-        where d.value ->> 'decision' = 'matched'
-          and (d.value ?| array['cooldown', 'threshold', 'dedupe_key'] or p_depths[d.event] >= p_max_depth)) d) m
+        from unnest(p_events, p_matches) with ordinality d(event, value, number)
+        where d.value ?| array['cooldown', 'threshold', 'dedupe_key'] or p_depths[d.event] >= p_max_depth) d) m
     left join ops.cooldowns c on c.pattern_id = m.pattern_id and c.key = m.cooldown_key and c.shadow = m.shadow
     order by m.number
   loop

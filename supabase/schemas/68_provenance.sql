@@ -154,7 +154,7 @@ begin
     where a.id = p_event_id and a.entity = 'event' and a.decided is not null
   ), told as (
     select d ->> 'pattern_id' as pattern_id, d ->> 'decision' as decision, d - 'pattern_id' - 'decision' as detail
-    from verdict, jsonb_array_elements(decisions) d
+    from verdict, jsonb_array_elements(decisions) d where jsonb_typeof(d) = 'object'
   )
   select t.pattern_id, t.decision, t.detail,
     (select l.id from ops.lineage l where l.parent_id = p_event_id and l.entity = 'reaction' and l.summary = t.pattern_id)

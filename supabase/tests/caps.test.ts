@@ -1,6 +1,8 @@
 /** Caps: how much may start in a day, whoever asks and however many ask at once. */
+
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { holdCounter, openSession, openSessions, type Session, whileBlocked } from './contention.js'
+import { matched, settle, settleItems } from './loop.js'
 import { openPlanner } from './plans.js'
 import {
   type Answer,
@@ -70,9 +72,8 @@ const inDifferentStripes = async (): Promise<[Session, Session]> => {
 const queueReactions = async (count: number, pattern = 'p') => {
   const events = Array.from({ length: count }, () => ({ type: 'test:happened' }))
   const ids = await db.sql`select event_id from ops_emit_events(${JSON.stringify(events)}::text::jsonb)`
-  const decision = { pattern_id: pattern, decision: 'matched', mode: 'active', template: noop() }
-  const items = ids.map(({ event_id }) => ({ event_id, decisions: [decision] }))
-  await db.sql`select count(*) from ops_settle_events(1, ${JSON.stringify(items)}::text::jsonb)`
+  const items = ids.map(({ event_id }) => ({ event_id, decisions: [matched(pattern)] }))
+  await settleItems(db.sql, items, 1)
 }
 
 describe('40 connections at once are let through exactly up to the limit', () => {
@@ -397,14 +398,8 @@ describe('calls that cross each other wait, and never deadlock', () => {
   test('heartbeats whose reactions have the same root event', async () => {
     const [{ event_id } = { event_id: '' }] =
       await db.sql`select event_id from ops_emit_events('[{"type": "test:happened"}]')`
-    const decisions = ['a', 'b'].map((pattern_id) => ({
-      pattern_id,
-      decision: 'matched',
-      mode: 'active',
-      template: noop(),
-    }))
     await queueReactions(1, 'first')
-    await db.sql`select * from ops_settle_events(1, ${JSON.stringify([{ event_id, decisions }])}::text::jsonb)`
+    await settle(db.sql, { [event_id]: [matched('a'), matched('b')] }, 1)
     await propose(db.sql)
     const [one, other] = await two()
     const keeper = await openSession(db)

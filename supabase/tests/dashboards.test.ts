@@ -5,7 +5,7 @@ import { beforeAll, describe, expect, test } from 'vitest'
 import { adminUrlFor, type TestDatabase, urlFor } from '../../test/support/database.js'
 import { onFileEnd } from '../../test/support/fileEnd.js'
 import { finishedWork } from './finished-work.js'
-import { emit, type Settled } from './loop.js'
+import { emit, matched, settle } from './loop.js'
 import { only, propose, refusal } from './proposals.js'
 import { type RunbookStatement, runbook } from './runbook.js'
 import {
@@ -44,11 +44,11 @@ async function prepareLoop(sql: Connection): Promise<Loop> {
     sql,
     ...['test:begin', 'test:begin', 'test:begin', 'test:other'].map((type) => ({ type })),
   )
-  await settle(sql, answered, 'active')
+  await settle(sql, begun(answered, 'active'), 1)
   await sql`select * from ops_run_reactions(10)`
   await work()
-  await settle(sql, shadowed, 'shadow')
-  await settle(sql, waiting, 'active')
+  await settle(sql, begun(shadowed, 'shadow'), 1)
+  await settle(sql, begun(waiting, 'active'), 1)
 
   const failed = await startMission(sql, [{ key: 'a' }], { title: 'dies' })
   const dying = await claimOne(sql, worker)
@@ -69,11 +69,9 @@ async function prepareLoop(sql: Connection): Promise<Loop> {
 
 const oneStep = { title: 'one step', risk_level: 'low', steps: [{ kind: 'noop' }] }
 
-async function settle(sql: Connection, eventId: string, mode: 'active' | 'shadow'): Promise<void> {
-  const decision = { pattern_id: 'begin', decision: 'matched', mode, template: oneStep }
-  const events = JSON.stringify([{ event_id: eventId, decisions: [decision] }])
-  await sql<Settled[]>`select * from ops_settle_events(1, ${events}::text::jsonb)`
-}
+const begun = (eventId: string, mode: 'active' | 'shadow') => ({
+  [eventId]: [matched('begin', { mode, template: oneStep })],
+})
 
 describe('each view answers a reader with the numbers of the loop', () => {
   let db: TestDatabase

@@ -1,6 +1,8 @@
 /** The gate: what it refuses, what it admits, what it holds, and what it says about each. */
+
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { openSessions, whileBlocked } from './contention.js'
+import { matched, settle } from './loop.js'
 import {
   ask,
   count,
@@ -514,7 +516,7 @@ describe('a dedupe key', () => {
     const first = await proposeOne(db.sql, item)
     await finishMission(first.mission_id)
     await db.sql`select * from ops_settle_events(1, (
-      select jsonb_agg(jsonb_build_object('event_id', event_id)) from ops_pending_events(10)))`
+      select jsonb_build_object('event_id', jsonb_agg(event_id)) from ops_pending_events(10)))`
     await clock.advance(100 * 86_400)
     expect(only(await db.sql`select chains from ops_archive('90 days')`)).toEqual({ chains: 1 })
     const again = {
@@ -585,8 +587,7 @@ describe('an idempotency key', () => {
 
 describe('the loop guard', () => {
   const react = async (eventId: string, pattern = 'p') => {
-    const decision = { pattern_id: pattern, decision: 'matched', mode: 'active', template: noop() }
-    await db.sql`select * from ops_settle_events(1, ${JSON.stringify([{ event_id: eventId, decisions: [decision] }])}::text::jsonb)`
+    await settle(db.sql, { [eventId]: [matched(pattern)] }, 1)
     return only(await db.sql`select * from ops_run_reactions(10)`)
   }
   const emit = async () =>
@@ -609,12 +610,7 @@ describe('the loop guard', () => {
       await finishMission(reaction.mission_id)
       event = await endOf(reaction.mission_id)
     }
-    await db.sql`select * from ops_settle_events(1, ${JSON.stringify([
-      {
-        event_id: event,
-        decisions: [{ pattern_id: 'p', decision: 'matched', mode: 'active', template: noop() }],
-      },
-    ])}::text::jsonb)`
+    await settle(db.sql, { [event]: [matched('p')] }, 1)
     expect(await db.sql`select decision from ops_why(${event}) where pattern_id = 'p'`).toEqual([
       { decision: 'depth' },
     ])
@@ -623,8 +619,7 @@ describe('the loop guard', () => {
 
   test('a limit lowered between reaction and gate is answered by the gate', async () => {
     const event = await emit()
-    const decision = { pattern_id: 'p', decision: 'matched', mode: 'active', template: noop() }
-    await db.sql`select * from ops_settle_events(1, ${JSON.stringify([{ event_id: event, decisions: [decision] }])}::text::jsonb)`
+    await settle(db.sql, { [event]: [matched('p')] }, 1)
     await setPolicy(db.sql, 'control', { max_depth: 0 })
     const reaction = only(await db.sql`select * from ops_run_reactions(10)`)
     expect(reaction).toMatchObject({ status: 'done', proposal_status: 'rejected', code: 'depth' })
@@ -638,13 +633,7 @@ describe('the loop guard', () => {
     await setPolicy(db.sql, 'control', { max_missions_per_root_event: 2 })
     await setPolicy(db.sql, 'proposal_caps', { per_pattern: { capped: 0 } })
     const event = await emit()
-    const decisions = ['a', 'capped', 'b', 'c'].map((pattern_id) => ({
-      pattern_id,
-      decision: 'matched',
-      mode: 'active',
-      template: noop(),
-    }))
-    await db.sql`select * from ops_settle_events(1, ${JSON.stringify([{ event_id: event, decisions }])}::text::jsonb)`
+    await settle(db.sql, { [event]: ['a', 'capped', 'b', 'c'].map((id) => matched(id)) }, 1)
     const codes = (await db.sql`select code from ops_run_reactions(10)`).map((row) => row.code)
     expect(codes).toEqual(['auto_approved', 'cap_pattern', 'auto_approved', 'missions_per_root_event'])
     expect(await used(db.sql)).toMatchObject({ daily: 2 })

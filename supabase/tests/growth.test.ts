@@ -47,8 +47,9 @@ const calls: Record<string, string[]> = {
   ops_emit_events: [`select * from ops_emit_events('[{"type": "e", "dedupe_key": "k"}]')`],
   ops_pending_events: ['select * from ops_pending_events(100)'],
   ops_settle_events: [
-    `select * from ops_settle_events(1, '[{"event_id": "{event}", "decisions": [{"pattern_id": "p", "decision": "matched", "mode": "active",
-      "cooldown": {"minutes": 5, "key": ""}, "dedupe_key": "k", "template": ${template}}]}]')`,
+    `select * from ops_settle_events(1, '{"event_id": ["{event}"], "decisions": [[{"pattern_id": "p", "decision": "matched", "mode": "active",
+      "cooldown": {"minutes": 5, "key": ""}, "dedupe_key": "k"}]]}', '{"event": [0], "decision": [0], "payload": [{"pattern_id": "p",
+      "proposal_template": ${template}, "dedupe_key": "k"}]}')`,
   ],
   ops_run_reactions: ['select * from ops_run_reactions(10)'],
   ops_create_proposal_and_maybe_autoapprove: [

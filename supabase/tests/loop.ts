@@ -1,4 +1,6 @@
 /** The way from event to mission for tests: reporting, settling what was matched, running reactions, asking why. */
+import type { Decision as MatcherDecision, SettleItem } from '../../engine/index.js'
+import { settlement } from '../../engine/settlement.js'
 import type { Template } from './proposals.js'
 import { noop, only } from './proposals.js'
 import type { Connection } from './work.js'
@@ -10,15 +12,7 @@ export interface NewEvent {
 }
 
 /** What the matcher says about one pattern and one event. */
-export interface Decision {
-  pattern_id: string
-  decision: string
-  mode: 'active' | 'shadow'
-  detail?: Record<string, unknown>
-  cooldown?: { minutes: number; key: string }
-  threshold?: { count: number; within_minutes: number; key: string }
-  dedupe_key?: string
-  proposal_source?: string
+export interface Decision extends Omit<MatcherDecision, 'template'> {
   template?: Template
 }
 
@@ -78,8 +72,19 @@ export function settle(
   policyVersion = 0,
 ): Promise<Settled[]> {
   const items = Object.entries(decisions).map(([event_id, list]) => ({ event_id, decisions: list }))
+  return settleItems(sql, items, policyVersion)
+}
+
+/** The same in any order, also of decisions that no matcher would make. */
+export function settleItems(
+  sql: Connection,
+  items: readonly { event_id: string; type?: string; decisions: readonly object[]; error?: string }[],
+  policyVersion = 0,
+): Promise<Settled[]> {
+  const whole = items.map((item) => ({ type: 'e', ...item })) as SettleItem[]
+  const { p_events, p_matches } = settlement(whole)
   return sql<Settled[]>`
-    select * from ops_settle_events(${policyVersion}, ${JSON.stringify(items)}::text::jsonb)`
+    select * from ops_settle_events(${policyVersion}, ${JSON.stringify(p_events)}::text::jsonb, ${JSON.stringify(p_matches)}::text::jsonb)`
 }
 
 export function runReactions(sql: Connection, limit = 50): Promise<RanReaction[]> {

@@ -1,7 +1,9 @@
 /** Everything that can be done to the engine, drawn at random, and what must hold afterwards. */
+
 import fc from 'fast-check'
 import postgres from 'postgres'
 import { expect } from 'vitest'
+import { settleItems } from './loop.js'
 import {
   type Answer,
   approve,
@@ -201,8 +203,7 @@ export const commands = {
           ...one(patterns, draw.c + i + j * (1 + (draw.b % 5))),
         })),
       }))
-    const answers = await sql<{ event_id: string; outcome: string }[]>`
-      select * from ops_settle_events(1, ${JSON.stringify(given)}::text::jsonb)`
+    const answers = await settleItems(sql, given, 1)
     return (after) => {
       for (const { event_id, outcome } of answers)
         expect(outcome).toBe(before.events[event_id]?.processed_at === null ? 'settled' : 'skipped')

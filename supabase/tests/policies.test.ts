@@ -1,4 +1,5 @@
 /** Policies as rows: checked, versioned, audited, rolled back; and what comes before what. */
+
 import fc from 'fast-check'
 import postgres from 'postgres'
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
@@ -9,6 +10,7 @@ import { onFileEnd } from '../../test/support/fileEnd.js'
 import type { EngineRole } from '../../test/support/names.js'
 import { openSession, openSessions, whileBlocked } from './contention.js'
 import { fullPolicies, pattern } from './full-policies.js'
+import { matched, settle } from './loop.js'
 import { approve, count, noop, only, propose, proposeOne, refusal } from './proposals.js'
 import { openSharedDatabase, type SharedDatabase } from './reset.js'
 import {
@@ -541,13 +543,7 @@ describe('the control switch stops one part and no other', () => {
     }
 
     const pending = await db.sql`select event_id from ops_pending_events(10)`
-    const items = [
-      {
-        event_id: known?.event_id,
-        decisions: [{ pattern_id: 'p', decision: 'matched', mode: 'active', template: noop() }],
-      },
-    ]
-    await db.sql`select count(*) from ops_settle_events(1, ${JSON.stringify(items)}::text::jsonb)`
+    await settle(db.sql, { [known?.event_id]: [matched('p')] }, 1)
     const reacted = await db.sql`select * from ops_run_reactions(10)`
     expect(pending.length === 0).toBe(reacted.length === 0)
     if (reacted.length === 0) still.push('reactions')

@@ -1,6 +1,8 @@
 /** Why every row exists: the chain both ways, what each pattern decided, and depths that nobody can reset. */
+
 import { beforeEach, describe, expect, test } from 'vitest'
 import { openSession, whileBlocked } from './contention.js'
+import { settleItems } from './loop.js'
 import { only, propose, proposeAll, refusal } from './proposals.js'
 import { openSharedDatabase, type SharedDatabase } from './reset.js'
 import { claimOne, complete, fail, lease, type Outcome, registerWorker, startMission } from './work.js'
@@ -49,9 +51,7 @@ async function settle(
   // A version of the policy that never was, so that no pattern but these has a say.
   const { version = 0, ...fields } = rest
   const whole = decisions.map((d) => ({ decision: 'matched', mode: 'active', template, ...d }))
-  return sql<{ outcome: string; queued: number }[]>`
-    select outcome, queued from ops_settle_events(${version},
-      ${JSON.stringify([{ event_id: eventId, decisions: whole, ...fields }])}::text::jsonb)`
+  return settleItems(sql, [{ event_id: eventId, decisions: whole, ...fields }], version)
 }
 
 interface Ran {

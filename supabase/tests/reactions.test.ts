@@ -11,6 +11,7 @@ import {
   respond,
   runReactions,
   settle,
+  settleItems,
 } from './loop.js'
 import { noop, only } from './proposals.js'
 import { openSharedDatabase, type SharedDatabase } from './reset.js'
@@ -74,10 +75,8 @@ describe('settling', () => {
   test('answers skipped for events that are settled or unknown, and for the second of a pair', async () => {
     const event = await emitOne(db.sql, { type: 'e' })
     const unknown = '00000000-0000-7000-8000-000000000000'
-    const decisions = JSON.stringify(
-      [event, event, unknown].map((event_id) => ({ event_id, decisions: [matched('p')] })),
-    )
-    const call = () => db.sql`select * from ops_settle_events(0, ${decisions}::text::jsonb)`
+    const items = [event, event, unknown].map((event_id) => ({ event_id, decisions: [matched('p')] }))
+    const call = () => settleItems(db.sql, items)
     expect(await call()).toEqual([
       { event_id: event, outcome: 'settled', queued: 1 },
       { event_id: unknown, outcome: 'skipped', queued: 0 },
@@ -129,7 +128,8 @@ describe('settling', () => {
 
   test('keeps what a reaction needs to become a proposal', async () => {
     const event = await emitOne(db.sql, { type: 'build.failed' })
-    await settle(db.sql, { [event]: [matched('triage', { dedupe_key: 'k', proposal_source: 'ci' })] })
+    const decisions = [matched('triage', { dedupe_key: 'k', proposal_source: 'ci' })]
+    await settleItems(db.sql, [{ event_id: event, type: 'build.failed', decisions }])
     const row = only(await db.sql`select payload, pattern_id, status from ops_agent_reactions`)
     expect(row).toEqual({
       pattern_id: 'triage',
@@ -142,6 +142,46 @@ describe('settling', () => {
         proposal_template: noop(),
       },
     })
+  })
+
+  test('refuses a reaction that no decision matched for, and the event waits', async () => {
+    const event = await emitOne(db.sql, { type: 'e' })
+    const events = {
+      event_id: [event],
+      decisions: [[{ ...matched('p') }, { ...matched('q'), decision: 'not_matched' }]],
+    }
+    const settling = (decision: number, pattern_id: string) => {
+      const matches = { event: [0], decision: [decision], payload: [{ pattern_id }] }
+      return db.sql`select * from ops_settle_events(1, ${JSON.stringify(events)}::text::jsonb, ${JSON.stringify(matches)}::text::jsonb)`
+    }
+    for (const [decision, pattern] of [
+      [1, 'q'],
+      [0, 'q'],
+      [2, 'p'],
+    ] as const)
+      await expect(settling(decision, pattern)).rejects.toMatchObject({ code: 'OP011' })
+    expect(await pending(db.sql)).toEqual([event])
+    expect(await settling(0, 'p')).toMatchObject([{ outcome: 'settled', queued: 1 }])
+  })
+
+  test('keeps what was decided as it came, but for what held a match back', async () => {
+    const source = { condition: 'source', expected: 'ci', actual: null }
+    const decisions = [
+      { pattern_id: 'a', mode: 'active', decision: 'not_matched', detail: source },
+      { ...matched('p', { cooldown: { minutes: 5, key: 'k' } }) },
+    ]
+    const ids = await emit(db.sql, { type: 'e' }, { type: 'e' })
+    await settleItems(
+      db.sql,
+      ids.map((event_id) => ({ event_id, decisions })),
+    )
+    const kept = (decision: string) => [
+      decisions[0],
+      { pattern_id: 'p', mode: 'active', decision, cooldown: { minutes: 5, key: 'k' } },
+    ]
+    expect(
+      (await db.sql`select decisions from ops.event_verdicts order by event_id`).map((row) => row.decisions),
+    ).toEqual([kept('matched'), kept('cooldown')])
   })
 
   test('leaves only a shadow of what a shadow pattern would have done', async () => {

@@ -1,6 +1,8 @@
 /** Retention: finished chains leave the live tables whole, in bounded batches, and can still be traced. */
+
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { openSession, whileBlocked } from './contention.js'
+import { matched, settleItems } from './loop.js'
 import { count, propose, refusal, reject } from './proposals.js'
 import { openSharedDatabase, type SharedDatabase } from './reset.js'
 import { runbook } from './runbook.js'
@@ -88,16 +90,13 @@ async function settle(answered: string[] = []): Promise<void> {
     event_id,
     decisions: answered.includes(type)
       ? [
-          {
-            pattern_id: `on-${type}`,
-            decision: 'matched',
-            mode: 'active',
+          matched(`on-${type}`, {
             template: { title: type, risk_level: 'low', steps: [{ kind: 'noop', key: 'a' }] },
-          },
+          }),
         ]
       : [],
   }))
-  await db.sql`select * from ops_settle_events(1, ${JSON.stringify(settled)}::text::jsonb)`
+  await settleItems(db.sql, settled, 1)
 }
 
 const react = () => db.sql`select * from ops_run_reactions(100)`

@@ -425,7 +425,7 @@ describe('ops_operator', () => {
       `select * from ops_fail_steps('[]')`,
       `select * from ops_renew_steps('[]')`,
       `select ops_create_mission_from_proposal(gen_random_uuid())`,
-      `select * from ops_settle_events(1, '[]')`,
+      `select * from ops_settle_events(1, '{}')`,
       'select * from ops.decisions',
       `insert into ops.policy_audit (policy_key, action, changed_by, actor) values ('x', 'update', 'x', '{}')`,
       'delete from ops.policy_history',

@@ -2,9 +2,11 @@
 import fc from 'fast-check'
 import { beforeEach, describe, expect, test } from 'vitest'
 import { settle } from '../../api/trigger.js'
-import { connectEngine, type SettleItem } from '../../engine/index.js'
+import { connectEngine, type Decision, type SettleItem } from '../../engine/index.js'
+import { settlement } from '../../engine/settlement.js'
 import { defaultPolicies, policyKeys } from '../../policies/index.js'
 import { fullPolicies } from '../../supabase/tests/full-policies.js'
+import { settleItems } from '../../supabase/tests/loop.js'
 import { setPolicy } from '../../supabase/tests/world.js'
 import { freshDatabase, urlFor } from '../support/database.js'
 import { onFileEnd } from '../support/fileEnd.js'
@@ -125,9 +127,7 @@ describe('what was decided', () => {
     const [event] = await engine.pendingEvents(1)
     const decisions: unknown[] = [{ pattern_id: { a: 1 }, mode: 'active', decision: 'matched', template: {} }]
     const items: SettleItem[] = JSON.parse(JSON.stringify([{ event_id: event?.event_id, decisions }]))
-    expect(await codeOf(sql`select * from ops_settle_events(1, ${JSON.stringify(items)}::text::jsonb)`)).toBe(
-      '23514',
-    )
+    expect(await codeOf(settleItems(sql, items))).toBe('23514')
     const problems: { code: string; message: string }[] = []
     expect(await settle(engine, 1, items, { problems })).toMatchObject([{ outcome: 'settled', queued: 0 }])
     expect(problems).toHaveLength(1)
@@ -166,14 +166,37 @@ describe('what was decided', () => {
           decisions: [],
           ...JSON.parse(jsonForPostgres(given[n] ?? {})),
           event_id,
+          type: 'app:done',
         }))
-        const code = await codeOf(
-          sql`select * from ops_settle_events(1, ${jsonForPostgres(whole)}::text::jsonb)`,
-        )
-        if (code !== undefined) expect(code, jsonForPostgres(whole)).toMatch(REFUSED)
         // As a beat does it: what is refused suffers alone.
         await settle(engine, 1, whole, { problems: [] })
         expect(await engine.pendingEvents(50)).toEqual([])
+      }),
+      { numRuns: 4 * numRuns, seed },
+    )
+    await expectThrough(sql, engine)
+  })
+
+  test('given to ops_settle_events as documents is settled or refused', { timeout: 600_000 }, async () => {
+    const decisions = [matched, { ...matched, pattern_id: 'q', mode: 'shadow' }]
+    const sound = settlement(
+      [1, 2].map(() => ({ event_id: '', type: 'app:done', decisions: decisions as Decision[] })),
+    )
+    await fc.assert(
+      fc.asyncProperty(spoiled(sound), async (given) => {
+        await engine.emitEvents([1, 2].map(() => ({ type: 'app:done', data: {} })))
+        const ids = (await engine.pendingEvents(50)).map(({ event_id }) => event_id)
+        const { p_events, p_matches } = Object(given)
+        const events = { ...Object(p_events), event_id: ids }
+        const code = await codeOf(
+          sql`select * from ops_settle_events(1, ${jsonForPostgres(events)}::text::jsonb, ${jsonForPostgres(p_matches)}::text::jsonb)`,
+        )
+        if (code !== undefined) expect(code, jsonForPostgres(given)).toMatch(REFUSED)
+        expect(await engine.pendingEvents(50)).toHaveLength(code === undefined ? 0 : ids.length)
+        // What was made of it hangs nowhere, and can be told.
+        await beatOf(engine)
+        for (const id of ids)
+          expect(await codeOf(sql`select from ops_why(${id})`), jsonForPostgres(given)).toBeUndefined()
       }),
       { numRuns: 4 * numRuns, seed },
     )
