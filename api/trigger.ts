@@ -30,10 +30,10 @@ export interface TriggeredBatch {
 }
 
 /** Events that are read, matched and settled first: few, so that the database soon has something to settle. */
-const FIRST_SLICE = 125
+const FIRST_SLICE = 64
 
 /** The next slice is matched while one is settled, which takes longer: it may be so many times as large. */
-const SLICE_GROWTH = 3
+const SLICE_GROWTH = 4
 
 /**
  * Matches the oldest pending events against the reaction matrix in force and settles them in their order, at most
