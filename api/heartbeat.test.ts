@@ -1,5 +1,5 @@
 import { createServer } from 'node:http'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { connectEngine, type Engine, OpsError } from '../engine/index.js'
 import { urlFor } from '../test/support/database.js'
 import { onFileEnd } from '../test/support/fileEnd.js'
@@ -7,6 +7,7 @@ import type { ApiConfig } from './config.js'
 import { beat } from './heartbeat.js'
 import { createLog } from './log.js'
 import { appOver, CRON_KEY, KEY, testApi, testConfig } from './testing.js'
+import { ReactionTrigger } from './trigger.js'
 
 const { db, engine, policy, worker } = await testApi()
 
@@ -91,7 +92,9 @@ describe('a beat', () => {
   test('leaves the rest to the next one when its time is up', async () => {
     await matrix(pattern('late', 'beat:late'))
     await emit('beat:late', 5)
+    const stop = vi.spyOn(ReactionTrigger.prototype, 'stop')
     const late = await pulse({ eventBatchSize: 2, reactionBatchSize: 1, beatBudgetMs: 0 })
+    expect(stop).toHaveBeenCalledOnce()
     expect(late).toMatchObject({
       ok: true,
       drained: false,
@@ -182,13 +185,13 @@ describe('what is broken stops nothing else', () => {
     const [bad] = await engine.pendingEvents(1)
     const picky: Engine = {
       ...engine,
-      settleEvents(version, items, options) {
+      settleEvents(version, items) {
         const refused = items.some(
           ({ event_id, decisions }) => event_id === bad?.event_id && decisions.length > 0,
         )
         return refused
           ? Promise.reject(new OpsError('OPS_011', 'too odd'))
-          : engine.settleEvents(version, items, options)
+          : engine.settleEvents(version, items)
       },
     }
     expect(await pulse({}, picky)).toMatchObject({

@@ -139,6 +139,7 @@ export async function beat({ engine, config, log, now = Date.now }: BeatOptions)
         next.tell()
       }
     })
+    running.end?.()
     await next.ended()
   }
 

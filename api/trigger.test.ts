@@ -2,7 +2,7 @@
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import type { Engine } from '../engine/index.js'
 import { testApi } from './testing.js'
-import { quarantinedPatterns, triggerReactions } from './trigger.js'
+import { quarantinedPatterns, ReactionTrigger, triggerReactions } from './trigger.js'
 
 const { compilations } = vi.hoisted(() => ({ compilations: [] as number[] }))
 vi.mock('../policies/matcher/compile.js', async (original) => {
@@ -68,9 +68,9 @@ describe('patterns that take all the work they may', () => {
           next = setImmediate(count)
           return rows
         },
-        settleEvents(version, items, options) {
+        settleEvents(version, items) {
           clearImmediate(next)
-          return engine.settleEvents(version, items, options)
+          return engine.settleEvents(version, items)
         },
       },
     }
@@ -100,7 +100,7 @@ describe('patterns that take all the work they may', () => {
       return clock
     })
     const first = await triggerReactions(engine, 10)
-    expect(first).toMatchObject({ found: 5, more: true })
+    expect(first).toMatchObject({ found: first.settled, more: true })
     expect(first.settled).toBeGreaterThan(0)
     expect(first.settled).toBeLessThan(5)
     let settled = first.settled
@@ -114,61 +114,112 @@ describe('patterns that take all the work they may', () => {
   })
 })
 
-describe('a batch of many events', () => {
-  /** An engine that notes what is settled, call by call. */
-  function noting(): { engine: Engine; calls: string[][] } {
-    const calls: string[][] = []
-    return {
-      calls,
-      engine: {
-        ...engine,
-        settleEvents(version, items, options) {
-          calls.push(items.map(({ event_id }) => event_id))
-          return engine.settleEvents(version, items, options)
-        },
-      },
-    }
+describe('batch after batch', () => {
+  const idsOf = (items: readonly { event_id: string }[]) => items.map(({ event_id }) => event_id)
+
+  /** A promise, and what fulfils it. */
+  function held(): { promise: Promise<void>; release: () => void } {
+    let release = () => {}
+    const promise = new Promise<void>((resolve) => {
+      release = resolve
+    })
+    return { promise, release }
   }
 
-  test('is settled in slices, in the order of the events, none of them twice', async () => {
+  test('settles all events, in their order, none of them twice, and takes no more at a time than it may', async () => {
     await policy('reaction_matrix', { patterns: [pattern('many')] })
     await emit(600)
-    const ids = (await engine.pendingEvents(1000)).map(({ event_id }) => event_id)
-    const { engine: on, calls } = noting()
-    expect(await triggerReactions(on, 1000)).toMatchObject({
-      found: 600,
-      more: false,
-      settled: 600,
-      queued: 600,
-    })
-    expect(calls.length).toBeGreaterThan(1)
+    const ids = idsOf(await engine.pendingEvents(1000))
+    const calls: string[][] = []
+    const noting: Engine = {
+      ...engine,
+      settleEvents(version, items) {
+        calls.push(idsOf(items))
+        return engine.settleEvents(version, items)
+      },
+    }
+    const trigger = new ReactionTrigger(noting, 250)
+    expect(await trigger.batch()).toMatchObject({ found: 250, more: true, settled: 250, queued: 250 })
+    expect(await trigger.batch()).toMatchObject({ found: 250, more: true, settled: 250 })
+    expect(await trigger.batch()).toMatchObject({ found: 100, more: false, settled: 100 })
+    expect(calls.map(({ length }) => length)).toEqual([250, 250, 100])
     expect(calls.flat()).toEqual(ids)
   })
 
-  test('takes no more than it may', async () => {
-    await emit(300)
-    const { engine: on, calls } = noting()
-    expect(await triggerReactions(on, 200)).toMatchObject({ found: 200, more: true, settled: 200 })
-    expect(calls.flat()).toHaveLength(200)
-    expect(await triggerReactions(on, 200)).toMatchObject({ found: 100, more: false, settled: 100 })
+  test('reads and matches the next while one is settled', async () => {
+    await emit(4)
+    const { promise: matched, release } = held()
+    const policiesRead: unknown[] = []
+    const watched: Engine = {
+      ...engine,
+      async policies(...call) {
+        policiesRead.push(call)
+        if (policiesRead.length === 2) release()
+        return engine.policies(...call)
+      },
+      async settleEvents(version, items) {
+        await matched
+        return engine.settleEvents(version, items)
+      },
+    }
+    const trigger = new ReactionTrigger(watched, 2)
+    expect(await trigger.batch()).toMatchObject({ settled: 2 })
+    expect(await trigger.batch()).toMatchObject({ settled: 2, more: true })
+    expect(await trigger.batch()).toMatchObject({ found: 0, more: false })
   })
 
-  test('of which the rest cannot be read leaves it to the next', async () => {
+  test('of which the next cannot be read settles this one, and the next fails', async () => {
     await emit(300)
     let reads = 0
     const broken: Engine = {
       ...engine,
-      async pendingEvents(limit) {
+      async pendingEvents(...call) {
         reads += 1
         if (reads === 2) throw new Error('gone')
-        return engine.pendingEvents(limit)
+        return engine.pendingEvents(...call)
       },
     }
-    await expect(triggerReactions(broken, 1000)).rejects.toThrow('gone')
-    const { length: left } = await engine.pendingEvents(1000)
-    expect(left).toBeGreaterThan(0)
-    expect(left).toBeLessThan(300)
-    expect(await triggerReactions(engine, 1000)).toMatchObject({ settled: left, queued: left })
+    const trigger = new ReactionTrigger(broken, 200)
+    expect(await trigger.batch()).toMatchObject({ settled: 200, more: true })
+    await expect(trigger.batch()).rejects.toThrow('gone')
+    expect(await triggerReactions(engine, 1000)).toMatchObject({ settled: 100, queued: 100 })
     expect(await engine.pendingEvents(1)).toEqual([])
+  })
+
+  test('matches nothing more when it was stopped', async () => {
+    await emit(4)
+    const { promise: stopped, release } = held()
+    let looks = 0
+    let reads = 0
+    const secondMatched = held()
+    const watched: Engine = {
+      ...engine,
+      async pendingEvents(limit, after) {
+        const events = await engine.pendingEvents(limit, after)
+        if (after === undefined) return events
+        await stopped
+        return events.map((event) => ({
+          ...event,
+          get type() {
+            looks += 1
+            return event.type
+          },
+        }))
+      },
+      async policies(...call) {
+        const rows = await engine.policies(...call)
+        reads += 1
+        if (reads === 2) setImmediate(secondMatched.release)
+        return rows
+      },
+    }
+    const trigger = new ReactionTrigger(watched, 2)
+    await trigger.batch()
+    trigger.stop()
+    release()
+    await secondMatched.promise
+    await new Promise(setImmediate)
+    expect(looks).toBe(0)
+    expect(await triggerReactions(engine, 1000)).toMatchObject({ settled: 2 })
   })
 })

@@ -1,4 +1,3 @@
-import { setImmediate } from 'node:timers/promises'
 import type { Engine, PendingEvent, PolicyRow, SettledEvent, SettleItem } from '../engine/index.js'
 import { isRetryable, OpsError } from '../engine/index.js'
 import {
@@ -17,7 +16,7 @@ const MATCHING_MS = 5000
 
 /** What became of one batch of pending events. */
 export interface TriggeredBatch {
-  /** Events that were pending, at most the batch size. */
+  /** Events that were pending and are matched, at most the batch size. */
   found: number
   /** Whether others may be waiting. */
   more: boolean
@@ -29,12 +28,6 @@ export interface TriggeredBatch {
   problems: { code: string; message: string }[]
 }
 
-/** Events that are read, matched and settled first: few, so that the database soon has something to settle. */
-const FIRST_SLICE = 64
-
-/** The next slice is matched while one is settled, which takes longer: it may be so many times as large. */
-const SLICE_GROWTH = 4
-
 /**
  * Matches the oldest pending events against the reaction matrix in force and settles them in their order, at most
  * `batchSize` (1 to 1000). Every event is settled, matched or not, also when there is no reaction matrix (`OPS_002` among
@@ -43,92 +36,115 @@ const SLICE_GROWTH = 4
  * @throws OpsError when the database cannot be reached.
  */
 export async function triggerReactions(engine: Engine, batchSize: number): Promise<TriggeredBatch> {
-  const batch: TriggeredBatch = { found: 0, more: false, settled: 0, queued: 0, problems: [] }
-  const first = await engine.pendingEvents(Math.min(batchSize, FIRST_SLICE))
-  if (first.length === 0) return batch
+  return settleBatch(engine, await matchBatch(engine, batchSize))
+}
 
-  const others = othersThan(first, engine, batchSize)
-  // They are awaited below; until then a failure waits too.
-  others.catch(() => undefined)
+/** The same batch after batch: while one is settled, the next is read and matched. */
+export class ReactionTrigger {
+  readonly #engine: Engine
+  readonly #batchSize: number
+  readonly #stopped = new AbortController()
+  #next: Promise<MatchedBatch> | undefined
+
+  /** @param batchSize 1 to 1000 */
+  constructor(engine: Engine, batchSize: number) {
+    this.#engine = engine
+    this.#batchSize = batchSize
+  }
+
+  async batch(): Promise<TriggeredBatch> {
+    const batch = await (this.#next ?? this.#match())
+    const settling = settleBatch(this.#engine, batch)
+    this.#next = batch.more ? this.#match(batch.last) : undefined
+    // It is awaited by the next call; until then a failure waits too.
+    this.#next?.catch(() => undefined)
+    return settling
+  }
+
+  /** Gives up what was begun for a batch that is not to come. */
+  stop(): void {
+    this.#stopped.abort()
+  }
+
+  #match(after?: string): Promise<MatchedBatch> {
+    return matchBatch(this.#engine, this.#batchSize, after, this.#stopped.signal)
+  }
+}
+
+/** Pending events, with what was decided about them under a version of the reaction matrix. */
+interface MatchedBatch {
+  version: number
+  events: PendingEvent[]
+  items: SettleItem[]
+  more: boolean
+  /** The last event that was matched. */
+  last: string | undefined
+  problems: TriggeredBatch['problems']
+}
+
+/** Reads and matches the pending events after a given one. Policies are read after them: no event meets older ones than itself. */
+async function matchBatch(
+  engine: Engine,
+  batchSize: number,
+  after?: string,
+  signal?: AbortSignal,
+): Promise<MatchedBatch> {
+  const pending = await engine.pendingEvents(batchSize, after)
+  const batch: MatchedBatch = { version: 0, events: [], items: [], more: false, last: after, problems: [] }
+  if (pending.length === 0) return batch
+
   const policies = await policiesInForce(engine)
   const matrix = policies.find(({ key }) => key === 'reaction_matrix')
   const match = matrix ? matcher(await matrixOf(engine, matrix), policies, batch) : nobody(batch)
-  const settleSlice = async (before: Promise<void>, slice: PendingEvent[], items: SettleItem[]) => {
-    const settling = settle(engine, matrix?.version ?? 0, items, batch, before)
-    settling.catch(() => undefined)
-    await before
-    // Nobody counts the engine's canary.
-    const canaries = new Set(slice.filter(isCanaryEvent).map(({ event_id }) => event_id))
-    for (const event of await settling) {
-      if (canaries.has(event.event_id)) continue
-      if (event.outcome === 'settled') batch.settled += 1
-      batch.queued += event.queued
-    }
-  }
-  const until = performance.now() + MATCHING_MS
-  let settled = Promise.resolve()
-  try {
-    for await (const slice of slices(first, others)) {
-      batch.found += slice.length
-      const items = await matchSlice(slice, match, until)
-      settled = settleSlice(settled, slice, items)
-      settled.catch(() => undefined)
-      if (items.length < slice.length) {
-        batch.more = true
-        break
-      }
-      // Lets the call leave, so that the database settles this slice while the next is matched.
-      await setImmediate()
-    }
-  } finally {
-    await settled
-  }
-  batch.more ||= batch.found >= batchSize
-  return batch
+  const items = await matchAll(pending, match, performance.now() + MATCHING_MS, signal)
+  const events = pending.slice(0, items.length)
+  const more = items.length < pending.length || pending.length >= batchSize
+  return { ...batch, version: matrix?.version ?? 0, events, items, more, last: events.at(-1)?.event_id }
 }
 
-/** The rest of a batch, read while the first events are matched. Some of those may be pending still. */
-async function othersThan(
-  first: readonly PendingEvent[],
+async function settleBatch(
   engine: Engine,
-  batchSize: number,
-): Promise<PendingEvent[]> {
-  if (first.length < FIRST_SLICE || batchSize <= first.length) return []
-  const known = new Set(first.map(({ event_id }) => event_id))
-  const pending = await engine.pendingEvents(batchSize)
-  return pending.filter(({ event_id }) => !known.has(event_id)).slice(0, batchSize - first.length)
-}
-
-async function* slices(
-  first: PendingEvent[],
-  others: Promise<PendingEvent[]>,
-): AsyncGenerator<PendingEvent[], void> {
-  yield first
-  const rest = await others
-  for (let from = 0, size = FIRST_SLICE; from < rest.length; from += size) {
-    size *= SLICE_GROWTH
-    yield rest.slice(from, from + size)
+  { version, events, items, more, problems }: MatchedBatch,
+): Promise<TriggeredBatch> {
+  const batch: TriggeredBatch = { found: events.length, more, settled: 0, queued: 0, problems }
+  if (events.length === 0) return batch
+  // Nobody counts the engine's canary.
+  const canaries = new Set(events.filter(isCanaryEvent).map(({ event_id }) => event_id))
+  for (const event of await settle(engine, version, items, batch)) {
+    if (canaries.has(event.event_id)) continue
+    if (event.outcome === 'settled') batch.settled += 1
+    batch.queued += event.queued
   }
+  return batch
 }
 
 /** Decides about one event, and lets others have their turn in between. */
 type Match = (event: PendingEvent) => Generator<void, SettleItem>
 
 /** Matches events in turns with everything else that goes on; those that are left when the time is over wait for the next call. */
-async function matchSlice(slice: PendingEvent[], match: Match, until: number): Promise<SettleItem[]> {
+async function matchAll(
+  events: readonly PendingEvent[],
+  match: Match,
+  until: number,
+  signal?: AbortSignal,
+): Promise<SettleItem[]> {
   const items: SettleItem[] = []
   await inTurns(matching())
   return items
 
   function* matching(): Generator<void, void> {
-    for (const event of slice) {
-      if (items.length > 0 && performance.now() >= until) return
+    for (const event of events) {
+      if (signal?.aborted || (items.length > 0 && performance.now() >= until)) return
       items.push(yield* match(event))
     }
   }
 }
 
-function matcher(matrix: CompiledMatrix, policies: PolicyRow[], batch: TriggeredBatch): Match {
+function matcher(
+  matrix: CompiledMatrix,
+  policies: PolicyRow[],
+  batch: Pick<TriggeredBatch, 'problems'>,
+): Match {
   const context = { policies: Object.fromEntries(policies.map(({ key, value }) => [key, value])) }
   batch.problems.push(
     ...matrix.quarantined.map(({ pattern_id, code, path, message }) => ({
@@ -153,7 +169,7 @@ function matcher(matrix: CompiledMatrix, policies: PolicyRow[], batch: Triggered
 }
 
 /** For want of a reaction matrix. */
-function nobody(batch: TriggeredBatch): Match {
+function nobody(batch: Pick<TriggeredBatch, 'problems'>): Match {
   const message = 'There is no policy "reaction_matrix": events are settled without any reaction.'
   let isTold = false
   return function* (event) {
@@ -165,16 +181,15 @@ function nobody(batch: TriggeredBatch): Match {
   }
 }
 
-/** Settles a batch when that before it is; if the database refuses it, each event by itself, so that a bad one is the only one to suffer. */
+/** Settles a batch; if the database refuses it, each event by itself, so that a bad one is the only one to suffer. */
 export async function settle(
   engine: Engine,
   version: number,
   items: SettleItem[],
   batch: Pick<TriggeredBatch, 'problems'>,
-  before?: Promise<void>,
 ): Promise<SettledEvent[]> {
   try {
-    return await engine.settleEvents(version, items, { after: before })
+    return await engine.settleEvents(version, items)
   } catch (error) {
     if (isRetryable(error)) throw error
     const [only, ...others] = items

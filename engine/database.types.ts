@@ -1534,7 +1534,7 @@ export type Database = {
       ops_metrics: { Args: Record<PropertyKey, never>; Returns: Json }
       ops_overview: { Args: Record<PropertyKey, never>; Returns: Json }
       ops_pending_events: {
-        Args: { p_limit: number }
+        Args: { p_after?: string; p_limit: number }
         Returns: {
           created_at: string
           data: Json

@@ -22,7 +22,7 @@ const page = { p_filter: 'jsonb?', p_limit: 'int?', p_after: 'uuid?' } as const
  */
 export const sqlFunctions = {
   emitEvents: plainRows('ops_emit_events', { p_events: 'jsonb' }, events.emittedEvent),
-  pendingEvents: plainRows('ops_pending_events', { p_limit: 'int' }, events.pendingEvent),
+  pendingEvents: plainRows('ops_pending_events', { p_limit: 'int', p_after: 'uuid?' }, events.pendingEvent),
   settleEvents: plainRows(
     'ops_settle_events',
     { p_policy_version: 'int', p_events: 'jsonb', p_matches: 'jsonb?' },

@@ -39,11 +39,11 @@ export function createEngine(transport: Transport): Engine {
       if (emitted === undefined) throw new OpsError('OPS_001', 'ops_emit_events gave no answer.')
       return emitted
     },
-    pendingEvents: (limit) => call(sql.pendingEvents, { p_limit: limit }),
-    settleEvents: async (policyVersion, items, { after } = {}) =>
+    pendingEvents: (limit, after) => call(sql.pendingEvents, { p_limit: limit, p_after: after }),
+    settleEvents: async (policyVersion, items) =>
       items.length === 0
         ? []
-        : call(sql.settleEvents, { p_policy_version: policyVersion, ...settlement(items) }, { after }),
+        : call(sql.settleEvents, { p_policy_version: policyVersion, ...settlement(items) }),
     runReactions: (limit) => call(sql.runReactions, { p_limit: limit }),
 
     dueSchedules: (limit) => call(sql.dueSchedules, { p_limit: limit }),

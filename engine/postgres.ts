@@ -64,9 +64,8 @@ export function postgresTransport(
 
   return {
     name: 'postgres',
-    async rpc(fn, args, { timeoutMs, after } = {}) {
+    async rpc(fn, args, { timeoutMs } = {}) {
       const { text, values } = statement(fn, args)
-      await after
       const run = (on: postgres.ISql) =>
         on.unsafe<Record<string, unknown>[]>(text, values, { prepare: !pooled })
       const rows = await answered((on) =>

@@ -25,9 +25,8 @@ export function supabaseTransport(supabaseUrl: string, supabaseKey: string): Tra
 
   return {
     name: 'supabase',
-    async rpc(fn, args, { after } = {}) {
+    async rpc(fn, args) {
       const body = Object.fromEntries(givenArgs(fn, args).map(([name, , value]) => [name, value]))
-      await after
       client ??= connect(supabaseUrl, supabaseKey)
       const supabase = await client
       if (fn.long) return everyRow(supabase, fn, body)

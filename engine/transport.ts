@@ -38,8 +38,6 @@ export type Args = Readonly<Record<string, unknown>>
 export interface CallOptions {
   /** When the server cuts the call off, where the transport can tell it: PostgREST takes it from the function instead. */
   timeoutMs?: number | undefined
-  /** The call leaves when this is fulfilled, made ready before. */
-  after?: Promise<unknown> | undefined
 }
 
 /** Carries calls to the database. It throws what it meets; the engine translates (`errors.ts`). */

@@ -1,18 +1,27 @@
-import { triggerReactions } from '../trigger.js'
-import { definePhase } from './phase.js'
+import { ReactionTrigger } from '../trigger.js'
+import type { Phase } from './phase.js'
 
 /** Events become reactions, as the reaction matrix says. */
-export const triggerPhase = definePhase({
+export const triggerPhase: Phase = {
   name: 'trigger',
   result: 'triggerResult',
   /** Events that were settled, and the reactions queued for them. */
   counts: { events: 0, queued: 0 },
   weight: 50,
-  async batch({ engine, config, fail, warn }, counts) {
-    const { more, settled, queued, problems } = await triggerReactions(engine, config.eventBatchSize)
-    counts.events += settled
-    counts.queued += queued
-    for (const problem of problems) (problem.code === 'OPS_002' ? fail : warn)(problem)
-    return more
+  start() {
+    const counts = { events: 0, queued: 0 }
+    let trigger: ReactionTrigger | undefined
+    return {
+      counts,
+      async batch({ engine, config, fail, warn }) {
+        trigger ??= new ReactionTrigger(engine, config.eventBatchSize)
+        const { more, settled, queued, problems } = await trigger.batch()
+        counts.events += settled
+        counts.queued += queued
+        for (const problem of problems) (problem.code === 'OPS_002' ? fail : warn)(problem)
+        return more
+      },
+      end: () => trigger?.stop(),
+    }
   },
-})
+}

@@ -1,7 +1,7 @@
 import { apiConfigFromEnv } from '../../api/config.js'
 import { beat } from '../../api/heartbeat.js'
 import { createLog } from '../../api/log.js'
-import { triggerReactions } from '../../api/trigger.js'
+import { ReactionTrigger } from '../../api/trigger.js'
 import { connectEngine, type Engine } from '../../engine/index.js'
 import { median } from '../harness/numbers.js'
 import { oursInTurn } from '../harness/rounds.js'
@@ -133,8 +133,9 @@ async function report(engine: Engine, phase: string, count: number, patterns: nu
 
 /** Answers how many reactions were queued. */
 async function settle(engine: Engine): Promise<number> {
+  const trigger = new ReactionTrigger(engine, BATCH)
   for (let queued = 0; ; ) {
-    const batch = await triggerReactions(engine, BATCH)
+    const batch = await trigger.batch()
     if (batch.found === 0) return queued
     queued += batch.queued
   }

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { expect, test } from 'vitest'
-import { type Decision, OpsError } from '../index.js'
+import type { Decision } from '../index.js'
 import { contract, ISO, only, template, UUID, unique } from './support.js'
 
 contract('events', (scene) => {
@@ -143,24 +143,22 @@ contract('events', (scene) => {
     ])
   })
 
-  test('settling waits for what is to come before, and does not happen when that fails', async () => {
+  test('are read on from one that is known, settled or not', async () => {
     const { engine } = scene()
-    const { event_id } = only(await engine.emitEvents([{ type: 'app:later' }]))
-    const items = [{ event_id, type: 'app:later', decisions: [] }]
-    const isPending = async () =>
-      (await engine.pendingEvents(1000)).some((event) => event.event_id === event_id)
-    const failure = new OpsError('OPS_001', 'gone')
-    await expect(engine.settleEvents(1, items, { after: Promise.reject(failure) })).rejects.toBe(failure)
-    expect(await isPending()).toBe(true)
-
-    let release = () => {}
-    const after = new Promise<void>((resolve) => {
-      release = resolve
-    })
-    const settling = engine.settleEvents(1, items, { after })
-    expect(await isPending()).toBe(true)
-    release()
-    expect(await settling).toEqual([{ event_id, outcome: 'settled', queued: 0 }])
+    const emitted = await engine.emitEvents([1, 2, 3].map((n) => ({ type: 'app:page', data: { n } })))
+    const ours = emitted.map(({ event_id }) => event_id)
+    const [first, second, third] = ours
+    const after = async (id?: string) =>
+      (await engine.pendingEvents(1000, id))
+        .map((event) => event.event_id)
+        .filter((one) => ours.includes(one))
+    expect(await after()).toEqual([first, second, third])
+    expect(await after(first)).toEqual([second, third])
+    await engine.settleEvents(1, [{ event_id: second ?? '', type: 'app:page', decisions: [] }])
+    expect(await after(second)).toEqual([third])
+    expect(await after(third)).toEqual([])
+    // One that is gone by now is no place to go on from.
+    expect(await after('00000000-0000-7000-8000-000000000000')).toEqual([first, third])
   })
 
   test('nothing to settle is no call', async () => {

@@ -111,18 +111,14 @@ export interface Engine {
   /** Stores one event. Errors as above; the field is named without a position. */
   emitEvent(event: EventInput): Promise<EmittedEvent>
 
-  /** Unprocessed events, oldest first; none while reactions are paused. */
-  pendingEvents(limit: number): Promise<PendingEvent[]>
-
   /**
-   * Commits what the matcher decided under the given version of `reaction_matrix`, and marks the events processed. With `after`, the call
-   * is made ready at once and leaves when that is fulfilled; otherwise it never leaves, and fails with the same error.
+   * Unprocessed events, oldest first, at most `limit` (1 to 1000); none while reactions are paused. With `after`, the id of an event, those
+   * that come after it.
    */
-  settleEvents(
-    policyVersion: number,
-    items: readonly SettleItem[],
-    options?: { after?: Promise<unknown> | undefined },
-  ): Promise<SettledEvent[]>
+  pendingEvents(limit: number, after?: string): Promise<PendingEvent[]>
+
+  /** Commits what the matcher decided under the given version of `reaction_matrix`, and marks the events processed. */
+  settleEvents(policyVersion: number, items: readonly SettleItem[]): Promise<SettledEvent[]>
 
   /** Takes up to `limit` queued reactions through the gate. */
   runReactions(limit: number): Promise<ReactionOutcome[]>

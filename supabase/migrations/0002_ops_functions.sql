@@ -2927,8 +2927,9 @@ $$;
 -- From event to reaction. Matching is done outside, purely; what it decided is settled here, in one call for a batch, so that any number of
 -- overlapping heartbeats give the result of one. What holds a match back: 58_guards.sql.
 
--- The oldest events that nobody has settled yet. Empty while reactions are paused.
-create function public.ops_pending_events(p_limit integer)
+-- The oldest events that nobody has settled yet, at most 1000; with p_after those that come after that event, which may be settled by
+-- now. Empty while reactions are paused.
+create function public.ops_pending_events(p_limit integer, p_after uuid default null)
 returns table (event_id uuid, type text, data jsonb, depth integer, root_event_id uuid, created_at timestamptz)
 language sql stable security definer
 set search_path = pg_catalog, pg_temp
@@ -2939,6 +2940,8 @@ as $$
   select e.id, e.type, e.data, e.depth, coalesce(e.root_event_id, e.id), e.created_at
   from public.ops_agent_events e
   where e.processed_at is null and not ops.paused('reactions')
+    and (e.created_at, e.id) > (coalesce((select a.created_at from public.ops_agent_events a where a.id = p_after), '-infinity'),
+      coalesce(p_after, '00000000-0000-0000-0000-000000000000'))
   order by e.created_at, e.id
   limit least(p_limit, 1000)
 $$;

@@ -45,7 +45,10 @@ const outcomes = (verb: string) =>
 /** By function; {names} stand for what is known by then. */
 const calls: Record<string, string[]> = {
   ops_emit_events: [`select * from ops_emit_events('[{"type": "e", "dedupe_key": "k"}]')`],
-  ops_pending_events: ['select * from ops_pending_events(100)'],
+  ops_pending_events: [
+    'select * from ops_pending_events(100)',
+    `select * from ops_pending_events(100, '{event}')`,
+  ],
   ops_settle_events: [
     `select * from ops_settle_events(1, '{"event_id": ["{event}"], "decisions": [[{"pattern_id": "p", "decision": "matched", "mode": "active",
       "cooldown": {"minutes": 5, "key": ""}, "dedupe_key": "k"}]]}', '{"event": [0], "decision": [0], "payload": [{"pattern_id": "p",
