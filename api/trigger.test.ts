@@ -182,7 +182,25 @@ describe('batch after batch', () => {
     const trigger = new ReactionTrigger(broken, 200)
     expect(await trigger.batch()).toMatchObject({ settled: 200, more: true })
     await expect(trigger.batch()).rejects.toThrow('gone')
-    expect(await triggerReactions(engine, 1000)).toMatchObject({ settled: 100, queued: 100 })
+    expect(await trigger.batch()).toMatchObject({ settled: 100, queued: 100 })
+    expect(await engine.pendingEvents(1)).toEqual([])
+  })
+
+  test('of which one cannot be settled begins anew with the oldest events', async () => {
+    await emit(4)
+    let calls = 0
+    const broken: Engine = {
+      ...engine,
+      async settleEvents(version, items) {
+        calls += 1
+        if (calls === 1) throw Object.assign(new Error('gone'), { code: 'ECONNRESET' })
+        return engine.settleEvents(version, items)
+      },
+    }
+    const trigger = new ReactionTrigger(broken, 2)
+    await expect(trigger.batch()).rejects.toThrow('gone')
+    expect(await trigger.batch()).toMatchObject({ settled: 2, more: true })
+    expect(await trigger.batch()).toMatchObject({ settled: 2 })
     expect(await engine.pendingEvents(1)).toEqual([])
   })
 

@@ -52,13 +52,18 @@ export class ReactionTrigger {
     this.#batchSize = batchSize
   }
 
+  /** One that fails is followed by one from the oldest pending events on. */
   async batch(): Promise<TriggeredBatch> {
-    const batch = await (this.#next ?? this.#match())
+    const begun = this.#next
+    this.#next = undefined
+    const batch = await (begun ?? this.#match())
     const settling = settleBatch(this.#engine, batch)
-    this.#next = batch.more ? this.#match(batch.last) : undefined
+    const next = batch.more ? this.#match(batch.last) : undefined
     // It is awaited by the next call; until then a failure waits too.
-    this.#next?.catch(() => undefined)
-    return settling
+    next?.catch(() => undefined)
+    const settled = await settling
+    this.#next = next
+    return settled
   }
 
   /** Gives up what was begun for a batch that is not to come. */
