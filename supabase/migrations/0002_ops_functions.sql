@@ -586,10 +586,12 @@ returns table (key text, value jsonb, version integer, updated_at timestamptz)
 language sql stable security definer
 set search_path = pg_catalog, pg_temp
 as $$
-  select p.key, case when k.key is null then p.value end, p.version, p.updated_at
+  select p.key,
+    case when not exists (
+      select from jsonb_to_recordset(p_known) k(key text, version integer, updated_at timestamptz)
+      where k.key = p.key and k.version = p.version and k.updated_at = p.updated_at) then p.value end,
+    p.version, p.updated_at
   from public.ops_policy p
-    left join (select distinct on (k.key) k.* from jsonb_to_recordset(p_known) k(key text, version integer, updated_at timestamptz) order by k.key) k
-      on k.key = p.key and k.version = p.version and k.updated_at = p.updated_at
   where p_keys is null or p.key = any (p_keys)
   order by p.key
 $$;
