@@ -139,7 +139,7 @@ export async function beat({ engine, config, log, now = Date.now }: BeatOptions)
         next.tell()
       }
     })
-    running.end?.()
+    await guarded(phase.name, async () => running.end?.(context))
     await next.ended()
   }
 

@@ -1,6 +1,6 @@
 /** Matching is long when operators write much: it is done once, in turns with everything else, and never to the end of time. */
-import { afterEach, describe, expect, test, vi } from 'vitest'
-import type { Engine } from '../engine/index.js'
+import { afterEach, describe, expect, onTestFinished, test, vi } from 'vitest'
+import { type Engine, OpsError } from '../engine/index.js'
 import { testApi } from './testing.js'
 import { quarantinedPatterns, ReactionTrigger, triggerReactions } from './trigger.js'
 
@@ -68,9 +68,9 @@ describe('patterns that take all the work they may', () => {
           next = setImmediate(count)
           return rows
         },
-        settleEvents(version, items) {
+        settleEvents(...call) {
           clearImmediate(next)
-          return engine.settleEvents(version, items)
+          return engine.settleEvents(...call)
         },
       },
     }
@@ -133,9 +133,10 @@ describe('batch after batch', () => {
     const calls: string[][] = []
     const noting: Engine = {
       ...engine,
-      settleEvents(version, items) {
-        calls.push(idsOf(items))
-        return engine.settleEvents(version, items)
+      async settleEvents(...call) {
+        const settled = await engine.settleEvents(...call)
+        if (settled[0]?.outcome !== 'early') calls.push(idsOf(call[1]))
+        return settled
       },
     }
     const trigger = new ReactionTrigger(noting, 250)
@@ -146,26 +147,88 @@ describe('batch after batch', () => {
     expect(calls.flat()).toEqual(ids)
   })
 
-  test('reads and matches the next while one is settled', async () => {
-    await emit(4)
-    const { promise: matched, release } = held()
-    const policiesRead: unknown[] = []
-    const watched: Engine = {
-      ...engine,
-      async policies(...call) {
-        policiesRead.push(call)
-        if (policiesRead.length === 2) release()
-        return engine.policies(...call)
+  /** An engine whose nth call of settling (from 1) waits for something, with what each call answered so far. */
+  function waiting(until: Record<number, Promise<unknown>>): { engine: Engine; answers: string[][] } {
+    const answers: string[][] = []
+    let calls = 0
+    return {
+      answers,
+      engine: {
+        ...engine,
+        async settleEvents(...call) {
+          calls += 1
+          await until[calls]
+          const settled = await engine.settleEvents(...call)
+          answers.push(settled.map(({ outcome }) => outcome))
+          return settled
+        },
       },
-      async settleEvents(version, items) {
-        await matched
-        return engine.settleEvents(version, items)
+    }
+  }
+
+  test('sends the next while one is settled', async () => {
+    await emit(4)
+    const { promise: sent, release } = held()
+    const { engine: patient } = waiting({ 1: sent })
+    const watched: Engine = {
+      ...patient,
+      settleEvents(version, items, after) {
+        if (after !== undefined) release()
+        return patient.settleEvents(version, items, after)
       },
     }
     const trigger = new ReactionTrigger(watched, 2)
     expect(await trigger.batch()).toMatchObject({ settled: 2 })
     expect(await trigger.batch()).toMatchObject({ settled: 2, more: true })
     expect(await trigger.batch()).toMatchObject({ found: 0, more: false })
+  })
+
+  test('settles the next after it, also where that comes first', async () => {
+    await policy('reaction_matrix', { patterns: [pattern('once', { cooldown_minutes: 5 })] })
+    onTestFinished(() => policy('reaction_matrix', { patterns: [pattern('many')] }))
+    const emitted = await emit(4)
+    const { promise: early, release } = held()
+    const { engine: late, answers } = waiting({ 1: early })
+    const watched: Engine = {
+      ...late,
+      async settleEvents(...call) {
+        const settled = await late.settleEvents(...call)
+        if (settled[0]?.outcome === 'early') release()
+        return settled
+      },
+    }
+    const trigger = new ReactionTrigger(watched, 2)
+    expect(await trigger.batch()).toMatchObject({ settled: 2, queued: 1 })
+    expect(await trigger.batch()).toMatchObject({ found: 2, settled: 2, queued: 0 })
+    expect(answers).toEqual([
+      ['early', 'early'],
+      ['settled', 'settled'],
+      ['settled', 'settled'],
+    ])
+    expect(await engine.why(emitted[0]?.event_id ?? '')).toMatchObject([{ decision: 'matched' }])
+  })
+
+  test('of which the next is refused settles its events one by one, after this one', async () => {
+    const emitted = await emit(4)
+    const ids = idsOf(emitted)
+    const { promise: refused, release } = held()
+    const calls: string[][] = []
+    const picky: Engine = {
+      ...engine,
+      async settleEvents(version, items, after) {
+        if (items.length > 1 && items[0]?.event_id === ids[2]) {
+          release()
+          throw new OpsError('OPS_011', 'too odd')
+        }
+        await refused
+        calls.push(idsOf(items))
+        return engine.settleEvents(version, items, after)
+      },
+    }
+    const trigger = new ReactionTrigger(picky, 2)
+    expect(await trigger.batch()).toMatchObject({ settled: 2 })
+    expect(await trigger.batch()).toMatchObject({ settled: 2, problems: [] })
+    expect(calls).toEqual([ids.slice(0, 2), [ids[2]], [ids[3]]])
   })
 
   test('of which the next cannot be read settles this one, and the next fails', async () => {
@@ -191,10 +254,10 @@ describe('batch after batch', () => {
     let calls = 0
     const broken: Engine = {
       ...engine,
-      async settleEvents(version, items) {
+      async settleEvents(...call) {
         calls += 1
         if (calls === 1) throw Object.assign(new Error('gone'), { code: 'ECONNRESET' })
-        return engine.settleEvents(version, items)
+        return engine.settleEvents(...call)
       },
     }
     const trigger = new ReactionTrigger(broken, 2)
@@ -204,18 +267,16 @@ describe('batch after batch', () => {
     expect(await engine.pendingEvents(1)).toEqual([])
   })
 
-  test('matches nothing more when it was stopped', async () => {
+  test('matches nothing more once it is at its end', async () => {
     await emit(4)
-    const { promise: stopped, release } = held()
+    const { promise: ended, release } = held()
     let looks = 0
-    let reads = 0
-    const secondMatched = held()
     const watched: Engine = {
       ...engine,
       async pendingEvents(limit, after) {
         const events = await engine.pendingEvents(limit, after)
         if (after === undefined) return events
-        await stopped
+        await ended
         return events.map((event) => ({
           ...event,
           get type() {
@@ -224,20 +285,34 @@ describe('batch after batch', () => {
           },
         }))
       },
-      async policies(...call) {
-        const rows = await engine.policies(...call)
-        reads += 1
-        if (reads === 2) setImmediate(secondMatched.release)
-        return rows
-      },
     }
     const trigger = new ReactionTrigger(watched, 2)
     await trigger.batch()
-    trigger.stop()
+    const end = trigger.end()
     release()
-    await secondMatched.promise
-    await new Promise(setImmediate)
+    expect(await end).toMatchObject({ found: 0, settled: 0, queued: 0 })
     expect(looks).toBe(0)
     expect(await triggerReactions(engine, 1000)).toMatchObject({ settled: 2 })
+    expect(await trigger.end()).toMatchObject({ settled: 0 })
+  })
+
+  test('tells at its end what became of the next', async () => {
+    await emit(4)
+    const { promise: ended, release } = held()
+    const { promise: sent, release: isSent } = held()
+    const { engine: late } = waiting({ 1: sent, 2: ended })
+    const watched: Engine = {
+      ...late,
+      settleEvents(version, items, after) {
+        if (after !== undefined) isSent()
+        return late.settleEvents(version, items, after)
+      },
+    }
+    const trigger = new ReactionTrigger(watched, 2)
+    expect(await trigger.batch()).toMatchObject({ settled: 2 })
+    const end = trigger.end()
+    release()
+    expect(await end).toMatchObject({ settled: 2 })
+    expect(await engine.pendingEvents(1)).toEqual([])
   })
 })

@@ -39,12 +39,21 @@ export async function triggerReactions(engine: Engine, batchSize: number): Promi
   return settleBatch(engine, await matchBatch(engine, batchSize))
 }
 
-/** The same batch after batch: while one is settled, the next is read and matched. */
+/** A batch on its way. */
+interface BegunBatch {
+  matched: Promise<MatchedBatch>
+  settled: Promise<TriggeredBatch>
+}
+
+/**
+ * The same batch after batch: while one is settled, the next is read, matched and sent after it, so that the database has read it when
+ * its turn comes.
+ */
 export class ReactionTrigger {
   readonly #engine: Engine
   readonly #batchSize: number
-  readonly #stopped = new AbortController()
-  #next: Promise<MatchedBatch> | undefined
+  readonly #ended = new AbortController()
+  #next: BegunBatch | undefined
 
   /** @param batchSize 1 to 1000 */
   constructor(engine: Engine, batchSize: number) {
@@ -54,25 +63,44 @@ export class ReactionTrigger {
 
   /** One that fails is followed by one from the oldest pending events on. */
   async batch(): Promise<TriggeredBatch> {
-    const begun = this.#next
+    const batch = this.#next ?? this.#begin()
     this.#next = undefined
-    const batch = await (begun ?? this.#match())
-    const settling = settleBatch(this.#engine, batch)
-    const next = batch.more ? this.#match(batch.last) : undefined
-    // It is awaited by the next call; until then a failure waits too.
-    next?.catch(() => undefined)
-    const settled = await settling
-    this.#next = next
-    return settled
+    const { more } = await batch.matched
+    const next = more ? this.#begin(batch) : undefined
+    try {
+      const settled = await batch.settled
+      this.#next = next
+      return settled
+    } catch (error) {
+      // The next may be settled all the same, when the answer alone was lost. Then it is told of.
+      await next?.settled.then(
+        () => {
+          this.#next = next
+        },
+        () => undefined,
+      )
+      throw error
+    }
   }
 
-  /** Gives up what was begun for a batch that is not to come. */
-  stop(): void {
-    this.#stopped.abort()
+  /** No batch is asked for any more: breaks off the matching of the one that was begun, and answers what became of it. */
+  async end(): Promise<TriggeredBatch | undefined> {
+    this.#ended.abort()
+    return this.#next?.settled
   }
 
-  #match(after?: string): Promise<MatchedBatch> {
-    return matchBatch(this.#engine, this.#batchSize, after, this.#stopped.signal)
+  async #match(before?: BegunBatch): Promise<MatchedBatch> {
+    const after = (await before?.matched)?.last
+    return matchBatch(this.#engine, this.#batchSize, after, this.#ended.signal)
+  }
+
+  #begin(before?: BegunBatch): BegunBatch {
+    const matched = this.#match(before)
+    const settled = matched.then((batch) => settleBatch(this.#engine, batch, before))
+    // It is awaited when the batch is asked for; until then a failure waits too.
+    matched.catch(() => undefined)
+    settled.catch(() => undefined)
+    return { matched, settled }
   }
 }
 
@@ -110,12 +138,16 @@ async function matchBatch(
 async function settleBatch(
   engine: Engine,
   { version, events, items, more, problems }: MatchedBatch,
+  before?: BegunBatch,
 ): Promise<TriggeredBatch> {
   const batch: TriggeredBatch = { found: events.length, more, settled: 0, queued: 0, problems }
   if (events.length === 0) return batch
   // Nobody counts the engine's canary.
   const canaries = new Set(events.filter(isCanaryEvent).map(({ event_id }) => event_id))
-  for (const event of await settle(engine, version, items, batch)) {
+  const settled =
+    (before && (await settleAfter(engine, version, items, before))) ??
+    (await settle(engine, version, items, batch))
+  for (const event of settled) {
     if (canaries.has(event.event_id)) continue
     if (event.outcome === 'settled') batch.settled += 1
     batch.queued += event.queued
@@ -184,6 +216,24 @@ function nobody(batch: Pick<TriggeredBatch, 'problems'>): Match {
     yield
     return { event_id: event.event_id, type: event.type, decisions: [], error: message }
   }
+}
+
+/** Settles a batch right after the one before it, or answers nothing when that one has ended and this is still to be settled. */
+async function settleAfter(
+  engine: Engine,
+  version: number,
+  items: SettleItem[],
+  before: BegunBatch,
+): Promise<SettledEvent[] | undefined> {
+  const { last } = await before.matched
+  try {
+    const settled = await engine.settleEvents(version, items, last)
+    if (settled[0]?.outcome !== 'early') return settled
+  } catch (error) {
+    if (isRetryable(error)) throw error
+  }
+  await before.settled
+  return undefined
 }
 
 /** Settles a batch; if the database refuses it, each event by itself, so that a bad one is the only one to suffer. */

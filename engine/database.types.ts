@@ -1718,7 +1718,7 @@ export type Database = {
       }
       ops_send_canary: { Args: Record<PropertyKey, never>; Returns: boolean }
       ops_settle_events: {
-        Args: { p_events: Json; p_matches?: Json; p_policy_version: number }
+        Args: { p_after?: string; p_events: Json; p_matches?: Json; p_policy_version: number }
         Returns: {
           event_id: string
           outcome: string

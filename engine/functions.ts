@@ -25,7 +25,7 @@ export const sqlFunctions = {
   pendingEvents: plainRows('ops_pending_events', { p_limit: 'int', p_after: 'uuid?' }, events.pendingEvent),
   settleEvents: plainRows(
     'ops_settle_events',
-    { p_policy_version: 'int', p_events: 'jsonb', p_matches: 'jsonb?' },
+    { p_policy_version: 'int', p_events: 'jsonb', p_matches: 'jsonb?', p_after: 'uuid?' },
     events.settledEvent,
   ),
   runReactions: plainRows('ops_run_reactions', { p_limit: 'int' }, events.reactionOutcome),

@@ -40,10 +40,10 @@ export function createEngine(transport: Transport): Engine {
       return emitted
     },
     pendingEvents: (limit, after) => call(sql.pendingEvents, { p_limit: limit, p_after: after }),
-    settleEvents: async (policyVersion, items) =>
+    settleEvents: async (policyVersion, items, after) =>
       items.length === 0
         ? []
-        : call(sql.settleEvents, { p_policy_version: policyVersion, ...settlement(items) }),
+        : call(sql.settleEvents, { p_policy_version: policyVersion, ...settlement(items), p_after: after }),
     runReactions: (limit) => call(sql.runReactions, { p_limit: limit }),
 
     dueSchedules: (limit) => call(sql.dueSchedules, { p_limit: limit }),

@@ -46,8 +46,8 @@ export interface RunningPhase {
   counts: Readonly<Counts>
   /** Works one bounded batch, and answers whether there may be more to do. */
   batch(beat: Beat): Promise<boolean>
-  /** No batch follows: what was begun for one is given up. */
-  end?(): void
+  /** No batch follows: what was begun for one is brought to its end, soon. */
+  end?(beat: Beat): Promise<void>
 }
 
 interface PhaseDefinition<C extends Counts> extends Omit<Phase, 'start'> {

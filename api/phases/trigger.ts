@@ -1,5 +1,5 @@
-import { ReactionTrigger } from '../trigger.js'
-import type { Phase } from './phase.js'
+import { ReactionTrigger, type TriggeredBatch } from '../trigger.js'
+import type { Beat, Phase } from './phase.js'
 
 /** Events become reactions, as the reaction matrix says. */
 export const triggerPhase: Phase = {
@@ -11,17 +11,23 @@ export const triggerPhase: Phase = {
   start() {
     const counts = { events: 0, queued: 0 }
     let trigger: ReactionTrigger | undefined
+    const count = ({ settled, queued, problems }: TriggeredBatch, { fail, warn }: Beat) => {
+      counts.events += settled
+      counts.queued += queued
+      for (const problem of problems) (problem.code === 'OPS_002' ? fail : warn)(problem)
+    }
     return {
       counts,
-      async batch({ engine, config, fail, warn }) {
-        trigger ??= new ReactionTrigger(engine, config.eventBatchSize)
-        const { more, settled, queued, problems } = await trigger.batch()
-        counts.events += settled
-        counts.queued += queued
-        for (const problem of problems) (problem.code === 'OPS_002' ? fail : warn)(problem)
-        return more
+      async batch(beat) {
+        trigger ??= new ReactionTrigger(beat.engine, beat.config.eventBatchSize)
+        const batch = await trigger.batch()
+        count(batch, beat)
+        return batch.more
       },
-      end: () => trigger?.stop(),
+      async end(beat) {
+        const batch = await trigger?.end()
+        if (batch) count(batch, beat)
+      },
     }
   },
 }

@@ -117,8 +117,11 @@ export interface Engine {
    */
   pendingEvents(limit: number, after?: string): Promise<PendingEvent[]>
 
-  /** Commits what the matcher decided under the given version of `reaction_matrix`, and marks the events processed. */
-  settleEvents(policyVersion: number, items: readonly SettleItem[]): Promise<SettledEvent[]>
+  /**
+   * Commits what the matcher decided under the given version of `reaction_matrix`, and marks the events processed. With `after`, the id
+   * of an event, only once that is settled; until then the outcome of all is `early`.
+   */
+  settleEvents(policyVersion: number, items: readonly SettleItem[], after?: string): Promise<SettledEvent[]>
 
   /** Takes up to `limit` queued reactions through the gate. */
   runReactions(limit: number): Promise<ReactionOutcome[]>

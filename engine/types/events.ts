@@ -64,8 +64,8 @@ export interface SettleItem {
 
 export const settledEvent = z.object({
   event_id: id,
-  /** `skipped`: another heartbeat settled this event first. */
-  outcome: z.enum(['settled', 'skipped']),
+  /** `skipped`: another heartbeat settled this event first. `early`: the event that was to be settled before is not yet. */
+  outcome: z.enum(['settled', 'skipped', 'early']),
   /** Reactions that were queued. */
   queued: count,
 })

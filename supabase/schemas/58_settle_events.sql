@@ -22,14 +22,15 @@ $$;
 
 -- Settles events that were matched. Each is marked processed, its decisions are kept for ops_why, and each match that no guard
 -- stops becomes a queued reaction (or a shadow one). Outcome `skipped`: another beat settled it before. Batches settle one after the
--- other, in the order of their events.
+-- other. With p_after, the id of the event before them, they can be sent before that is settled, and what travels and is read meanwhile
+-- costs no time; should they be the first to come, nothing happens, and the outcome of all is `early`.
 --
 -- Both documents hold columns, so that each value goes into its row as it comes.
 -- p_events: {"event_id": […], "decisions"?: [[{"pattern_id", "mode", "decision", "cooldown"?: {"minutes", "key"}, "threshold"?: {"count",
 -- "within_minutes", "key"}, …}, …], …], "error"?: […]}: decisions as they are kept.
 -- p_matches: {"event": […], "decision": […], "payload": [{"event_type", "pattern_id", "proposal_source", "proposal_template",
 -- "dedupe_key"?}, …]}: the decisions that ask for a reaction, in their order; `event` and `decision` are their places, from 0.
-create function public.ops_settle_events(p_policy_version integer, p_events jsonb, p_matches jsonb default '{}')
+create function public.ops_settle_events(p_policy_version integer, p_events jsonb, p_matches jsonb default '{}', p_after uuid default null)
 returns table (event_id uuid, outcome text, queued integer)
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
@@ -75,6 +76,10 @@ begin
   v_now := ops.now();
 
   v_given := array(select jsonb_array_elements_text(p_events -> 'event_id'))::uuid[];
+  if exists (select from public.ops_agent_events e where e.id = p_after and num_nulls(e.processed_at) = 1) then
+    return query select distinct g.id, 'early', 0 from unnest(v_given) g(id);
+    return;
+  end if;
   v_decisions := array(select jsonb_array_elements(p_events -> 'decisions'));
   v_errors := array(select jsonb_array_elements_text(p_events -> 'error'));
   v_events := array(select jsonb_array_elements_text(p_matches -> 'event'))::integer[];

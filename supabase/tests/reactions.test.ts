@@ -144,6 +144,37 @@ describe('settling', () => {
     })
   })
 
+  test('settles nothing while the event before is unsettled', async () => {
+    const [first = '', ...others] = await emit(db.sql, { type: 'e' }, { type: 'e' }, { type: 'e' })
+    const settling = (...events: string[]) => {
+      const document = {
+        event_id: events,
+        decisions: events.map(() => [matched('p', { cooldown: { minutes: 5, key: '' } })]),
+      }
+      const matches = {
+        event: events.map((_, n) => n),
+        decision: events.map(() => 0),
+        payload: events.map(() => ({ pattern_id: 'p' })),
+      }
+      return db.sql`select * from ops_settle_events(1, ${JSON.stringify(document)}::text::jsonb, ${JSON.stringify(matches)}::text::jsonb, ${first})`
+    }
+    const early = await settling(...others)
+    expect(early.map(({ event_id, outcome, queued }) => [event_id, outcome, queued]).toSorted()).toEqual(
+      others.map((id) => [id, 'early', 0]).toSorted(),
+    )
+    expect(await pending(db.sql)).toEqual([first, ...others])
+    expect(await queuedReactions()).toBe(0)
+    await settle(db.sql, { [first]: [] })
+    expect(await settling(...others)).toMatchObject([
+      { outcome: 'settled', queued: 1 },
+      { outcome: 'settled', queued: 0 },
+    ])
+    // One that is gone by now holds up nothing.
+    const last = await emitOne(db.sql, { type: 'e' })
+    await db.sql`delete from ops_agent_events where id = ${first}`
+    expect(await settling(last)).toMatchObject([{ outcome: 'settled', queued: 0 }])
+  })
+
   test('refuses a reaction that no decision matched for, and the event waits', async () => {
     const event = await emitOne(db.sql, { type: 'e' })
     const events = {
