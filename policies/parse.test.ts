@@ -117,6 +117,11 @@ describe('parsePolicy', () => {
       'schedules[0].cron: is not a cron expression: a field is out of range',
     ],
     [
+      'schedules',
+      { schedules: [{ id: 'a', cron: '0 9 31 4,6 *', event: { type: 'a' } }] },
+      'schedules[0].cron: never comes: none of its months has such a day',
+    ],
+    [
       'worker_policy',
       { allowed_commands: ['rm'] },
       'allowed_commands[0]: must be an absolute path without spaces',

@@ -11,6 +11,10 @@ const isCron = (expression: string): boolean => {
   }
 }
 
+/** Whether there is any day that a valid expression names: February has no 30th. */
+const comes = (expression: string): boolean =>
+  new Cron(expression, { mode: '5-part', paused: true }).nextRun(new Date(0)) !== null
+
 /** Types of events that the engine alone makes: the database takes them from nobody else. */
 const OWN = /^(heartbeat|mission|step|proposal|canary|service):/
 
@@ -28,7 +32,8 @@ const schedule = z.strictObject({
       error: 'must be five cron fields: minute hour day month weekday',
       abort: true,
     })
-    .refine(isCron, 'is not a cron expression: a field is out of range')
+    .refine(isCron, { error: 'is not a cron expression: a field is out of range', abort: true })
+    .refine(comes, 'never comes: none of its months has such a day')
     .describe('When: minute, hour, day of month, month, weekday; "*/15 8-18 * * MON-FRI" for example.'),
   time_zone: timeZone().default('UTC').describe('The zone of the clock that cron reads.'),
   missed: z
