@@ -9,6 +9,7 @@ import { dataPaths } from './paths.js'
 import { childEnvironment } from './processes.js'
 import { superuser } from './roles.js'
 import type { RunAs, SystemUser } from './systemUser.js'
+import { writeWholeFile } from './wholeFile.js'
 
 const execFileAsync = promisify(execFile)
 
@@ -53,9 +54,7 @@ export async function clusterPassword(dataDir: string): Promise<string> {
     if (!isSystemError(error, 'ENOENT')) throw error
   }
   const password = randomBytes(24).toString('base64url')
-  // Written aside and renamed, like the cluster itself: a kill in between leaves nothing half done.
-  await writeFile(`${file}.new`, `${password}\n`, { mode: 0o600 })
-  await rename(`${file}.new`, file)
+  await writeWholeFile(file, `${password}\n`, 0o600)
   return password
 }
 

@@ -2,11 +2,12 @@
  * `env` in the data folder: how to reach the stack that runs there, as environment variables, for the command line and for
  * shells (`set -a; . .ops-loop/env`). Written when all is up, removed when it stops, readable by its owner alone.
  */
-import { readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { readFile, rm } from 'node:fs/promises'
 import { parseEnv } from 'node:util'
 import { z } from 'zod'
 import { isSystemError, messageOf, stackError } from './errors.js'
 import { stackPaths } from './stackPaths.js'
+import { writeWholeFile } from './wholeFile.js'
 
 const connectionSchema = z.object({
   /** The process that holds the stack together. */
@@ -31,8 +32,7 @@ export async function writeConnection(dataDir: string, connection: Connection): 
   const file = stackPaths(dataDir).connection
   const lines = Object.entries(connection).map(([name, value]) => `${name}=${value}`)
   const text = ['# How to reach the stack that runs now. Gone when it stops.', ...lines, ''].join('\n')
-  await writeFile(`${file}.new`, text, { mode: 0o600 })
-  await rename(`${file}.new`, file)
+  await writeWholeFile(file, text, 0o600)
 }
 
 export async function removeConnection(dataDir: string): Promise<void> {

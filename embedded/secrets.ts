@@ -1,8 +1,9 @@
 import { createHmac, randomBytes } from 'node:crypto'
-import { readFile, rename, writeFile } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { z } from 'zod'
 import { isSystemError, stackError } from './errors.js'
 import { stackPaths } from './stackPaths.js'
+import { writeWholeFile } from './wholeFile.js'
 
 const secretsSchema = z.object({
   /** Bearer key of the control plane. */
@@ -42,8 +43,7 @@ async function makeSecrets(file: string): Promise<Secrets> {
     jwtSecret: random(),
     workerPassword: random(),
   }
-  await writeFile(`${file}.new`, `${JSON.stringify(secrets, undefined, 2)}\n`, { mode: 0o600 })
-  await rename(`${file}.new`, file)
+  await writeWholeFile(file, `${JSON.stringify(secrets, undefined, 2)}\n`, 0o600)
   return secrets
 }
 

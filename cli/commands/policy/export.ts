@@ -1,6 +1,7 @@
-import { mkdir, writeFile } from 'node:fs/promises'
+import { mkdir, realpath } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Command } from 'commander'
+import { writeWholeFile } from '../../../embedded/wholeFile.js'
 import { OpsError } from '../../../engine/index.js'
 import { formatPolicy } from '../../../policies/index.js'
 import { withEngine } from '../../session.js'
@@ -47,7 +48,8 @@ export function exportCommand(): Command {
         const written = await Promise.all(
           files.map(async ({ key, version, text }) => {
             const path = join(dir, `${key}.json`)
-            await writeFile(path, text)
+            // Through a link, which stays one.
+            await writeWholeFile(await realpath(path).catch(() => path), text)
             return { key, version, path }
           }),
         )
