@@ -1,17 +1,18 @@
+import stringWidth from 'string-width'
 import { colorsFor } from '../embedded/colors.js'
 import { oneLine } from '../engine/harmless.js'
 
 const colors = colorsFor(process.stdout)
 
-/** Rows under their headings, in columns as wide as they need to be. */
+/** Rows under their headings, in columns as wide as they need to be: a character may take two places of a terminal, or none. */
 export function table(headings: readonly string[], values: readonly (readonly string[])[]): string {
   const rows = values.map((row) => row.map(oneLine))
   const widths = headings.map((heading, column) =>
-    Math.max(heading.length, ...rows.map((row) => row[column]?.length ?? 0)),
+    Math.max(heading.length, ...rows.map((row) => stringWidth(row[column] ?? ''))),
   )
   const line = (cells: readonly string[]) =>
     cells
-      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+      .map((cell, column) => cell + ' '.repeat(Math.max(0, (widths[column] ?? 0) - stringWidth(cell))))
       .join('  ')
       .trimEnd()
   return [colors.dim(line(headings)), ...rows.map(line)].join('\n')
