@@ -161,6 +161,17 @@ contract('events', (scene) => {
     expect(await after('00000000-0000-7000-8000-000000000000')).toEqual([first, third])
   })
 
+  test('are settled after the one that comes before them, or not yet', async () => {
+    const { engine } = scene()
+    const emitted = await engine.emitEvents([{ type: 'app:first' }, { type: 'app:second' }])
+    const [first = '', second = ''] = emitted.map(({ event_id }) => event_id)
+    const settle = (event_id: string, after?: string) =>
+      engine.settleEvents(1, [{ event_id, type: 'app:page', decisions: [] }], after)
+    expect(await settle(second, first)).toEqual([{ event_id: second, outcome: 'early', queued: 0 }])
+    expect(await settle(first)).toEqual([{ event_id: first, outcome: 'settled', queued: 0 }])
+    expect(await settle(second, first)).toEqual([{ event_id: second, outcome: 'settled', queued: 0 }])
+  })
+
   test('nothing to settle is no call', async () => {
     expect(await scene().engine.settleEvents(1, [])).toEqual([])
   })
