@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { afterEach, describe, expect, it, vi } from 'vitest'
+import { afterEach, describe, expect, it, onTestFinished, vi } from 'vitest'
 import type { Log } from '../executors/define.js'
 import { freshDatabase, urlFor } from '../test/support/database.js'
 import type { Renewer, TimedLease } from './renewer.js'
@@ -16,6 +16,19 @@ const log: Log = { debug() {}, info() {}, warn() {}, error }
 let renewer: Renewer
 
 afterEach(() => renewer.close())
+
+it('starts with the first lease, and not with a claim that found nothing', async () => {
+  const started = vi.fn()
+  process.on('worker', started)
+  onTestFinished(() => void process.off('worker', started))
+  renewer = renewInThread({ databaseUrl: 'nowhere' }, vi.fn(), log)({ onRenewed() {}, onLost() {} })
+  renewer.hold([])
+  await new Promise(setImmediate)
+  expect(started).not.toHaveBeenCalled()
+  renewer.hold([{ ...lease('long'), seconds: 300 }])
+  await new Promise(setImmediate)
+  expect(started).toHaveBeenCalledOnce()
+})
 
 describe('a thread that fails', () => {
   it('is told of, and what is held is renewed without it', async () => {

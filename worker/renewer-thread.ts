@@ -32,6 +32,8 @@ class ThreadRenewer implements Renewer {
 
   /** The leases are in the thread's hands when this returns: executors run after it, and the first may keep us from sending. */
   hold(leases: readonly TimedLease[]): void {
+    // A claim that found nothing.
+    if (leases.length === 0) return
     const first = this.#next
     for (const lease of leases) this.#held.set(lease.step_id, { lease, first, number: this.#next++ })
     if (this.#instead) {
