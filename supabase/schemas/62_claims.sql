@@ -91,8 +91,8 @@ $$;
 --
 -- `p_past` {executor: {"priority", "run_at", "step_id"}}, the last step that the worker was given, begins behind it. What was
 -- claimed since the last vacuum lies at the head of the index, and a long transaction of anybody's keeps it there; who drains
--- thousands need not read over it each time. What came to stand before the last step meanwhile is not seen, so a worker leaves
--- this out about once a second and whenever it gets less than it asked for.
+-- thousands need not read over it each time. What came to stand before the last step meanwhile is not seen, nor what a claim had
+-- taken that was rolled back, so a worker leaves this out about once a second and whenever it gets less than it asked for.
 --
 -- `p_handed`: somebody else claims for a worker that sleeps (ops.wake_for).
 create function public.ops_claim_steps(p_worker_id uuid, p_executors text[], p_limit integer, p_lease_seconds integer default null,
@@ -162,6 +162,8 @@ begin
         select s.id, s.mission_id, q.priority, q.run_at, s.ctid as place, q.ctid as queued
         from ops.queue q join public.ops_mission_steps s on s.id = q.step_id
         where q.status = 'queued' and q.ready and q.executor = e.executor and q.run_at <= v_now
+          -- Being taken by somebody else, or was by a claim that was rolled back: the step need not be looked up to see that.
+          and (p_past is null or q.xmax = '0')
           and (q.priority, q.run_at, q.step_id) > (
             coalesce((p_past #>> array[e.executor, 'priority'])::integer, -32768),
             coalesce((p_past #>> array[e.executor, 'run_at'])::timestamptz, '-infinity'),
@@ -204,7 +206,8 @@ begin
     revision = s.revision + 1, max_retries = coalesce(s.declared_retries, v_terms.default_retries)
   -- In the order of the claim: with the settings above, rows can only be looked up one after the other, as the places come.
   from unnest(v_places, v_missions, v_tokens) c(place, mission_id, token) join public.ops_missions m on m.id = c.mission_id
-  where s.ctid = c.place
+  -- The queue first: from then on others see that these steps are taken.
+  where s.ctid = c.place and (select count(*) from dequeued) >= 0
   returning s.id, s.lease_token, s.mission_id, s.key, s.kind, s.executor, s.agent, s.params,
     case when s.uses_results then (
       select coalesce(jsonb_object_agg(d.key, d.result), '{}') from public.ops_mission_steps d

@@ -182,6 +182,19 @@ describe('a claim that begins behind a step', () => {
     expect(await keys(claimBehind(null))).toEqual(['urgent', 'step-5'])
   })
 
+  test('leaves what a claim took that was rolled back to a claim that sees everything', async () => {
+    await startMission(db.sql, parallel(4))
+    const [first] = await claimBehind(null).then((claims) => claims.slice(1))
+    const past = { noop: { ...(first ?? expect.fail()) } }
+    const session = await openSession(db)
+    await session.begin()
+    expect(await claim(session.sql, worker, { limit: 1 })).toMatchObject([{ key: 'step-3' }])
+    expect((await claimBehind(past)).map(({ key }) => key)).toEqual(['step-4'])
+    await session.rollback()
+    expect(await claimBehind(past)).toEqual([])
+    expect((await claimBehind(null)).map(({ key }) => key)).toEqual(['step-3'])
+  })
+
   test('has no bearing on other executors', async () => {
     const [step] = await claimBehind(null)
     expect(step).toBeUndefined()
