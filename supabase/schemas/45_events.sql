@@ -38,49 +38,69 @@ create function public.ops_emit_events(p_events jsonb)
 returns table (ordinal integer, event_id uuid, outcome text)
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_mergejoin = off
+set random_page_cost = 1.1
+set plan_cache_mode = force_generic_plan -- a plan for each batch would copy it
 as $$
 #variable_conflict use_column
 declare
+  v_count integer;
   v_bad record;
-  v_ordinals integer[];
+  -- By event.
   v_ids uuid[];
+  v_types text[];
+  v_data jsonb[];
+  v_keys text[];
+  v_are_plain boolean;
+  -- What is stored now.
+  v_stored uuid[];
 begin
   perform ops.require_not_paused('intake');
-  if ops.require_array(p_events, 'p_events', 1000) = 0 then
+  v_count := ops.require_array(p_events, 'p_events', 1000);
+  if v_count = 0 then
     perform ops.fail('OPS_011', 'p_events is empty', 'p_events', 'send at least one event');
   end if;
-  select e.ordinality - 1 as at, p.field, p.problem into v_bad
-  from jsonb_array_elements(p_events) with ordinality e, ops.event_problem(e.value, false) p
-  where p.problem is not null order by e.ordinality limit 1;
-  if found then
-    perform ops.fail('OPS_011', format('events[%s].%s %s', v_bad.at, v_bad.field, v_bad.problem),
-      format('events[%s].%s', v_bad.at, v_bad.field));
+  select array_agg(e.value ->> 'type'), array_agg(coalesce(nullif(e.value -> 'data', 'null'), '{}')), array_agg(e.value ->> 'dedupe_key'),
+      bool_and((jsonb_typeof(e.value -> 'type') = 'string' and e.value ->> 'type' ~ '^[A-Za-z0-9][A-Za-z0-9_.:-]{0,199}$'
+        and split_part(e.value ->> 'type', ':', 1) <> all ('{heartbeat,mission,step,proposal,canary,service}')
+        and (e.value -> 'data' is null or jsonb_typeof(e.value -> 'data') = 'object')
+        and (e.value -> 'dedupe_key' is null or jsonb_typeof(e.value -> 'dedupe_key') = 'string' and length(e.value ->> 'dedupe_key') between 1 and 500
+          and left(e.value ->> 'dedupe_key', 8) <> 'mission:' and left(e.value ->> 'dedupe_key', 9) <> 'schedule:')) is true)
+    into v_types, v_data, v_keys, v_are_plain
+  from jsonb_array_elements(p_events) with ordinality e;
+  -- What is wrong, if anything is, takes longer to find out than to see that mostly nothing is.
+  if not v_are_plain or octet_length(p_events::text) > 1048576 then
+    select e.ordinality - 1 as at, p.field, p.problem into v_bad
+    from jsonb_array_elements(p_events) with ordinality e, ops.event_problem(e.value, false) p
+    where p.problem is not null order by e.ordinality limit 1;
+    if found then
+      perform ops.fail('OPS_011', format('events[%s].%s %s', v_bad.at, v_bad.field, v_bad.problem),
+        format('events[%s].%s', v_bad.at, v_bad.field));
+    end if;
   end if;
 
-  with given as materialized (
-    select e.ordinality::integer as n, ops.new_id() as id, e.value ->> 'type' as type,
-      coalesce(nullif(e.value -> 'data', 'null'), '{}') as data, e.value ->> 'dedupe_key' as dedupe_key
-    from jsonb_array_elements(p_events) with ordinality e
-  ), stored as (
+  v_ids := ops.new_ids(v_count);
+  with stored as (
     -- In key order, so that two overlapping batches cannot wait for each other.
     insert into public.ops_agent_events (id, type, data, dedupe_key)
-    select id, type, data, dedupe_key from given order by dedupe_key, n
+    select e.id, e.type, e.data, e.dedupe_key
+    from unnest(v_ids, v_types, v_data, v_keys) with ordinality e(id, type, data, dedupe_key, n) order by e.dedupe_key, e.n
     on conflict (dedupe_key) do nothing
     returning id
   )
-  select array_agg(g.n order by g.n), array_agg(g.id order by g.n) into v_ordinals, v_ids
-  from given g join stored s on s.id = g.id;
-
+  select array_agg(s.id) into v_stored from stored s;
+  if cardinality(v_stored) = v_count then
+    return query select e.n::integer, e.id, 'accepted' from unnest(v_ids) with ordinality e(id, n);
+    return;
+  end if;
   return query
-  select a.n, a.id, 'accepted' from unnest(v_ordinals, v_ids) a(n, id)
+  select e.n::integer, e.id, 'accepted' from unnest(v_ids) with ordinality e(id, n) where e.id = any (v_stored)
   union all
-  select e.ordinality::integer, known.id,
-    case when known.type = e.value ->> 'type' and known.data = coalesce(nullif(e.value -> 'data', 'null'), '{}')
-      then 'duplicate' else 'conflict' end
-  from jsonb_array_elements(p_events) with ordinality e
-  join public.ops_agent_events known on known.dedupe_key = e.value ->> 'dedupe_key'
-  where e.ordinality <> all (coalesce(v_ordinals, '{}'))
-  order by 1;
+  select e.n::integer, known.id, case when known.type = e.type and known.data = e.data then 'duplicate' else 'conflict' end
+  from unnest(v_ids, v_types, v_data, v_keys) with ordinality e(id, type, data, dedupe_key, n)
+    join public.ops_agent_events known on known.dedupe_key = e.dedupe_key
+  where e.id <> all (coalesce(v_stored, '{}')) order by 1;
 end
 $$;
 
