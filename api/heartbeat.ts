@@ -50,7 +50,7 @@ const RECORD = 'record'
  * One beat of the loop: events become reactions, reactions become proposals, what hangs is recovered. Beats may overlap,
  * repeat and break off anywhere; the database makes the result the same. Never throws.
  *
- * It works for at most `config.beatBudgetMs`, and the batch that is under way then. Each phase has its part of that time, and
+ * It works for at most `config.beatBudgetMs`, and what is under way then. Each phase has its part of that time, and
  * what the phases before it left of theirs.
  *
  * @example
