@@ -14,7 +14,7 @@ vi.mock('../policies/matcher/compile.js', async (original) => {
   return { ...module, compiling }
 })
 
-const { engine, policy } = await testApi()
+const { db, engine, policy } = await testApi()
 
 const pattern = (id: string, fields: Record<string, unknown> = {}) => ({
   id,
@@ -130,21 +130,16 @@ describe('batch after batch', () => {
     await policy('reaction_matrix', { patterns: [pattern('many')] })
     await emit(600)
     const ids = idsOf(await engine.pendingEvents(1000))
-    const calls: string[][] = []
-    const noting: Engine = {
-      ...engine,
-      async settleEvents(...call) {
-        const settled = await engine.settleEvents(...call)
-        if (settled[0]?.outcome !== 'early') calls.push(idsOf(call[1]))
-        return settled
-      },
-    }
-    const trigger = new ReactionTrigger(noting, 250)
+    const trigger = new ReactionTrigger(engine, 250)
     expect(await trigger.batch()).toMatchObject({ found: 250, more: true, settled: 250, queued: 250 })
     expect(await trigger.batch()).toMatchObject({ found: 250, more: true, settled: 250 })
     expect(await trigger.batch()).toMatchObject({ found: 100, more: false, settled: 100 })
-    expect(calls.map(({ length }) => length)).toEqual([250, 250, 100])
-    expect(calls.flat()).toEqual(ids)
+    // As the database tells it: answers may overtake each other.
+    const settled = await db.sql<{ ids: string[] }[]>`
+      select array_agg(id order by created_at, id) as ids from ops_agent_events where id = any (${ids})
+      group by processed_at order by processed_at`
+    expect(settled.map(({ ids }) => ids.length)).toEqual([250, 250, 100])
+    expect(settled.flatMap(({ ids }) => ids)).toEqual(ids)
   })
 
   /** An engine whose nth call of settling (from 1) waits for something, with what each call answered so far. */
@@ -264,6 +259,31 @@ describe('batch after batch', () => {
     await expect(trigger.batch()).rejects.toThrow('gone')
     expect(await trigger.batch()).toMatchObject({ settled: 2, more: true })
     expect(await trigger.batch()).toMatchObject({ settled: 2 })
+    expect(await engine.pendingEvents(1)).toEqual([])
+  })
+
+  test('of which only the answer was lost tells of the next, which is settled', async () => {
+    await emit(4)
+    const { promise: sent, release } = held()
+    let calls = 0
+    const lossy: Engine = {
+      ...engine,
+      async settleEvents(...call) {
+        calls += 1
+        const isFirst = calls === 1
+        const settled = await engine.settleEvents(...call)
+        if (!isFirst) {
+          release()
+          return settled
+        }
+        await sent
+        throw Object.assign(new Error('gone'), { code: 'ECONNRESET' })
+      },
+    }
+    const trigger = new ReactionTrigger(lossy, 2)
+    await expect(trigger.batch()).rejects.toThrow('gone')
+    expect(await trigger.batch()).toMatchObject({ found: 2, settled: 2, more: true })
+    expect(await trigger.batch()).toMatchObject({ found: 0 })
     expect(await engine.pendingEvents(1)).toEqual([])
   })
 
