@@ -38,14 +38,20 @@ set enable_mergejoin = off
 as $$
 declare
   v_now timestamptz := ops.now();
+  v_handed uuid[];
   v_items jsonb;
 begin
+  -- First which steps they are: in one statement, a plan that was made over empty tables read all steps to find out.
+  v_handed := array(select c.steps[1] from ops.claims c
+    where c.handed_to is not null and (c.claimed_at < v_now - interval '1 minute' or c.handed_until < v_now));
+  if v_handed = '{}' then
+    return 0;
+  end if;
   select jsonb_agg(jsonb_build_object('step_id', o.id, 'token', o.lease_token, 'reason', 'handed to a worker that did not begin it')) into v_items
   from (select s.id, s.lease_token
-        from ops.claims c
-          join public.ops_mission_steps s on s.id = c.steps[1] and s.status = 'running' and s.lease_expires_at = c.handed_until
-          join public.ops_missions m on m.id = s.mission_id
-        where c.handed_to is not null and (c.claimed_at < v_now - interval '1 minute' or c.handed_until < v_now)
+        from public.ops_mission_steps s join public.ops_missions m on m.id = s.mission_id
+        where s.id = any (v_handed) and s.status = 'running'
+          and exists (select from ops.claims c where c.handed_to is not null and c.steps[1] = s.id and c.handed_until = s.lease_expires_at)
         limit p_limit for no key update of m, s skip locked) o;
   if v_items is null then
     return 0;
