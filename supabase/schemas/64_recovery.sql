@@ -51,7 +51,10 @@ begin
   from (select s.id, s.lease_token
         from public.ops_mission_steps s join public.ops_missions m on m.id = s.mission_id
         where s.id = any (v_handed) and s.status = 'running'
-          and exists (select from ops.claims c where c.handed_to is not null and c.steps[1] = s.id and c.handed_until = s.lease_expires_at)
+          -- Not handed over anew since.
+          and exists (select from ops.claims c
+            where c.handed_to is not null and c.steps[1] = s.id and c.handed_until = s.lease_expires_at
+              and (c.claimed_at < v_now - interval '1 minute' or c.handed_until < v_now))
         limit p_limit for no key update of m, s skip locked) o;
   if v_items is null then
     return 0;

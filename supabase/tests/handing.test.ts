@@ -303,6 +303,16 @@ describe('a step that was handed over', () => {
     expect(await claimOne(db.sql, worker)).toMatchObject({ step_id: stepId, attempt: 2 })
   })
 
+  test('stays when only an earlier handing over of it is a minute old', async () => {
+    await lieDown()
+    const stepId = await propose()
+    await db.sql`
+      insert into ops.claims (steps, claimed_at, look_at, handed_to, handed_until)
+      select steps, claimed_at - interval '2 minutes', look_at, handed_to, handed_until - interval '2 minutes' from ops.claims`
+    expect(await recoverExpired(db.sql)).toMatchObject({ requeued_steps: 0, failed_steps: 0 })
+    expect(await stepById(db.sql, stepId)).toMatchObject({ status: 'running' })
+  })
+
   test('goes back without a failure when its lease was shorter than that', async () => {
     await lieDown(['noop'], db.sql, 10)
     const stepId = await propose({ max_retries: 1 })
