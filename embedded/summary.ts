@@ -3,7 +3,6 @@ import type { Colors } from './colors.js'
 import type { Connection } from './connection.js'
 import { nearby, shellPath } from './nearby.js'
 import { shortId } from './shortId.js'
-import type { Stack } from './stack.js'
 import { stackPaths } from './stackPaths.js'
 import type { Totals } from './tally.js'
 
@@ -19,9 +18,11 @@ export interface Summary {
   next: { command: string; does: string }[]
 }
 
+type Addresses = Pick<Connection, 'OPS_API_URL' | 'SUPABASE_URL' | 'DATABASE_URL'>
+
 export interface SummaryContext {
   engine: Pick<Engine, 'health' | 'listProposals' | 'listMissions'>
-  stack: Pick<Stack, 'dataDir' | 'connection'>
+  stack: { dataDir: string; connection: Addresses }
   totals: Totals
   /** What commands need besides, to find this stack: empty, or `--data-dir …`. */
   commandOptions: string
@@ -33,8 +34,9 @@ const EXAMPLE = 'cli/examples/failed-workflow-run.json'
 export async function summarize({ engine, stack, totals, commandOptions }: SummaryContext): Promise<Summary> {
   const [{ queues }, [proposal], [mission]] = await Promise.all([
     engine.health(),
-    engine.listProposals({ status: 'pending' }, 1),
-    engine.listMissions({}, 1),
+    engine.listProposals({ status: 'pending', canaries: false }, 1),
+    // The monitor's canary may be the newest: it is nobody's work.
+    engine.listMissions({ canaries: false }, 1),
   ])
   const command = (text: string) => ['npx ops-loop', text, commandOptions].filter(Boolean).join(' ')
   const next = [
@@ -57,7 +59,7 @@ export async function summarize({ engine, stack, totals, commandOptions }: Summa
   }
 }
 
-function urlsOf({ OPS_API_URL, SUPABASE_URL, DATABASE_URL }: Connection): Summary['urls'] {
+function urlsOf({ OPS_API_URL, SUPABASE_URL, DATABASE_URL }: Addresses): Summary['urls'] {
   const database = new URL(DATABASE_URL)
   database.password = ''
   return {
