@@ -3875,15 +3875,20 @@ create function ops.ready_due_steps() returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
 set enable_bitmapscan = off
+set enable_sort = off
 as $$
 declare
   v_now timestamptz := ops.now();
   v_steps uuid[];
 begin
   with due as materialized (
-    select d.id from ops.queue q join public.ops_mission_steps d on d.id = q.step_id
-    where q.status = 'queued' and not q.ready and q.run_at <= v_now and d.status = 'queued' and not d.ready and d.run_at <= v_now
-    order by q.run_at limit 500 for no key update of d skip locked
+    -- Each step is looked up from its row in the queue: a join could begin with the steps, and read all that there are.
+    select d.id from ops.queue q, lateral (
+      select s.id from public.ops_mission_steps s
+      where s.id = q.step_id and s.status = 'queued' and not s.ready and s.run_at <= v_now
+      for no key update skip locked) d
+    where q.status = 'queued' and not q.ready and q.run_at <= v_now
+    order by q.run_at limit 500
   ), come as (
     update public.ops_mission_steps s set ready = true, revision = s.revision + 1 from due where s.id = due.id returning s.id
   )

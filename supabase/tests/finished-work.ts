@@ -17,3 +17,18 @@ export const finishedWork = `
   insert into ops.queue (step_id, mission_id, status, executor, priority, run_at, ready, ended_at)
     select id, mission_id, status, executor, priority, run_at, ready, completed_at from ops_mission_steps where status = 'failed';
   analyze`
+
+/** 15,000 missions whose step could begin now, or is scheduled for tomorrow. */
+export const waitingWork = (when: 'now' | 'tomorrow') => `
+  set session_replication_role = replica;
+  create temp table waiting as
+    select ops.new_id() as proposal, ops.new_id() as mission, ops.new_id() as step, now() + interval '${when === 'now' ? 0 : 1} day' as run_at
+    from generate_series(1, 15000);
+  insert into ops_mission_proposals (id, source, status, template, approved_at) select proposal, 'api', 'auto_approved', '{"title": "t"}', now() from waiting;
+  insert into ops_missions (id, proposal_id, source, steps_total, steps_open) select mission, proposal, 'api', 1, 1 from waiting;
+  insert into ops_mission_steps (id, mission_id, kind, executor, ready, run_at) select step, mission, 'noop', 'noop', ${when === 'now'}, run_at from waiting;
+  insert into ops.queue (step_id, mission_id, status, executor, priority, run_at, ready)
+    select step, mission, 'queued', 'noop', 0, run_at, ${when === 'now'} from waiting;
+  drop table waiting;
+  analyze;
+  set session_replication_role = origin`

@@ -1,8 +1,8 @@
 /** What has finished costs nothing: no function reads a large table, or more rows of it than it answers with or changes. */
 import postgres from 'postgres'
-import { beforeAll, expect, test } from 'vitest'
+import { beforeAll, describe, expect, test } from 'vitest'
 import { adminUrlFor, type TestDatabase } from '../../test/support/database.js'
-import { finishedWork } from './finished-work.js'
+import { finishedWork, waitingWork } from './finished-work.js'
 import { emit, matched, settle } from './loop.js'
 import { noop, only, propose } from './proposals.js'
 import { claim, registerWorker, startMission } from './work.js'
@@ -142,11 +142,31 @@ async function cost(statement: string): Promise<{ scans: number; rows: number }>
 
 const statements = Object.values(calls).flat()
 
-test.each(statements)('%s', async (statement) => {
+async function expectBounded(statement: string): Promise<void> {
   const { scans, rows } = await cost(
     statement.replace(/\{(\w+)\}/g, (_, name: string) => known[name] ?? name),
   )
   expect(scans, 'whole tables read').toBe(0)
   // Dead letters are counted as they stand: there are 200.
   expect(rows, 'rows read').toBeLessThan(1500)
+}
+
+test.each(statements)('%s', expectBounded)
+
+describe.each([
+  ['steps scheduled for later, and one that has come due', 'tomorrow'],
+  ['steps that could begin', 'now'],
+] as const)('as many %s', (_, when) => {
+  beforeAll(async () => {
+    const admin = postgres(adminUrlFor(db), { max: 1, onnotice: () => undefined })
+    await admin.unsafe(waitingWork(when))
+    await admin`update ops_mission_steps set run_at = ops.now() where id = (select step_id from ops.queue where not ready limit 1)`
+    await admin.end()
+  })
+
+  // Running missions are looked for among all that are open, and what waits is counted.
+  const bounded = statements.filter(
+    (statement) => !/missions.*running|_(health|overview|hold)/.test(statement),
+  )
+  test.each(bounded)('%s', expectBounded)
 })
