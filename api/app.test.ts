@@ -93,19 +93,37 @@ describe('errors', () => {
     expect(answer.headers.get('allow')).toBe('GET, HEAD')
   })
 
+  /** Sends text as a body, as it is. */
+  const send = async (path: string, body: string, type = 'application/json') =>
+    answerOf(
+      await app.request(path, {
+        method: 'POST',
+        headers: { authorization: `Bearer ${KEY}`, 'content-type': type },
+        body,
+      }),
+    )
+
   test('a body that is not JSON is malformed, one of another type is not read', async () => {
-    const send = async (type: string, body: string) =>
-      answerOf(
-        await app.request('/api/ops/events', {
-          method: 'POST',
-          headers: { authorization: `Bearer ${KEY}`, 'content-type': type },
-          body,
-        }),
-      )
-    expect(await send('application/json', '{')).toMatchObject({ status: 400, body: { code: 'OPS_011' } })
-    expect(await send('text/plain', '{"type":"a"}')).toMatchObject({
+    const events = '/api/ops/events'
+    expect(await send(events, '{')).toMatchObject({ status: 400, body: { code: 'OPS_011' } })
+    expect(await send(events, '{"type":"a"}', 'text/plain')).toMatchObject({
       status: 415,
       body: { code: 'OPS_011', error: expect.stringContaining('Content-Type: application/json') },
+    })
+  })
+
+  test.each([
+    ['/api/ops/events', '{"type": "a", "data": {"n": 1e400}}', 'data.n'],
+    ['/api/ops/events', '{"events": [{"type": "a", "data": {"n": [-1e400]}}]}', 'events[0].data.n[0]'],
+    [
+      '/api/ops/proposals',
+      '{"template": {"title": "t", "steps": [{"kind": "noop", "params": {"n": 1e400}}]}}',
+      'template.steps[0].params.n',
+    ],
+  ])('%s: a number that would become null is refused: %s', async (path, body, at) => {
+    expect(await send(path, body)).toMatchObject({
+      status: 422,
+      body: { code: 'OPS_011', error: expect.stringContaining('send it as text'), details: { path: at } },
     })
   })
 

@@ -2,7 +2,7 @@ import type { Context, ErrorHandler, NotFoundHandler } from 'hono'
 import { HTTPException } from 'hono/http-exception'
 import type { ContentfulStatusCode } from 'hono/utils/http-status'
 import type { ZodError } from 'zod'
-import { type OpsCode, OpsError } from '../engine/index.js'
+import { type OpsCode, OpsError, pathText } from '../engine/index.js'
 import type { ApiEnv } from './router.js'
 
 /** How each code is answered over HTTP. */
@@ -113,14 +113,6 @@ function problemsOf(issue: Issue): Problem[] {
 
 function depthOf(issues: readonly { path: PropertyKey[] }[]): number {
   return Math.max(0, ...issues.map(({ path }) => path.length))
-}
-
-/** `['events', 3, 'type']` as `events[3].type`. */
-function pathText(path: readonly PropertyKey[]): string {
-  return path.reduce<string>((text, part) => {
-    if (typeof part === 'number') return `${text}[${part}]`
-    return text === '' ? String(part) : `${text}.${String(part)}`
-  }, '')
 }
 
 function requestOf(c: Context<ApiEnv>): Record<string, unknown> {

@@ -1,12 +1,20 @@
 import { createRoute, type RouteConfig, z } from '@hono/zod-openapi'
 import type { MiddlewareHandler } from 'hono'
-import { OpsError } from '../engine/index.js'
+import { infiniteNumber, OpsError } from '../engine/index.js'
 import { requireScope } from './access/require.js'
 import type { Scope } from './access/scopes.js'
 import type { ApiEnv } from './router.js'
 
-/** A JSON object that the control plane does not look into. */
-export const jsonObject = z.record(z.string(), z.unknown())
+/** A JSON object that the control plane does not look into, but for numbers that it could not pass on. */
+export const jsonObject = z.record(z.string(), z.unknown()).superRefine((value, context) => {
+  const path = infiniteNumber(value)
+  if (path)
+    context.addIssue({
+      code: 'custom',
+      path,
+      message: 'is beyond what a JSON number can hold here: send it as text',
+    })
+})
 
 export const id = z.guid().openapi({ example: '0190d6f2-7c1e-7a3b-9d3e-2f6a1b0c4d5e' })
 export const timestamp = z.string().openapi({ example: '2026-01-31T09:00:00.123456+00:00' })

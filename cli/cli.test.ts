@@ -165,6 +165,17 @@ describe('events emit', () => {
     })
   })
 
+  test.each([
+    ['[1]', 'error: --data is not a JSON object'],
+    ['{', 'error: --data is not a JSON object'],
+    ['{"n": [1e400]}', 'error: n[0] of --data is beyond what a JSON number can hold here: give it as text'],
+  ])('with %s for data are refused', async (data, message) => {
+    expect(await run('events', 'emit', 'deploy:odd', '--data', data)).toMatchObject({
+      exitCode: 2,
+      stderr: expect.stringContaining(message),
+    })
+  })
+
   test('are shown with their data, and listed without what the loop does to watch itself', async () => {
     const emitted = await run(
       'events',

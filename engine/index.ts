@@ -17,4 +17,5 @@ export {
 } from './errors.js'
 export { faultOf, type TransportName } from './faults.js'
 export { readHandedStep } from './handed.js'
+export { infiniteNumber, pathText } from './json.js'
 export type * from './types.js'

@@ -16,3 +16,46 @@ export function storableJson(json: string): string {
 export function storableText(text: string): string {
   return text.replaceAll('\0', '\ufffd')
 }
+
+interface Place {
+  value: unknown
+  /** The field or index at which its holder has it. */
+  at?: string | number
+  holder?: Place
+}
+
+/**
+ * Where parsed JSON holds a number beyond what a number can be, as `1e400` does: `JSON.stringify` would make null of it.
+ *
+ * @returns its path, e.g. `['prices', 0]`; undefined where there is none
+ */
+export function infiniteNumber(json: unknown): (string | number)[] | undefined {
+  const open: Place[] = [{ value: json }]
+  for (let place = open.pop(); place !== undefined; place = open.pop()) {
+    const { value } = place
+    if (typeof value === 'number' && !Number.isFinite(value)) return pathTo(place)
+    if (typeof value !== 'object' || value === null) continue
+    const isList = Array.isArray(value)
+    for (const [name, held] of Object.entries(value)) {
+      if (typeof held === 'object' ? held === null : typeof held !== 'number' || Number.isFinite(held))
+        continue
+      open.push({ value: held, at: isList ? Number(name) : name, holder: place })
+    }
+  }
+  return undefined
+}
+
+function pathTo({ at, holder }: Place): (string | number)[] {
+  const path = []
+  for (let up: Place | undefined = { value: undefined, at, holder }; up?.at !== undefined; up = up.holder)
+    path.push(up.at)
+  return path.toReversed()
+}
+
+/** `['events', 3, 'type']` as `events[3].type`. */
+export function pathText(path: readonly PropertyKey[]): string {
+  return path.reduce<string>((text, part) => {
+    if (typeof part === 'number') return `${text}[${part}]`
+    return text === '' ? String(part) : `${text}.${String(part)}`
+  }, '')
+}

@@ -97,6 +97,7 @@ describe('the event', () => {
   test.each([
     ['a body that is not JSON', delivery('{')],
     ['a JSON body that is no object', delivery('[]')],
+    ['a number that would become null', delivery('{"action":"opened","n":1e400}')],
     ['null', delivery('null')],
     ['a form without a payload', delivery('x=1', { 'Content-Type': 'application/x-www-form-urlencoded' })],
     ['no event name', delivery('{}', { 'X-GitHub-Event': '' })],

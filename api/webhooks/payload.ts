@@ -1,4 +1,4 @@
-import { type JsonObject, OpsError } from '../../engine/index.js'
+import { infiniteNumber, type JsonObject, OpsError, pathText } from '../../engine/index.js'
 
 /**
  * Reads the JSON object that a delivery carries.
@@ -10,6 +10,13 @@ export function parsePayload(text: string): JsonObject {
   if (!isJsonObject(payload)) {
     throw new OpsError('OPS_011', 'The body of this delivery is not a JSON object.', {
       details: { path: 'body' },
+    })
+  }
+  const beyond = infiniteNumber(payload)
+  if (beyond) {
+    const path = pathText(beyond)
+    throw new OpsError('OPS_011', `${path} of this delivery is beyond what a JSON number can hold here.`, {
+      details: { path },
     })
   }
   return payload

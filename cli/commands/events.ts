@@ -3,7 +3,7 @@ import { text as textOf } from 'node:stream/consumers'
 import { Command } from 'commander'
 import { shortId } from '../../embedded/shortId.js'
 import { withoutMark } from '../../engine/env.js'
-import { type EventRecord, type JsonObject, OpsError } from '../../engine/index.js'
+import { type EventRecord, infiniteNumber, type JsonObject, OpsError, pathText } from '../../engine/index.js'
 import { formatJson } from '../../policies/index.js'
 import { ALL_OPTION, eventPages, idArgument, WITHOUT_ITSELF, wholeId } from '../ids.js'
 import { wholeNumber } from '../numbers.js'
@@ -113,13 +113,23 @@ function cells(event: EventRecord): string[] {
 
 async function readData(source: string, command: Command): Promise<JsonObject> {
   const text = source.startsWith('@') ? await readSource(source.slice(1)) : source
-  try {
-    const data: unknown = JSON.parse(withoutMark(text))
-    if (isObject(data)) return data
-  } catch {
-    // Said below, as for JSON that is no object.
+  const data = parsed(text)
+  if (!isObject(data)) return command.error('error: --data is not a JSON object')
+  const beyond = infiniteNumber(data)
+  if (beyond) {
+    return command.error(
+      `error: ${pathText(beyond)} of --data is beyond what a JSON number can hold here: give it as text`,
+    )
   }
-  return command.error('error: --data is not a JSON object')
+  return data
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(withoutMark(text))
+  } catch {
+    return undefined
+  }
 }
 
 async function readSource(name: string): Promise<string> {
