@@ -16,7 +16,13 @@ function watch({ terminal, options = [] }: { terminal: boolean; options?: string
     ? // exec: some shells would stay in between, hear Ctrl-C themselves and answer for the program.
       ['script', '-qec', `exec ${command.map((word) => `'${word}'`).join(' ')}`, '/dev/null']
     : command
-  const env = { ...process.env, DATABASE_URL: urlFor(database, 'ops_operator'), TERM: 'xterm' }
+  // A shell would complain of a locale that the machine does not have, on the same terminal.
+  const env = {
+    ...process.env,
+    DATABASE_URL: urlFor(database, 'ops_operator'),
+    TERM: 'xterm',
+    LC_ALL: 'C',
+  }
   const child = spawn(file, args, { env, stdio: ['pipe', 'pipe', 'inherit'] })
   onFileEnd(async () => void child.kill('SIGKILL'))
   let output = ''
