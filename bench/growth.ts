@@ -6,7 +6,7 @@
  *     npx tsx bench/growth.ts --help
  */
 import { cpus } from 'node:os'
-import { Command, InvalidArgumentError, Option } from 'commander'
+import { Command, Option } from 'commander'
 import postgres from 'postgres'
 import { largeReads, preparePlans } from './growth/plans.js'
 import { type CaseResult, caseMarkdown, caseResult } from './growth/result.js'
@@ -14,6 +14,7 @@ import { openSubject, type Subject } from './growth/subject.js'
 import { measure } from './growth/verbs.js'
 import { storeBacklog } from './harness/backlog.js'
 import { storeFinished } from './harness/finished.js'
+import { cancellable, interruptible, tenths, wholeNumber } from './harness/options.js'
 import { type Server, startServer } from './harness/server.js'
 
 const caseNames = ['finished', 'queued', 'scheduled'] as const
@@ -35,17 +36,30 @@ const program = new Command('npx tsx bench/growth.ts')
     'Measures the hot verbs over full tables beside empty ones, on an embedded Postgres 17 with durable commits.',
   )
   .addOption(new Option('--case <name...>', 'what the tables hold').choices(caseNames).default(caseNames))
-  .option('--steps <n>', 'finished steps, each with its run and an event', wholeNumber, 5_000_000)
-  .option('--backlog <n>', 'steps that are queued, and as many that are scheduled', wholeNumber, 1_000_000)
-  .option('--rounds <n>', 'how often each verb is measured in each database, in turn', wholeNumber, 40)
+  .option(
+    '--steps <n>',
+    'finished steps, each with its run and an event',
+    wholeNumber(1, 999_999_999),
+    5_000_000,
+  )
+  .option(
+    '--backlog <n>',
+    'steps that are queued, and as many that are scheduled',
+    wholeNumber(1, 999_999_999),
+    1_000_000,
+  )
+  .option(
+    '--rounds <n>',
+    'how often each verb is measured in each database, in turn',
+    wholeNumber(1, 999),
+    40,
+  )
   .option('--json', 'print one JSON document; what goes on is told on stderr', false)
-await bench(program.parse().opts<Options>())
+const options = program.parse().opts<Options>()
+await interruptible((signal) => bench(options, signal))
 
-async function bench(options: Options): Promise<void> {
+async function bench(options: Options, signal: AbortSignal): Promise<void> {
   const say = options.json ? console.error : console.log
-  const interrupted = new AbortController()
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => interrupted.abort())
-  const { signal } = interrupted
   const server = await startServer()
   const machine = `${cpus().length} × ${cpus()[0]?.model.trim()}, Postgres ${server.version}, Node ${process.versions.node}`
   say(`${machine}, fsync and synchronous_commit on\n`)
@@ -55,9 +69,6 @@ async function bench(options: Options): Promise<void> {
     if (options.json)
       console.log(JSON.stringify({ machine, rounds: options.rounds, cases: results }, null, 2))
     if (results.some(({ goals }) => goals.some(({ reached }) => !reached))) process.exitCode = 1
-  } catch (error) {
-    if (!signal.aborted) throw error
-    process.exitCode = 130
   } finally {
     await server.stop()
   }
@@ -123,15 +134,8 @@ async function load(
   say: (line: string) => void,
   signal: AbortSignal,
 ): Promise<void> {
-  const began = performance.now()
   const steps = name === 'finished' ? options.steps : options.backlog
-  const seconds = () => ((performance.now() - began) / 1000).toFixed(0)
-  let told = 0
-  const onProgress = (done: number) => {
-    if (done - told < steps / 10) return
-    told = done
-    say(`  ${done.toLocaleString('en')} after ${seconds()} s`)
-  }
+  const onProgress = tenths(steps, say)
   say(`storing ${contents(name, options)} …`)
   if (name === 'finished') await storeFinished(owner, steps, { onProgress, signal })
   else await storeBacklog(owner, name, steps, { onProgress, signal })
@@ -151,20 +155,10 @@ function contents(name: CaseName, { steps, backlog }: Options): string {
 }
 
 async function vacuum(url: string, signal: AbortSignal): Promise<void> {
-  signal.throwIfAborted()
   const sql = postgres(url, { max: 1, onnotice: () => undefined })
-  const work = sql`vacuum (analyze)`
-  const cancel = () => work.cancel()
-  signal.addEventListener('abort', cancel, { once: true })
   try {
-    await work
+    await cancellable(sql`vacuum (analyze)`, signal)
   } finally {
-    signal.removeEventListener('abort', cancel)
     await sql.end()
   }
-}
-
-function wholeNumber(text: string): number {
-  if (!/^[1-9]\d{0,8}$/.test(text)) throw new InvalidArgumentError('It must be a whole number above 0.')
-  return Number(text)
 }

@@ -1,11 +1,11 @@
 /**
  * Measures Ops Loop side by side with its peers: `npm run bench -- --help`.
  */
-import { setMaxListeners } from 'node:events'
 import { cpus } from 'node:os'
-import { Command, InvalidArgumentError } from 'commander'
+import { Command } from 'commander'
 import { startContender } from './harness/contenders.js'
 import { installPeers } from './harness/install.js'
+import { interruptible, wholeNumber } from './harness/options.js'
 import { markdown, toJson } from './harness/report.js'
 import { type Server, startServer } from './harness/server.js'
 import type { Context, Scenario, Table } from './harness/types.js'
@@ -23,27 +23,24 @@ const program = new Command('npm run bench --')
     'Measures Ops Loop side by side with its peers, on an embedded Postgres 17 with durable commits.',
   )
   .option('--only <scenario...>', `some of: ${scenarios.map(({ name }) => name).join(', ')}`, [])
-  .option('--rounds <n>', 'how often each subject is measured, in turn', wholeNumber, 3)
+  .option('--rounds <n>', 'how often each subject is measured, in turn', wholeNumber(1, 99), 3)
   .option('--quick', 'small numbers and one round, to see that everything works', false)
   .option('--json', 'print one JSON document; what goes on is told on stderr', false)
-await bench(program.parse().opts<Options>())
+const options = program.parse().opts<Options>()
+await interruptible((signal) => bench(options, signal))
 
-async function bench(options: Options): Promise<void> {
+async function bench(options: Options, signal: AbortSignal): Promise<void> {
   const chosen = choose(options.only)
   const say = options.json ? console.error : console.log
   await installPeers(say)
   const server = await startServer()
-  const interrupted = new AbortController()
-  // One for each contender.
-  setMaxListeners(0, interrupted.signal)
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => interrupted.abort())
   try {
     const machine = `${cpus().length} × ${cpus()[0]?.model.trim()}, Postgres ${server.version}, Node ${process.versions.node}`
     say(`${machine}, fsync and synchronous_commit on\n`)
     const results: { name: string; question: string; tables: Table[] }[] = []
     for (const scenario of chosen) {
       say(`## ${scenario.name}: ${scenario.question}\n`)
-      const tables = await scenario.run(contextOf(server, options, say, interrupted.signal))
+      const tables = await scenario.run(contextOf(server, options, say, signal))
       say(`\n${tables.map(markdown).join('\n\n')}\n`)
       results.push({ name: scenario.name, question: scenario.question, tables })
     }
@@ -51,9 +48,6 @@ async function bench(options: Options): Promise<void> {
       const scenarios = results.map((result) => ({ ...result, tables: result.tables.map(toJson) }))
       console.log(JSON.stringify({ machine, quick: options.quick, scenarios }, null, 2))
     }
-  } catch (error) {
-    if (!interrupted.signal.aborted) throw error
-    process.exitCode = 130
   } finally {
     await server.stop()
   }
@@ -90,9 +84,4 @@ function choose(names: string[]): Scenario[] {
     )
   }
   return names.length === 0 ? [...scenarios] : scenarios.filter(({ name }) => names.includes(name))
-}
-
-function wholeNumber(text: string): number {
-  if (!/^[1-9]\d?$/.test(text)) throw new InvalidArgumentError('It must be a whole number from 1 to 99.')
-  return Number(text)
 }

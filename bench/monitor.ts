@@ -2,10 +2,10 @@
  * What the watch costs: the share of Postgres' CPU time that checks, rules and canaries take while one worker process drains missions, as in
  * `npm run bench -- --only drain`, with millions of finished steps in the database. Linux only. Exits 1 when it is 1 % or more.
  *
- *     npx tsx bench/monitor.ts [--steps 5000000] [--minutes 5]
+ *     npx tsx bench/monitor.ts --help
  */
 import { setTimeout as sleep } from 'node:timers/promises'
-import { parseArgs } from 'node:util'
+import { Command } from 'commander'
 import postgres from 'postgres'
 import { apiConfigFromEnv } from '../api/config.js'
 import { createLog } from '../api/log.js'
@@ -17,6 +17,7 @@ import { connectEngine, type Engine } from '../engine/index.js'
 import { startContender } from './harness/contenders.js'
 import { parentOf, processCpu, serverCpu } from './harness/cpu.js'
 import { storeFinished } from './harness/finished.js'
+import { cancellable, interruptible, tenths, wholeNumber } from './harness/options.js'
 import { startServer } from './harness/server.js'
 import type { Contender, Database } from './harness/types.js'
 
@@ -27,26 +28,57 @@ const MINUTE_MS = 60_000
 const WATCH = 'bench_watch'
 const watching: readonly Phase[] = [canaryPhase, checksPhase, alertsPhase]
 
-const { values } = parseArgs({
-  options: { steps: { type: 'string', default: '5000000' }, minutes: { type: 'string', default: '5' } },
-})
-const [steps, minutes] = [Number(values.steps), Number(values.minutes)]
-if (!Number.isInteger(steps) || steps < 10) throw new Error('--steps must be a whole number, at least 10')
-if (!(minutes >= 1)) throw new Error('--minutes must be at least 1')
+interface Options {
+  steps: number
+  minutes: number
+}
 
-const server = await startServer()
-try {
-  const database = await server.ourDatabase()
-  const admin = postgres(database.adminUrl, { max: 1, onnotice: () => undefined })
-  await admin.unsafe(`create role ${WATCH} login password '${WATCH}' in role service_role`)
-  console.log(`storing ${steps.toLocaleString('en')} finished steps …`)
-  await storeFinished(admin, steps)
-  await admin`vacuum (analyze)`
-  await admin`delete from ops.watch`
+const program = new Command('npx tsx bench/monitor.ts')
+  .description(
+    "The watch's share of Postgres' CPU time beside a drain, on an embedded Postgres 17. Linux only.",
+  )
+  .option(
+    '--steps <n>',
+    'finished steps, each with its run and an event',
+    wholeNumber(10, 999_999_999),
+    5_000_000,
+  )
+  .option('--minutes <n>', 'how long the drain goes on', wholeNumber(1, 999), 5)
+const options = program.parse().opts<Options>()
+await interruptible(bench)
 
+async function bench(signal: AbortSignal): Promise<void> {
+  const { steps, minutes } = options
+  const server = await startServer()
+  try {
+    const database = await server.ourDatabase()
+    const admin = postgres(database.adminUrl, { max: 1, onnotice: () => undefined })
+    try {
+      await admin.unsafe(`create role ${WATCH} login password '${WATCH}' in role service_role`)
+      console.log(`storing ${steps.toLocaleString('en')} finished steps …`)
+      await storeFinished(admin, steps, { onProgress: tenths(steps, console.log), signal })
+      await cancellable(admin`vacuum (analyze)`, signal)
+      await admin`delete from ops.watch`
+      await report(database, admin, minutes, signal)
+    } finally {
+      await admin.end()
+    }
+  } finally {
+    await server.stop()
+  }
+}
+
+async function report(
+  database: Database,
+  admin: postgres.Sql,
+  minutes: number,
+  signal: AbortSignal,
+): Promise<void> {
   console.log(`draining for ${minutes} minutes, with a heartbeat a minute …`)
   const contender = await startContender('ops-loop', database)
-  const { watch, all, drained } = await measure(contender, admin)
+  const { watch, all, drained } = await measure(contender, admin, minutes, signal).finally(() =>
+    contender.stop(),
+  )
   const slowest = await admin<{ name: string; duration_ms: string; outcome: string }[]>`
     select name, duration_ms, outcome from ops_check_runs order by duration_ms desc limit 5`
   console.table(Object.fromEntries(slowest.map(({ name, ...row }) => [name, row])))
@@ -59,16 +91,14 @@ try {
     `the watch took ${sum.toFixed(0)} ms of ${all.toFixed(0)} ms of Postgres' CPU time: ${(100 * share).toFixed(3)} %`,
   )
   process.exitCode = share < 0.01 ? 0 : 1
-  await admin.end()
-  await contender.stop()
-} finally {
-  await server.stop()
 }
 
 /** Milliseconds of CPU time of each part of the watch, and of the whole server, while the load runs. */
 async function measure(
   contender: Contender,
   admin: postgres.Sql,
+  minutes: number,
+  signal: AbortSignal,
 ): Promise<{ watch: Map<string, number>; all: number; drained: number }> {
   const [backend] = await admin<{ pid: number }[]>`select pg_backend_pid() as pid`
   const postmaster = await parentOf(backend?.pid ?? 0)
@@ -85,27 +115,32 @@ async function measure(
   const end = Date.now() + minutes * MINUTE_MS
   let drained = 0
   async function load(): Promise<void> {
-    while (Date.now() < end) {
+    while (Date.now() < end && !signal.aborted) {
       await contender.call('fill', { missions: BATCH, shape: 'single' })
       drained += (await contender.call('share', {})).steps
     }
   }
   async function beats(): Promise<void> {
-    while (Date.now() < end) {
+    while (Date.now() < end && !signal.aborted) {
       const next = Date.now() + MINUTE_MS
+      console.log(`  ${Math.ceil((end - Date.now()) / MINUTE_MS)} minutes left, ${drained} steps drained`)
       await watchOnce(database, admin, watch)
       // The rest of the heartbeat, and what a worker does for a canary, are the loop's own work.
       for (const phase of phases) if (!watching.includes(phase)) await run(phase, rest)
       await rest.recordHeartbeat(true, {})
       const [step] = await rest.claimSteps({ worker_id, executors: ['noop'], limit: 1 })
       if (step) await rest.completeSteps([{ step_id: step.step_id, token: step.token }])
-      await sleep(Math.max(0, Math.min(next, end) - Date.now()))
+      await sleep(Math.max(0, Math.min(next, end) - Date.now()), undefined, { signal })
     }
   }
   const before = await serverCpu(postmaster)
-  await Promise.all([load(), beats()])
+  try {
+    await Promise.all([load(), beats()])
+  } finally {
+    await rest.close()
+  }
+  signal.throwIfAborted()
   const all = (await serverCpu(postmaster)) - before
-  await rest.close()
   return { watch, all, drained }
 }
 

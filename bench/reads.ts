@@ -3,15 +3,12 @@
  * view `ops_*` as a reader, what asks for single rows or pages, and what runs now and then, and lists the plans that read a large table
  * from end to end. Exits 1 when one does, or when anything takes longer than --limit milliseconds once ANALYZE has run.
  *
- *     npx tsx bench/reads.ts [--steps 10000000] [--limit 2000]
+ *     npx tsx bench/reads.ts --help
  */
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { parseArgs } from 'node:util'
+import { Command } from 'commander'
 import postgres from 'postgres'
-import { migrate, seedPolicies } from '../embedded/migrate.js'
-import { startPostgres } from '../embedded/postgres.js'
+import { cancellable, interruptible, tenths, wholeNumber } from './harness/options.js'
+import { startServer } from './harness/server.js'
 
 const STEPS_PER_MISSION = 10
 const DAYS = 100
@@ -19,32 +16,55 @@ const CHUNK = 20_000
 const LIVE_MISSIONS = 500
 const ROUNDS = 5
 
-const { values } = parseArgs({
-  options: { steps: { type: 'string', default: '10000000' }, limit: { type: 'string', default: '2000' } },
-})
-const steps = Number(values.steps)
-const limit = Number(values.limit)
-if (!Number.isInteger(steps) || steps < STEPS_PER_MISSION)
-  throw new Error('--steps must be a whole number, at least 10')
+interface Options {
+  steps: number
+  limit: number
+}
 
-const dataDir = await mkdtemp(join(tmpdir(), 'ops-loop-bench-'))
-const server = await startPostgres({ dataDir })
-await migrate(server.url())
-await seedPolicies(server.url())
-const plans: string[] = []
-const sql = postgres(server.adminUrl(), {
-  max: 1,
-  onnotice: (notice) => {
-    if (notice.message?.includes('plan:')) plans.push(notice.message)
-  },
-})
-try {
-  console.log(`loading ${steps.toLocaleString('en')} finished steps of ${DAYS} days …`)
-  await load(Math.ceil(steps / STEPS_PER_MISSION))
-  const questions = await ask()
-  const stale = await measure(questions)
-  await sql`vacuum (analyze)`
-  const analyzed = await measure(questions)
+/** The superuser's session, in which everything is done. */
+interface Session {
+  sql: postgres.Sql
+  /** Plans that Postgres has told it. */
+  plans: string[]
+  signal: AbortSignal
+}
+
+const program = new Command('npx tsx bench/reads.ts')
+  .description(
+    'Times views, reads and the archive over a hundred days of finished work, on an embedded Postgres 17.',
+  )
+  .option('--steps <n>', 'finished steps', wholeNumber(STEPS_PER_MISSION, 999_999_999), 10_000_000)
+  .option('--limit <ms>', 'milliseconds that nothing may take longer than', wholeNumber(1, 999_999), 2_000)
+const options = program.parse().opts<Options>()
+await interruptible(bench)
+
+async function bench(signal: AbortSignal): Promise<void> {
+  const server = await startServer()
+  const plans: string[] = []
+  try {
+    const { adminUrl } = await server.ourDatabase()
+    const onnotice = ({ message }: postgres.Notice) =>
+      void (message?.includes('plan:') && plans.push(message))
+    const sql = postgres(adminUrl, { max: 1, onnotice })
+    try {
+      await report({ sql, plans, signal }, options)
+    } finally {
+      await sql.end()
+    }
+  } finally {
+    await server.stop()
+  }
+}
+
+async function report(session: Session, { steps, limit }: Options): Promise<void> {
+  console.log(`storing ${steps.toLocaleString('en')} finished steps of ${DAYS} days …`)
+  await load(session, Math.ceil(steps / STEPS_PER_MISSION))
+  const questions = await ask(session)
+  console.log('measuring before ANALYZE …')
+  const stale = await measure(session, questions)
+  await cancellable(session.sql`vacuum (analyze)`, session.signal)
+  console.log('measuring after ANALYZE …')
+  const analyzed = await measure(session, questions)
   const slow: string[] = []
   const table: Record<string, object> = {}
   for (const [question, after] of Object.entries(analyzed)) {
@@ -52,20 +72,16 @@ try {
     if (after > limit) slow.push(question)
   }
   console.table(table)
-  const scans = await largeScans(questions)
+  const scans = await largeScans(session, questions)
   console.log(
     scans.length === 0 ? 'no plan scans a large table' : `plans that scan a large table: ${scans.join(', ')}`,
   )
   console.log(slow.length === 0 ? `nothing takes ${limit} ms` : `over ${limit} ms: ${slow.join(', ')}`)
   process.exitCode = scans.length + slow.length === 0 ? 0 : 1
-} finally {
-  await sql.end()
-  await server.stop()
-  await rm(dataDir, { recursive: true, force: true })
 }
 
 /** What is timed, by its name. Whatever changes something is undone. */
-async function ask(): Promise<Record<string, string>> {
+async function ask({ sql }: Session): Promise<Record<string, string>> {
   const views = await sql<{ name: string }[]>`
     select viewname as name from pg_views where schemaname = 'public' and viewname like 'ops\\_%' order by 1`
   const [old] = await sql<{ event: string; run: string; mission: string }[]>`
@@ -104,27 +120,28 @@ async function ask(): Promise<Record<string, string>> {
 }
 
 /** Median milliseconds of each. */
-async function measure(questions: Record<string, string>): Promise<Record<string, number>> {
+async function measure(session: Session, questions: Record<string, string>): Promise<Record<string, number>> {
   const taken: Record<string, number> = {}
   for (const [name, question] of Object.entries(questions)) {
     const rounds: number[] = []
-    for (let i = 0; i < ROUNDS; i++) rounds.push(await timed(question))
+    for (let i = 0; i < ROUNDS; i++) rounds.push(await timed(session, question))
     taken[name] = rounds.sort((a, b) => a - b)[Math.floor(ROUNDS / 2)] ?? Number.NaN
   }
   return taken
 }
 
-async function timed(question: string): Promise<number> {
+async function timed({ sql, signal }: Session, question: string): Promise<number> {
   await sql.unsafe('begin')
   const begin = performance.now()
-  await sql.unsafe(question)
+  await cancellable(sql.unsafe(question), signal)
   const taken = performance.now() - begin
   await sql.unsafe('rollback')
   return Math.round(10 * taken) / 10
 }
 
 /** The questions that read a large table from end to end. */
-async function largeScans(questions: Record<string, string>): Promise<string[]> {
+async function largeScans(session: Session, questions: Record<string, string>): Promise<string[]> {
+  const { sql, plans } = session
   await sql`load 'auto_explain'`
   await sql`set auto_explain.log_min_duration = 0`
   await sql`set auto_explain.log_nested_statements = on`
@@ -132,7 +149,7 @@ async function largeScans(questions: Record<string, string>): Promise<string[]> 
   const found: string[] = []
   for (const [name, question] of Object.entries(questions)) {
     plans.length = 0
-    await timed(question)
+    await timed(session, question)
     const scan =
       /Seq Scan on (ops_mission_steps|ops_missions|ops_mission_proposals|ops_action_runs|ops_agent_events|ops_agent_reactions)/
     if (plans.some((plan) => scan.test(plan))) found.push(name)
@@ -144,7 +161,8 @@ async function largeScans(questions: Record<string, string>): Promise<string[]> 
  * Chains of an event, its reaction and a mission of ten steps, written past the triggers, evenly over the days; every hundredth ends
  * with a dead step. On top of them missions that are at work.
  */
-async function load(missions: number): Promise<void> {
+async function load({ sql, signal }: Session, missions: number): Promise<void> {
+  const tell = tenths(missions * STEPS_PER_MISSION, console.log)
   await sql`update ops_policy set value = '{}' where key = 'proposal_caps'`
   await sql`update ops_policy set value = '{"enabled": true}' where key = 'auto_approve'`
   await sql`set session_replication_role = replica`
@@ -153,6 +171,7 @@ async function load(missions: number): Promise<void> {
     create function pg_temp.id_at(p_at timestamptz) returns uuid language sql as $$
       select overlay(gen_random_uuid()::text placing overlay(lpad(to_hex((extract(epoch from p_at) * 1000)::bigint), 12, '0') placing '-' from 9 for 0) || '-7' from 1 for 15)::uuid $$`
   for (let from = 0; from < missions; from += CHUNK) {
+    signal.throwIfAborted()
     const n = Math.min(CHUNK, missions - from)
     await sql`
       with chain as materialized (
@@ -190,6 +209,7 @@ async function load(missions: number): Promise<void> {
       )
       insert into ops_action_runs (id, step_id, executor, status, started_at, completed_at, attempt)
       select pg_temp.id_at(created_at), id, 'noop', case status when 'failed' then 'failed' else 'succeeded' end, created_at, created_at, 1 from step`
+    tell((from + n) * STEPS_PER_MISSION)
   }
   await sql`set session_replication_role = origin`
   const template = sql.json({ title: 'live', steps: Array.from({ length: 3 }, () => ({ kind: 'noop' })) })
