@@ -74,7 +74,8 @@ declare
   v_steps uuid[];
 begin
   with due as materialized (
-    -- Each step is looked up from its row in the queue: a join could begin with the steps, and read all that there are.
+    -- Each step is looked up from its row in the queue: a join could begin with the steps, and read all that there are. Rows come in the
+    -- order of their index, so that no more are locked than taken; a sort would lock all that are due.
     select d.id from ops.queue q, lateral (
       select s.id from public.ops_mission_steps s
       where s.id = q.step_id and s.status = 'queued' and not s.ready and s.run_at <= v_now
