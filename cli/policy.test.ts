@@ -61,6 +61,12 @@ describe('policy validate', () => {
 
   test.each([
     ['no JSON', 'control.json', '{', /control\.json is not JSON: /],
+    [
+      'a number that would become null',
+      'control.json',
+      '{"max_depth": 1e400}',
+      /control\.json: max_depth is beyond what/,
+    ],
     ['no policy', 'contol.json', '{}', /there is no policy "contol"; did you mean "control"\?/],
     ['no object', 'control.json', '[]', /must be object/],
   ])('%s', async (_name, name, text, problem) => {

@@ -1,7 +1,7 @@
 import { readdir, readFile, stat } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { withoutMark } from '../../../engine/env.js'
-import { type JsonObject, OpsError } from '../../../engine/index.js'
+import { infiniteNumber, type JsonObject, OpsError, pathText } from '../../../engine/index.js'
 import { parsePolicy } from '../../../policies/index.js'
 
 /** A policy out of a file. */
@@ -69,10 +69,19 @@ async function isFolder(name: string): Promise<boolean> {
 
 /** @throws OpsError `OPS_011` */
 export async function jsonOf(path: string): Promise<unknown> {
+  const json = parsed(await textOf(path), path)
+  const beyond = infiniteNumber(json)
+  if (beyond) {
+    const message = `${path}: ${pathText(beyond)} is beyond what a JSON number can hold here: write it as text`
+    throw new OpsError('OPS_011', message, { details: { path } })
+  }
+  return json
+}
+
+function parsed(text: string, path: string): unknown {
   try {
-    return JSON.parse(await textOf(path))
+    return JSON.parse(text)
   } catch (error) {
-    if (error instanceof OpsError) throw error
     const reason = error instanceof Error ? error.message : String(error)
     throw new OpsError('OPS_011', `${path} is not JSON: ${reason}`, { details: { path } })
   }
